@@ -1,0 +1,317 @@
+package pacer
+
+import (
+	"container/list"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A bucket paces the requests of one resource.
+type bucket struct {
+	Resource
+	allowance
+	age *list.Element
+	was time.Time // when it was last used
+
+	tokens   *rate.Limiter
+	reserved *rate.Reservation // the head's token; it passes to the next head if the head is cancelled
+	due      time.Time         // when reserved may be used
+	queue    list.List         // of *waiter, the turnstile; the head is its front
+
+	until   time.Time // the cool-down's end
+	cooled  bool      // a cool-down has begun since a request last left
+	refuse  bool      // the cool-down is too long to wait for: calls fail at once
+	retryAt time.Time // with refuse: what Twilio asked for
+
+	gates    [3]*gate // of the account, the resource, and the bucket itself
+	own      gate
+	arrivals jitter
+	accepted counter
+	learned  float64 // requests/s at which an unlisted resource is paced after a throttle; 0: not
+	grown    time.Time
+}
+
+// A gate counts requests in flight and holds back those above its limit.
+type gate struct {
+	limit    int // 0: none
+	inFlight int
+	queue    list.List // of *waiter: heads of turnstiles whose token is due
+	buckets  int       // how many buckets pass through it
+}
+
+type gateKey struct{ account, scope string }
+
+// A waiter is a call in a turnstile.
+type waiter struct {
+	wake     chan struct{} // buffered, 1: look again
+	place    *list.Element // in the turnstile
+	gate     *gate         // that it queues for, as a head
+	atGate   *list.Element
+	deadline time.Time // of its context; zero: none
+}
+
+func (w *waiter) notify() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func front(l *list.List) (*waiter, bool) {
+	if e := l.Front(); e != nil {
+		return e.Value.(*waiter), true
+	}
+	return nil, false
+}
+
+func wakeFront(l *list.List) {
+	if w, ok := front(l); ok {
+		w.notify()
+	}
+}
+
+// passAtOnce lets a request through if nothing at all stands in its way.
+func (b *bucket) passAtOnce(now time.Time) bool {
+	if b.queue.Len() > 0 || b.cooled {
+		return false
+	}
+	for _, g := range b.gates {
+		if g != nil && !g.free() {
+			return false
+		}
+	}
+	if !b.tokens.AllowN(now, 1) {
+		return false
+	}
+	b.enter()
+	return true
+}
+
+// obstacle returns what keeps the head from leaving: a delay after which it is to
+// look again, or a gate, in whose queue it then is. Neither: it may leave.
+func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gate) {
+	if d := b.until.Sub(now); d > 0 {
+		w.leaveGate()
+		return d, nil
+	}
+	if b.cooled {
+		b.cooled, b.refuse = false, false
+		// What collected in the bucket during the cool-down would leave it as a
+		// herd, and be throttled together.
+		if n := int(b.tokens.TokensAt(now)) - 1; n > 0 {
+			b.tokens.AllowN(now, n)
+		}
+	}
+	if b.reserved == nil {
+		b.tokens.SetLimitAt(now, b.pace())
+		b.reserved = b.tokens.ReserveN(now, 1)
+		b.due = now.Add(b.reserved.DelayFrom(now))
+	}
+	if d := b.due.Sub(now); d > 0 {
+		w.leaveGate()
+		return d, nil
+	}
+	for _, g := range b.gates {
+		if g != nil && !g.admits(w) {
+			if w.gate != g {
+				w.leaveGate()
+				w.gate, w.atGate = g, g.queue.PushBack(w)
+			}
+			return 0, g
+		}
+	}
+	return 0, nil
+}
+
+// hopeless returns an error for a waiter that cannot leave in time, judged by those
+// before it and the present rate.
+func (b *bucket) hopeless(w *waiter, now time.Time) error {
+	hold := b.until.Sub(now)
+	if hold > 0 && b.refuse {
+		rl := notSent(b.Resource)
+		rl.RetryAfter = b.retryAt.Sub(now)
+		return &WaitError{RateLimit: rl, Err: ErrWaitTooLong}
+	}
+	if w.deadline.IsZero() {
+		return nil
+	}
+	need := max(hold, 0)
+	if perSecond := float64(b.pace()); b.queue.Back() == w.place && perSecond < Unlimited { // only on arrival: counting from the back is free
+		ahead := float64(b.queue.Len() - 1)
+		if b.reserved != nil {
+			need = max(need, b.due.Sub(now))
+		}
+		need += time.Duration(ahead / perSecond * float64(time.Second))
+	}
+	if now.Add(need).After(w.deadline) {
+		return &WaitError{RateLimit: notSent(b.Resource), Err: tooLate(need)}
+	}
+	return nil
+}
+
+// leave takes w, which has passed or given up, out of turnstile and gate.
+func (b *bucket) leave(w *waiter) {
+	w.leaveGate()
+	b.queue.Remove(w.place)
+	if b.queue.Len() == 0 && b.reserved != nil {
+		b.reserved.CancelAt(time.Now())
+		b.reserved = nil
+	}
+	wakeFront(&b.queue)
+}
+
+func (w *waiter) leaveGate() {
+	if w.gate == nil {
+		return
+	}
+	g := w.gate
+	g.queue.Remove(w.atGate)
+	w.gate, w.atGate = nil, nil
+	if g.limit == 0 || g.inFlight < g.limit {
+		wakeFront(&g.queue)
+	}
+}
+
+// free reports room for a request that comes past: those who queue go first.
+func (g *gate) free() bool { return g.limit == 0 || g.inFlight+g.queue.Len() < g.limit }
+
+func (g *gate) admits(w *waiter) bool {
+	if g.limit == 0 {
+		return true
+	}
+	if g.inFlight >= g.limit {
+		return false
+	}
+	first, queued := front(&g.queue)
+	return !queued || first == w
+}
+
+func (b *bucket) enter() {
+	for _, g := range b.gates {
+		if g != nil {
+			g.inFlight++
+		}
+	}
+}
+
+// holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
+// close a bucket for a day: when it ends one request is let through to ask again.
+const holdAtMost = 5 * time.Minute
+
+// coolDown makes the whole bucket keep still: of several throttled answers the one
+// that asks for most counts.
+func (b *bucket) coolDown(o Outcome, now time.Time) {
+	hold := o.RetryAfter
+	if o.TooLong {
+		hold = min(hold, holdAtMost)
+		b.refuse, b.retryAt = true, now.Add(o.RetryAfter)
+	}
+	if b.until.Before(now) {
+		b.learn(now) // once for each cool-down, however many were on the wire
+	}
+	if until := now.Add(hold); until.After(b.until) {
+		b.until = until
+	}
+	b.cooled = true
+	if b.reserved != nil {
+		b.reserved.CancelAt(now)
+		b.reserved = nil
+	}
+	wakeFront(&b.queue)
+	for e := b.queue.Front(); e != nil; e = e.Next() {
+		w := e.Value.(*waiter)
+		if b.refuse || (!w.deadline.IsZero() && w.deadline.Before(b.until)) {
+			w.notify()
+		}
+	}
+}
+
+// learn gives an unlisted resource a pace when it is throttled: that at which requests
+// were accepted so far, and less when that proves too much.
+func (b *bucket) learn(now time.Time) {
+	if b.listed {
+		return
+	}
+	if b.learned == 0 {
+		b.learned = max(1, b.accepted.lastSecond(now))
+	} else {
+		b.learned = max(0.1, b.learned*0.7)
+	}
+	b.grown = now
+}
+
+// grow raises a learned pace by 2 % a second for as long as nothing is throttled.
+func (b *bucket) grow(now time.Time) {
+	if seconds := now.Sub(b.grown).Seconds(); b.learned > 0 && seconds >= 1 {
+		b.learned *= 1 + 0.02*min(seconds, 10)
+		b.grown = now
+	}
+}
+
+// pace is the rate at which the head's token is reserved.
+func (b *bucket) pace() rate.Limit {
+	perSecond := b.rate
+	if b.learned > 0 {
+		perSecond = b.learned
+	}
+	if perSecond >= Unlimited {
+		return rate.Inf
+	}
+	return rate.Limit(perSecond / (1 + b.slack()))
+}
+
+// maxSlack is how far below its rate a bucket may stay.
+const maxSlack = 0.02
+
+// slack is the share by which the bucket's intervals are stretched. Twilio's window
+// slides: of two requests that leave exactly one second apart the second is too early
+// whenever it travels faster than the first. A bucket that ran at exactly its rate
+// would be throttled about every other time; the cure is to leave room for as much as
+// arrivals vary. It is 0 where they do not, as in virtual time.
+func (b *bucket) slack() float64 {
+	const window = float64(time.Second)
+	return min(maxSlack, slackPerJitter*float64(b.arrivals.mean)/window)
+}
+
+// slackPerJitter: the tail of a network's delays is far longer than their mean
+// deviation.
+const slackPerJitter = 50
+
+// jitter estimates by how much the times of arrival vary, as RTP does (RFC 3550,
+// section 6.4.1): the mean deviation between one request's transit and the next one's.
+type jitter struct {
+	last, mean time.Duration
+	known      bool
+}
+
+func (j *jitter) add(transit time.Duration) {
+	if j.known {
+		j.mean += ((transit - j.last).Abs() - j.mean) / 16
+	}
+	j.last, j.known = transit, true
+}
+
+// counter counts what happened within about the last second.
+type counter struct {
+	second      time.Time
+	count, last int
+}
+
+func (c *counter) add(now time.Time) {
+	if age := now.Sub(c.second); age >= time.Second {
+		c.last = 0
+		if age < 2*time.Second {
+			c.last = c.count
+		}
+		c.second, c.count = now, 0
+	}
+	c.count++
+}
+
+func (c *counter) lastSecond(now time.Time) float64 {
+	if now.Sub(c.second) >= 2*time.Second {
+		return 0
+	}
+	return float64(max(c.count, c.last))
+}

@@ -1,0 +1,402 @@
+package pacer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/twilio/twilio-go"
+	"github.com/twilio/twilio-go/client"
+)
+
+// What twilio-go's root package exports, so that a program which imports pacer in its
+// place compiles. The types are twilio-go's own, not copies.
+type (
+	// RestClient is twilio.RestClient.
+	RestClient = twilio.RestClient
+	// ClientParams is twilio.ClientParams.
+	ClientParams = twilio.ClientParams
+	// ClientCredentialProvider is twilio.ClientCredentialProvider.
+	ClientCredentialProvider = twilio.ClientCredentialProvider
+	// Meta is twilio.Meta.
+	Meta = twilio.Meta
+	// OAuthCredentials is twilio.OAuthCredentials.
+	OAuthCredentials = twilio.OAuthCredentials
+	// TokenAuth is twilio.TokenAuth.
+	TokenAuth = twilio.TokenAuth
+	// APIOAuth is twilio.APIOAuth.
+	APIOAuth = twilio.APIOAuth
+)
+
+// NewAPIOAuth is twilio.NewAPIOAuth.
+func NewAPIOAuth(c *client.RequestHandler, creds *OAuthCredentials) *APIOAuth {
+	return twilio.NewAPIOAuth(c, creds)
+}
+
+// NewRestClient is twilio.NewRestClient, paced: credentials come from the environment
+// variables TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN. An invalid option is returned by
+// every call that is made with the client; use [New] to get it at once.
+func NewRestClient(opts ...Option) *RestClient {
+	return NewRestClientWithParams(ClientParams{}, opts...)
+}
+
+// NewRestClientWithParams is twilio.NewRestClientWithParams, paced. An invalid option
+// is returned by every call that is made with the client; use [New] to get it at once.
+func NewRestClientWithParams(params ClientParams, opts ...Option) *RestClient {
+	c, _ := New(params, opts...)
+	return c.RestClient
+}
+
+// A Client is a twilio.RestClient whose calls are paced and retried, with what pacer
+// adds to it. Keep one for as long as the program runs: what is known about the
+// account's limits lives in it. It is safe for concurrent use, holds no goroutine, and
+// need not be closed.
+//
+// Its field RequestHandler.Client is a client.BaseClient, for twilio-go's standalone
+// services: twilioApi.NewApiServiceWithClient(c.RequestHandler.Client).
+type Client struct {
+	*RestClient
+
+	cfg  *config
+	err  error // of the constructor; returned by every call
+	base client.BaseClient
+	own  *client.Client // base, if it is twilio-go's own; nil: a black box
+
+	auth    atomic.Pointer[auth]
+	timeout atomic.Int64 // as set by SetTimeout; below 0: that of the http.Client
+}
+
+// New returns a client for params, which are as for twilio-go. If the error is not nil
+// the client is not usable: every call returns that error.
+//
+// A params.Client is used to send the requests. If it is twilio-go's *client.Client,
+// each attempt is sent with its credentials, http.Client and user agent. If it is a
+// BaseClient of your own, pacer can see neither headers nor status of an answer, only
+// the error that it returns: Retry-After is unknown and the fixed schedule applies.
+//
+// With a params.ClientCredentialProvider (OAuth) the access token is fetched once,
+// fetched again shortly before it expires, and a failure to fetch it is the error of
+// the calls that needed it.
+func New(params ClientParams, opts ...Option) (*Client, error) {
+	cfg, err := configOf(opts)
+	c := &Client{cfg: cfg}
+	c.timeout.Store(-1)
+
+	errs := []error{err}
+	switch {
+	case cfg.httpClient != nil && params.Client != nil:
+		errs = append(errs, errors.New("pacer: WithHTTPClient: expected not beside ClientParams.Client, which has an http.Client of its own"))
+	case params.ClientCredentialProvider != nil:
+		errs = append(errs, c.useCredentialProvider(params))
+	case params.Client != nil:
+		c.base = params.Client
+	default:
+		c.base = twilio.NewRestClientWithParams(params).RequestHandler.Client
+	}
+	if c.base == nil {
+		c.base = &client.Client{Credentials: client.NewCredentials("", "")} // for AccountSid and the like
+	}
+	if own, ok := c.base.(*client.Client); ok {
+		c.own = own
+		if cfg.httpClient != nil {
+			own.HTTPClient = cfg.httpClient
+		}
+		if c.auth.Load() == nil && own.OAuth() != nil {
+			c.SetOauth(own.OAuth())
+		}
+	}
+	c.err = errors.Join(errs...)
+	c.RestClient = twilio.NewRestClientWithParams(ClientParams{Client: &paced{Client: c, ctx: context.Background()}})
+	return c, c.err
+}
+
+// ClientOf returns the Client behind a RestClient that came from one of pacer's
+// constructors or from [Client.WithContext].
+func ClientOf(rc *RestClient) (*Client, bool) {
+	if rc == nil || rc.RequestHandler == nil {
+		return nil, false
+	}
+	p, ok := rc.Client.(*paced)
+	if !ok {
+		return nil, false
+	}
+	return p.Client, true
+}
+
+// WithContext returns a RestClient whose calls all carry ctx: when it ends, waits and
+// HTTP requests end with it, and a wait that cannot end before its deadline is refused
+// at once. The RestClient shares everything with c, and costs a few microseconds: make
+// one for each request that the program serves.
+//
+//	msg, err := c.WithContext(ctx).Api.CreateMessage(params)
+func (c *Client) WithContext(ctx context.Context) *RestClient {
+	if ctx == nil {
+		panic("pacer: WithContext: nil context")
+	}
+	rc := twilio.NewRestClientWithParams(ClientParams{Client: &paced{Client: c, ctx: ctx}})
+	rc.Edge, rc.Region = c.Edge, c.Region
+	return rc
+}
+
+// SetLimits replaces the limits while the client is in use; calls that wait feel it at
+// once. Invalid limits are an error and change nothing. With [WithLimiter] it calls the
+// limiter's method SetLimits(Limits) error, and it is an error if there is none.
+func (c *Client) SetLimits(limits Limits) error {
+	l, ok := c.cfg.limiter.(interface{ SetLimits(Limits) error })
+	if !ok {
+		return fmt.Errorf("pacer: SetLimits: limiter %T has no method SetLimits(pacer.Limits) error", c.cfg.limiter)
+	}
+	return l.SetLimits(limits)
+}
+
+// SetTimeout sets how long one attempt may take, from connecting to the last byte of
+// the answer's body. Waits do not count. 0 is no limit; the default is the http.Client's
+// Timeout, in twilio-go 10 s. It may be called while requests run and holds for the
+// attempts that begin later.
+//
+// Twilio itself gives up on a request only after some 30 s, so that a shorter timeout
+// makes creations whose fate is unknown.
+func (c *Client) SetTimeout(timeout time.Duration) {
+	if c.own == nil {
+		c.base.SetTimeout(timeout)
+	}
+	c.timeout.Store(max(0, int64(timeout)))
+}
+
+// AccountSid returns the SID that stands in the paths of requests which name none.
+func (c *Client) AccountSid() string { return c.base.AccountSid() }
+
+// paced is the client.BaseClient through which all of twilio-go's services send.
+type paced struct {
+	*Client
+	ctx       context.Context
+	anonymous bool // without credentials: the request for an access token itself
+}
+
+// SendRequest is where a call begins. It returns when the request has been answered,
+// or will not be.
+func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[string]any, body ...byte) (*http.Response, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	c := &call{
+		paced:    p,
+		method:   method,
+		url:      rawURL,
+		form:     data,
+		headers:  headers,
+		body:     body,
+		resource: resourceOf(method, rawURL, data, p.base.AccountSid()),
+		start:    time.Now(),
+	}
+	c.schedule.ctx, c.schedule.cfg = p.ctx, p.cfg
+	return c.do()
+}
+
+// A call is one request of the program's, from SendRequest to its return.
+type call struct {
+	*paced
+	method, url string
+	form        url.Values
+	headers     map[string]any
+	body        []byte
+	resource    Resource
+	start       time.Time
+
+	schedule schedule
+	wire     wire
+	attempts int
+	waited   time.Duration // in the limiter and between attempts
+	asleep   time.Time     // since when it waits for its next attempt; zero: it does not
+	resp     *http.Response
+
+	answer       error     // the last throttled answer
+	last         RateLimit // what it said
+	unauthorized bool      // no access token was to be had
+}
+
+func (c *call) do() (*http.Response, error) {
+	err := backoff.RetryNotify(c.attempt, &c.schedule, c.beforeRetry)
+	if err != nil {
+		err = c.ended(err)
+	}
+	if c.cfg.observer != nil {
+		c.emit(Event{Kind: EventDone, Wait: c.waited, Took: time.Since(c.start), Status: c.wire.status, Err: err})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.resp, nil
+}
+
+// attempt waits for the request's turn and sends it once. An error that is not
+// permanent is a throttled answer.
+func (c *call) attempt() error {
+	c.wakeUp()
+	if err := c.ctx.Err(); err != nil {
+		return backoff.Permanent(err) // a wait that was cancelled must not send
+	}
+	done, err := c.acquire()
+	if err != nil {
+		return backoff.Permanent(err)
+	}
+	var outcome Outcome
+	defer func() { done(outcome) }() // deferred: a panic must not keep the slot
+
+	token, err := c.accessToken()
+	if err != nil {
+		c.unauthorized = true
+		return backoff.Permanent(fmt.Errorf("pacer: %s was not sent: no access token: %w", c.resource, err))
+	}
+	c.attempts++
+	sent := time.Now()
+	c.resp, err = c.send(token)
+	a := readAnswer(err)
+	a.status = nonZero(c.wire.status, a.status)
+	if c.cfg.observer != nil {
+		c.emit(Event{Kind: EventSent, Took: time.Since(sent), Status: a.status, Code: a.code, Err: err})
+	}
+	outcome.ConcurrentRequests = c.wire.concurrentRequests()
+	if a.status == http.StatusUnauthorized {
+		c.rejected(token)
+	}
+	if classify(a.status, a.code) != Throttled {
+		if err != nil {
+			return backoff.Permanent(err)
+		}
+		return nil
+	}
+
+	retryAfter := parseRetryAfter(c.wire.header, time.Now())
+	outcome.Throttled = true
+	outcome.RetryAfter = c.schedule.throttled(retryAfter)
+	outcome.TooLong = retryAfter > c.cfg.maxRetryAfter
+	c.answer = err
+	c.last = RateLimit{
+		Kind: Throttled, Resource: c.resource.String(), Status: a.status, Code: a.code,
+		RetryAfter: retryAfter, RequestID: c.wire.header.Get("Twilio-Request-Id"),
+	}
+	if c.cfg.observer != nil {
+		c.emit(Event{Kind: EventThrottled, Status: a.status, Code: a.code, RetryAfter: retryAfter, Err: err})
+	}
+	if refused := c.outlasts(c.schedule.next); refused != nil {
+		return backoff.Permanent(&WaitError{Err: refused})
+	}
+	return err
+}
+
+// acquire waits for the limiter, and no longer than WithMaxWait allows.
+func (c *call) acquire() (func(Outcome), error) {
+	ctx, start := c.ctx, time.Now()
+	if c.cfg.maxWait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waited))
+		defer cancel()
+	}
+	done, err := c.cfg.limiter.Acquire(ctx, c.resource)
+	wait := time.Since(start)
+	c.waited += wait
+	if err == nil {
+		if wait > 0 && c.cfg.observer != nil {
+			c.emit(Event{Kind: EventWaited, Wait: wait})
+		}
+		return done, nil
+	}
+	if c.cfg.maxWait > 0 && c.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !c.endsBefore(start.Add(c.cfg.maxWait)) {
+		err = fmt.Errorf("%w: WithMaxWait allows %v", ErrWaitTooLong, c.cfg.maxWait)
+	}
+	return nil, err
+}
+
+// outlasts returns why the call cannot wait for d, if it cannot.
+func (c *call) outlasts(d time.Duration) error {
+	if d == backoff.Stop {
+		return nil
+	}
+	if c.endsBefore(time.Now().Add(d)) {
+		return tooLate(d)
+	}
+	if c.cfg.maxWait > 0 && c.waited+d > c.cfg.maxWait {
+		return fmt.Errorf("%w: it takes another %v, WithMaxWait allows %v in all", ErrWaitTooLong, d, c.cfg.maxWait)
+	}
+	return nil
+}
+
+// endsBefore reports whether the context's deadline is before t.
+func (c *call) endsBefore(t time.Time) bool {
+	deadline, ok := c.ctx.Deadline()
+	return ok && deadline.Before(t)
+}
+
+func (c *call) beforeRetry(err error, wait time.Duration) {
+	c.asleep = time.Now()
+	c.cfg.logRetry(c.resource, c.attempts, wait, c.last)
+	if c.cfg.observer != nil {
+		c.emit(Event{Kind: EventRetrying, Wait: wait, Err: err})
+	}
+}
+
+func (c *call) wakeUp() {
+	if !c.asleep.IsZero() {
+		c.waited += time.Since(c.asleep)
+		c.asleep = time.Time{}
+	}
+}
+
+// ended makes the error that the caller gets.
+func (c *call) ended(err error) error {
+	c.wakeUp()
+	rl := c.last
+	rl.Resource, rl.Attempts, rl.Waited = c.resource.String(), c.attempts, c.waited
+	var wait *WaitError
+	isWait := errors.As(err, &wait)
+	switch {
+	case c.unauthorized:
+		return err
+	case c.answer != nil && err == c.answer: // throttled, and no further attempt
+		err = withRateLimit(err, rl)
+	case isWait && wait.RetryAfter > 0:
+		// The resource is held because of another call's answer. That is Twilio's
+		// answer to this call, too, and has the type that programs expect of one.
+		rl.Kind, rl.RetryAfter = Throttled, wait.RetryAfter
+		rl.Status, rl.Code = http.StatusTooManyRequests, codeThrottled
+		return withRateLimit(nil, rl)
+	case isWait:
+		rl.Kind = NotSent
+		err = &WaitError{RateLimit: rl, Err: wait.Err, Answer: c.answer}
+	case c.attempts == 0 || err == c.ctx.Err(): // from the limiter; from the wait between attempts
+		rl.Kind = NotSent
+		err = &WaitError{RateLimit: rl, Err: err, Answer: c.answer}
+	default:
+		return err // an answer that is no throttle, or a failure: as twilio-go gives it
+	}
+	if c.attempts > 0 {
+		c.gaveUp(rl, err)
+	}
+	return err
+}
+
+func (c *call) gaveUp(rl RateLimit, err error) {
+	if c.cfg.observer != nil {
+		c.emit(Event{Kind: EventGaveUp, Wait: c.waited, Status: rl.Status, Code: rl.Code, RetryAfter: rl.RetryAfter, Err: err})
+	}
+	if rl.Kind != Throttled {
+		return // the program's own decision, nothing to alert it to
+	}
+	a := Alert{Kind: AlertRetriesExhausted, Time: time.Now(), Resource: c.resource, RateLimit: rl, Err: err, Advice: adviceExhausted}
+	if rl.RetryAfter > c.cfg.maxRetryAfter {
+		a.Kind, a.Advice = AlertRetryAfterTooLong, adviceTooLong
+	}
+	c.cfg.raise(a)
+}
+
+// emit completes e with what all events have.
+func (c *call) emit(e Event) {
+	e.Time, e.Resource, e.Attempt = time.Now(), c.resource, c.attempts
+	c.cfg.observer(e)
+}

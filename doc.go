@@ -1,0 +1,2 @@
+// Package pacer stands between a Go program and Twilio's REST API.
+package pacer

@@ -1,0 +1,250 @@
+package pacer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twilio/twilio-go/client"
+)
+
+// A Kind says why Twilio (or pacer) would not take a request now, and so what helps.
+type Kind string
+
+// The kinds.
+const (
+	// Throttled: too many requests just now. Waiting seconds helps; pacer has done
+	// so, and given up after the last retry.
+	Throttled Kind = "throttled"
+	// QueueFull: the sender has hours of messages queued. Use other senders, or
+	// wait until its queue has drained.
+	QueueFull Kind = "sender's queue is full"
+	// AttemptCap: this verification, challenge or factor has used up its attempts.
+	// Let it expire (minutes), or start another.
+	AttemptCap Kind = "attempt cap"
+	// Quota: a quota of hours or a day is used up.
+	Quota Kind = "quota"
+	// NotSent: the call ended while it waited for its turn (context, deadline,
+	// [WithMaxWait]). Whatever was sent for it before was throttled.
+	NotSent Kind = "not sent"
+)
+
+// codeThrottled is "Too Many Requests", https://www.twilio.com/docs/api/errors/20429.
+const codeThrottled = 20429
+
+// finalCodes are the codes that arrive with status 429 although waiting seconds does
+// not help. Any other 429 is a throttle. Source: Twilio's list of error codes,
+// https://www.twilio.com/docs/api/errors/CODE.
+var finalCodes = map[int]Kind{
+	21611: QueueFull,  // From has 10 hours of segments queued
+	30454: Quota,      // message volume of a trial account
+	60202: AttemptCap, // 5 checks of one verification, 10 min
+	60203: AttemptCap, // 5 sends of one verification, 10 min
+	60308: AttemptCap, // 5 attempts at a TOTP challenge
+	60309: AttemptCap, // 3 push notifications for one challenge
+	60310: AttemptCap, // 5 attempts at a TOTP factor
+	60312: Quota,      // challenges created, 50 an hour, 100 a day
+	60326: Quota,      // factors of one entity, 100 a day
+	63038: Quota,      // messages in 24 hours
+}
+
+// RateLimit is what a caller can learn from an error about throttling. Get it with
+// [FromError].
+type RateLimit struct {
+	Kind       Kind
+	Resource   string        // product, name and operation: "api/Messages:create"; holds no phone number
+	Status     int           // HTTP status of the last answer; 0 if there was none
+	Code       int           // Twilio's error code; 0 if there was none
+	Attempts   int           // requests sent, all of them throttled
+	Waited     time.Duration // time spent waiting, for the bucket and between attempts
+	RetryAfter time.Duration // what the last answer asked for; 0 if it did not say
+	RequestID  string        // Twilio-Request-Id of the last answer, for Twilio's support
+}
+
+// String returns the facts in one line.
+func (rl RateLimit) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", rl.Resource, rl.Kind)
+	if rl.Attempts > 0 {
+		fmt.Fprintf(&b, " after %d attempts", rl.Attempts)
+	}
+	if rl.Waited > 0 {
+		fmt.Fprintf(&b, ", waited %v", rl.Waited.Round(time.Millisecond))
+	}
+	if rl.RetryAfter > 0 {
+		fmt.Fprintf(&b, ", Retry-After %v", rl.RetryAfter.Round(time.Millisecond))
+	}
+	if rl.RequestID != "" {
+		fmt.Fprintf(&b, ", request %s", rl.RequestID)
+	}
+	return b.String()
+}
+
+// MarshalText makes a RateLimit readable where twilio-go prints an error's Details.
+func (rl RateLimit) MarshalText() ([]byte, error) { return []byte(rl.String()), nil }
+
+// detailsKey is where a RateLimit stands in the Details of a TwilioRestError or the
+// Params of a RestErrorV1.
+const detailsKey = "pacer"
+
+// FromError reports what err, or an error that it wraps, says about throttling. It is
+// false for errors that have nothing to do with it. When it is true Twilio has not
+// processed the request: "An API Request that receives an error 429 response is never
+// processed and is always safe to retry" (https://www.twilio.com/docs/errors/20429).
+//
+// It also reads errors of a plain twilio-go client; those lack attempts, waits and
+// Retry-After.
+func FromError(err error) (RateLimit, bool) {
+	var wait *WaitError
+	if errors.As(err, &wait) {
+		return wait.RateLimit, true
+	}
+	a := readAnswer(err)
+	if rl, ok := a.details[detailsKey].(RateLimit); ok {
+		return rl, true
+	}
+	kind := classify(a.status, a.code)
+	if kind == "" {
+		return RateLimit{}, false
+	}
+	return RateLimit{Kind: kind, Status: a.status, Code: a.code, Attempts: 1}, true
+}
+
+// ErrWaitTooLong is wrapped by the error of a call that was not sent because its wait
+// would have been longer than the call's context or [WithMaxWait] allows.
+var ErrWaitTooLong = errors.New("the wait would be too long")
+
+// A WaitError is the error of a call that ended while it waited for its turn. Twilio
+// has not processed the request. It wraps Err and Answer, so that errors.Is finds
+// context.Canceled, context.DeadlineExceeded or [ErrWaitTooLong], and errors.As the
+// *client.TwilioRestError of the last throttled answer.
+type WaitError struct {
+	RateLimit
+	Err    error // why the wait ended
+	Answer error // the last throttled answer; nil if nothing was sent
+}
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("pacer: %v: %v", e.RateLimit, e.Err)
+}
+
+// Unwrap returns Err and Answer.
+func (e *WaitError) Unwrap() []error {
+	if e.Answer == nil {
+		return []error{e.Err}
+	}
+	return []error{e.Err, e.Answer}
+}
+
+func tooLate(need time.Duration) error {
+	return fmt.Errorf("%w: it takes another %v, the context's deadline is sooner: %w", ErrWaitTooLong, need, context.DeadlineExceeded)
+}
+
+// classify tells whether an answer means "not now", and of which kind. The status
+// decides; the code refines it.
+func classify(status, code int) Kind {
+	if kind := finalCodes[code]; kind != "" {
+		return kind
+	}
+	if status == http.StatusTooManyRequests || code == codeThrottled {
+		return Throttled
+	}
+	return ""
+}
+
+// An answer is what one of twilio-go's error values says.
+type answer struct {
+	status, code int
+	details      map[string]any
+}
+
+// undecodable begins the text of the error that twilio-go gives for an error answer
+// that is no JSON of Twilio's. It is the only trace that a BaseClient other than
+// twilio-go's own leaves of such an answer.
+const undecodable = "error decoding the response for an HTTP error code: "
+
+func readAnswer(err error) answer {
+	var classic *client.TwilioRestError
+	if errors.As(err, &classic) && classic != nil {
+		return answer{classic.Status, classic.Code, classic.Details}
+	}
+	var v1 *client.RestErrorV1
+	if errors.As(err, &v1) && v1 != nil {
+		return answer{v1.HttpStatusCode, v1.Code, v1.Params}
+	}
+	if err != nil {
+		if text, ok := strings.CutPrefix(err.Error(), undecodable); ok {
+			digits, _, _ := strings.Cut(text, ":")
+			status, _ := strconv.Atoi(digits)
+			return answer{status: status}
+		}
+	}
+	return answer{}
+}
+
+// withRateLimit returns err, twilio-go's error for a throttled answer, with rl in its
+// Details or Params. Fields that the answer's body left out are filled in. An error
+// that is of neither of twilio-go's types becomes a TwilioRestError.
+func withRateLimit(err error, rl RateLimit) error {
+	var v1 *client.RestErrorV1
+	if errors.As(err, &v1) && v1 != nil {
+		v1.HttpStatusCode = nonZero(v1.HttpStatusCode, rl.Status)
+		v1.Code = nonZero(v1.Code, codeThrottled)
+		v1.Message = nonZero(v1.Message, tooManyRequests)
+		v1.Params = withDetail(v1.Params, rl)
+		return err
+	}
+	var classic *client.TwilioRestError
+	if !errors.As(err, &classic) || classic == nil {
+		classic = &client.TwilioRestError{MoreInfo: moreInfo}
+		err = classic
+	}
+	classic.Status = nonZero(classic.Status, rl.Status)
+	classic.Code = nonZero(classic.Code, codeThrottled)
+	classic.Message = nonZero(classic.Message, tooManyRequests)
+	classic.Details = withDetail(classic.Details, rl)
+	return err
+}
+
+func withDetail(details map[string]any, rl RateLimit) map[string]any {
+	if details == nil {
+		details = make(map[string]any, 1)
+	}
+	details[detailsKey] = rl
+	return details
+}
+
+func nonZero[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+const (
+	tooManyRequests = "Too Many Requests"
+	moreInfo        = "https://www.twilio.com/docs/errors/20429"
+)
+
+// readableBody returns the body of a throttled answer, or, where twilio-go could not
+// decode it (empty, an HTML page of the edge, SCIM), the body that Twilio's API sends.
+func readableBody(body []byte, v1 bool) []byte {
+	var into any = &client.TwilioRestError{}
+	if v1 {
+		into = &client.RestErrorV1{}
+	}
+	if json.NewDecoder(bytes.NewReader(body)).Decode(into) == nil {
+		return body
+	}
+	if v1 {
+		return fmt.Appendf(nil, `{"code":%d,"message":%q,"httpStatusCode":429}`, codeThrottled, tooManyRequests)
+	}
+	return fmt.Appendf(nil, `{"code":%d,"message":%q,"more_info":%q,"status":429}`, codeThrottled, tooManyRequests, moreInfo)
+}

@@ -1,0 +1,331 @@
+package pacer
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// A Limiter decides when a request may be sent. pacer brings one, [BucketLimiter]; an
+// implementation of your own, given to [WithLimiter], can share limits with other
+// processes. It must be safe for concurrent use.
+type Limiter interface {
+	// Acquire waits until a request of resource r may be sent, and returns done,
+	// which the caller calls exactly once, with what became of the request. If the
+	// wait ends otherwise, Acquire returns an error and takes nothing: ctx.Err()
+	// when ctx ended, an error that wraps [ErrWaitTooLong] when the wait cannot end
+	// before ctx's deadline. Such an error should be a [*WaitError], which can say
+	// until when the resource is held.
+	Acquire(ctx context.Context, r Resource) (done func(Outcome), err error)
+}
+
+// An Outcome is what became of a request that a [Limiter] has let pass. The zero
+// Outcome is a request that succeeded.
+type Outcome struct {
+	// Throttled: Twilio answered 429, or code 20429, and did not process it.
+	Throttled bool
+	// RetryAfter is, for a throttled request, how long its resource is to keep
+	// still: what the answer asks for, else the step of the fixed schedule.
+	RetryAfter time.Duration
+	// TooLong: RetryAfter is longer than any call is to wait ([WithMaxRetryAfter]).
+	TooLong bool
+	// ConcurrentRequests is how many requests of the account, of this and other
+	// processes, Twilio had in progress, itself included (header
+	// Twilio-Concurrent-Requests); 0 if it did not say.
+	ConcurrentRequests int
+}
+
+// BucketLimiter is pacer's own [Limiter], for one process: a token bucket, a
+// cool-down and in-flight slots for each [Resource].
+//
+// A request passes, in this order, the turnstile of its bucket, its cool-down, takes
+// a token, and then an in-flight slot. The turnstile is a first-in, first-out queue of
+// which only the head looks at cool-down, tokens and slots: it alone has a timer, and
+// it wakes the next as it leaves. Hence a waiter that is cancelled costs no token, new
+// limits and cool-downs reach those who already wait, the order is fair, and when a
+// cool-down ends the waiters leave at the bucket's pace instead of all at once.
+//
+// The token bucket is a [rate.Limiter]. It lags its rate by up to 2 % as far as the
+// time from leaving to being answered varies: see bucket.slack.
+//
+// Buckets are made on first use, and dropped when they have been idle for a minute.
+// Several clients of one process that use the same accounts can share a BucketLimiter.
+// It is safe for concurrent use, has no goroutine of its own, and needs no closing.
+type BucketLimiter struct {
+	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
+	limits  Limits
+	buckets map[Resource]*bucket
+	gates   map[gateKey]*gate
+	byAge   list.List // of *bucket, least recently used first
+	peak    int       // the most buckets since the map was made
+	sweeper *time.Timer
+}
+
+// NewLimiter returns a BucketLimiter that keeps limits, and pacer's defaults where
+// none of them matches. Invalid limits are an error, as from [Limits.Validate].
+func NewLimiter(limits Limits) (*BucketLimiter, error) {
+	if err := limits.Validate(); err != nil {
+		return nil, err
+	}
+	return &BucketLimiter{
+		limits:  append(Limits(nil), limits...),
+		buckets: make(map[Resource]*bucket),
+		gates:   make(map[gateKey]*gate),
+	}, nil
+}
+
+// Acquire implements [Limiter]. Uncontended it takes no more than a mutex and one
+// allocation.
+func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome), error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &WaitError{RateLimit: notSent(r), Err: err}
+	}
+	now := time.Now()
+	l.mu.Lock()
+	b := l.bucket(r, now)
+	if b.passAtOnce(now) {
+		l.mu.Unlock()
+		return l.doneFunc(b, now), nil
+	}
+
+	w := &waiter{wake: make(chan struct{}, 1)}
+	w.deadline, _ = ctx.Deadline()
+	w.place = b.queue.PushBack(w)
+	left, err := l.wait(ctx, b, w)
+	l.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return l.doneFunc(b, left), nil
+}
+
+// wait lets w wait in b's turnstile, with l.mu held on entry and return. It returns
+// the time at which the request was due to leave.
+func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (left time.Time, err error) {
+	var timer *time.Timer
+	defer func() {
+		if timer != nil {
+			timer.Stop()
+		}
+		b.leave(w)
+	}()
+	for {
+		now := time.Now()
+		if err := b.hopeless(w, now); err != nil {
+			return left, err
+		}
+		var tick <-chan time.Time
+		if head, _ := front(&b.queue); head == w {
+			delay, gate := b.obstacle(w, now)
+			switch {
+			case delay == 0 && gate == nil:
+				left = b.due
+				b.reserved = nil
+				b.enter()
+				return left, nil
+			case delay > 0:
+				if !w.deadline.IsZero() && now.Add(delay).After(w.deadline) {
+					return left, &WaitError{RateLimit: notSent(b.Resource), Err: tooLate(delay)}
+				}
+				if timer == nil {
+					timer = time.NewTimer(delay)
+				} else {
+					timer.Reset(delay)
+				}
+				tick = timer.C
+			}
+		}
+		l.mu.Unlock()
+		select {
+		case <-w.wake:
+		case <-tick:
+		case <-ctx.Done():
+		}
+		l.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return left, &WaitError{RateLimit: notSent(b.Resource), Err: err}
+		}
+	}
+}
+
+func (l *BucketLimiter) doneFunc(b *bucket, left time.Time) func(Outcome) {
+	return func(o Outcome) {
+		now := time.Now()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, g := range b.gates {
+			if g != nil {
+				g.inFlight--
+				wakeFront(&g.queue)
+			}
+		}
+		b.was = now
+		if o.Throttled {
+			b.coolDown(o, now)
+			return
+		}
+		b.arrivals.add(now.Sub(left))
+		b.accepted.add(now)
+		b.grow(now)
+	}
+}
+
+// SetLimits replaces the limits while the limiter is in use. Calls that wait feel it
+// at once. Cool-downs stay. Invalid limits are an error and change nothing.
+func (l *BucketLimiter) SetLimits(limits Limits) error {
+	if err := limits.Validate(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limits = append(Limits(nil), limits...)
+	now := time.Now()
+	for _, b := range l.buckets {
+		l.apply(b, now)
+		wakeFront(&b.queue)
+	}
+	for _, g := range l.gates {
+		wakeFront(&g.queue)
+	}
+	return nil
+}
+
+// Limits returns a copy of the limits last set, without the defaults.
+func (l *BucketLimiter) Limits() Limits {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append(Limits(nil), l.limits...)
+}
+
+// apply gives b what the limits say about it.
+func (l *BucketLimiter) apply(b *bucket, now time.Time) {
+	if b.reserved != nil {
+		b.reserved.CancelAt(now)
+		b.reserved = nil
+	}
+	b.allowance = l.limits.allow(b.Resource)
+	if b.listed {
+		b.learned = 0
+	}
+	b.tokens.SetLimitAt(now, b.pace())
+	b.tokens.SetBurstAt(now, b.burst)
+	b.gates[0].limit = b.accountInFlight
+	b.own.limit = b.senderInFlight
+	if b.gates[1] == nil {
+		b.own.limit = b.resourceInFlight
+	} else {
+		b.gates[1].limit = b.resourceInFlight
+	}
+}
+
+// bucket returns r's bucket, and makes it if need be.
+func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
+	b, ok := l.buckets[r]
+	if ok {
+		b.was = now
+		l.byAge.MoveToBack(b.age)
+		return b
+	}
+	b = &bucket{Resource: r, was: now}
+	b.allowance = l.limits.allow(r)
+	b.tokens = rate.NewLimiter(b.pace(), b.burst)
+	b.gates[0] = l.gate(accountGate(r))
+	if r.Sender != "" {
+		b.gates[1] = l.gate(resourceGate(r))
+	}
+	b.gates[2] = &b.own
+	l.apply(b, now)
+	b.age = l.byAge.PushBack(b)
+	l.buckets[r] = b
+	l.peak = max(l.peak, len(l.buckets))
+	if l.sweeper == nil {
+		l.sweeper = time.AfterFunc(idleAfter, l.sweep)
+	}
+	return b
+}
+
+func (l *BucketLimiter) gate(key gateKey) *gate {
+	g, ok := l.gates[key]
+	if !ok {
+		g = &gate{}
+		l.gates[key] = g
+	}
+	g.buckets++
+	return g
+}
+
+func (l *BucketLimiter) release(key gateKey) {
+	g := l.gates[key]
+	if g.buckets--; g.buckets == 0 {
+		delete(l.gates, key)
+	}
+}
+
+func accountGate(r Resource) gateKey  { return gateKey{r.Account, r.Region} }
+func resourceGate(r Resource) gateKey { return gateKey{r.Account, r.Region + "/" + r.String()} }
+
+const (
+	idleAfter  = time.Minute
+	sweepBatch = 4096 // buckets looked at with the lock held
+)
+
+// sweep drops buckets that have been idle for a minute and would be the same if made
+// anew. It runs in a timer's goroutine, and only while there are buckets.
+func (l *BucketLimiter) sweep() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	next := idleAfter
+	for n := 0; ; n++ {
+		e := l.byAge.Front()
+		if e == nil {
+			l.sweeper = nil
+			break
+		}
+		b := e.Value.(*bucket)
+		if age := now.Sub(b.was); age < idleAfter {
+			next = idleAfter - age
+			break
+		}
+		if n == sweepBatch {
+			next = time.Millisecond
+			break
+		}
+		if !b.idle(now) {
+			b.was = now
+			l.byAge.MoveToBack(e)
+			continue
+		}
+		l.drop(b)
+	}
+	if len(l.buckets) < l.peak/4 {
+		// A map keeps the memory of all that it ever held.
+		buckets := make(map[Resource]*bucket, len(l.buckets))
+		for r, b := range l.buckets {
+			buckets[r] = b
+		}
+		l.buckets, l.peak = buckets, len(buckets)
+	}
+	if l.sweeper != nil {
+		l.sweeper = time.AfterFunc(next, l.sweep)
+	}
+}
+
+func (b *bucket) idle(now time.Time) bool {
+	return b.queue.Len() == 0 && b.own.inFlight == 0 && now.After(b.until) &&
+		b.tokens.TokensAt(now) >= float64(b.burst)
+}
+
+func (l *BucketLimiter) drop(b *bucket) {
+	l.byAge.Remove(b.age)
+	delete(l.buckets, b.Resource)
+	l.release(accountGate(b.Resource))
+	if b.gates[1] != nil {
+		l.release(resourceGate(b.Resource))
+	}
+}
+
+func notSent(r Resource) RateLimit { return RateLimit{Kind: NotSent, Resource: r.String()} }

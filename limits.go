@@ -1,0 +1,440 @@
+package pacer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// Resources whose limits Twilio's users set most often, for [Limit.Resource].
+const (
+	Messages = "Messages"
+	Calls    = "Calls"
+	Lookups  = "lookups/PhoneNumbers"
+)
+
+// Unlimited, as a [Limit.Rate], switches pacing off, also where pacer has a default.
+const Unlimited = math.MaxFloat64
+
+// Limits is a set of rules. Of the rules that match a request the most specific one
+// wins: one with a Sender before one without, then the longer Resource, then one with
+// an Account, then one with an Op. Where no rule of yours matches, pacer's defaults
+// apply (see [DefaultLimits]); a rule for "*" therefore replaces all of them.
+//
+// Limits is data: it can be written in Go or read from JSON with [ParseLimits].
+type Limits []Limit
+
+// A Limit says how much of one resource pacer may send. At least one of Rate and
+// MaxInFlight must be set.
+type Limit struct {
+	// Resource names what is limited: a resource of Twilio's core API ("Messages",
+	// "Calls", "IncomingPhoneNumbers"), one of another product, with that product's
+	// host name in front ("lookups/PhoneNumbers", "verify/Verifications",
+	// "studio/Executions"), all of a product ("verify/*"), or everything ("*"). The
+	// last words of a longer name will do: "verify/Verifications" is
+	// "verify/Services/Verifications".
+	Resource string `json:"resource"`
+
+	// Sender restricts the rule to messages from one sender: a phone number in
+	// E.164 form, "whatsapp:+15550006", a short code, or a Messaging Service SID.
+	// "" is every sender, each with a bucket of its own.
+	Sender string `json:"sender,omitempty"`
+
+	// Account restricts the rule to one account or subaccount (its SID). "" is
+	// every account, each with buckets of its own.
+	Account string `json:"account,omitempty"`
+
+	// Op is the operation that is limited. "" is what the resource is there for:
+	// creating it, or, for Lookup, reading it; with "*" it is all three, each in a
+	// bucket of its own.
+	Op Op `json:"op,omitempty"`
+
+	// Rate is in requests per second and may be a fraction: 1.0/3 is one every
+	// three seconds. It holds for each bucket that the rule matches, not for their
+	// sum. 0 leaves the rate to the next rule; [Unlimited] switches pacing off.
+	Rate float64 `json:"rate,omitempty"`
+
+	// Burst is how many requests may leave at once after a pause; 0 is 1. Twilio's
+	// window slides, so a burst of b can put b-1 requests too many into it.
+	Burst int `json:"burst,omitempty"`
+
+	// MaxInFlight is how many requests may be on the wire at the same time, of the
+	// resource (all senders together, unless Sender is set) or, with Resource "*",
+	// of the whole account; both hold. 0 is no limit.
+	MaxInFlight int `json:"maxInFlight,omitempty"`
+}
+
+// ArticleLimits returns the cautious preset: one request per second for every
+// resource type, and for messages for every sender. It is the default limit of most
+// accounts as Telphi Consulting's article on error 20429 gives it (see article.txt in the
+// project's notes); Twilio itself publishes no such figure.
+func ArticleLimits() Limits {
+	return Limits{{Resource: "*", Rate: 1}}
+}
+
+// A DefaultLimit is a limit that pacer keeps where no rule of yours matches.
+type DefaultLimit struct {
+	Limit
+	Senders string // what kind of sender it is for; "" where senders do not matter
+	Source  string // where Twilio says so
+}
+
+// DefaultLimits returns the table of built-in limits. All are what Twilio gives a new
+// account; yours may be higher. What is not listed is not paced until Twilio
+// throttles it.
+func DefaultLimits() []DefaultLimit {
+	table := make([]DefaultLimit, len(defaultLimits))
+	for i, d := range defaultLimits {
+		table[i] = DefaultLimit{Limit: d.limit, Senders: string(d.senders), Source: d.source}
+	}
+	return table
+}
+
+type senderKind string
+
+const (
+	anySender        senderKind = ""
+	longCode         senderKind = "long code"
+	tollFree         senderKind = "toll-free number"
+	shortCode        senderKind = "short code"
+	whatsApp         senderKind = "WhatsApp"
+	whatsAppSandbox  senderKind = "WhatsApp sandbox"
+	rcs              senderKind = "RCS"
+	messagingService senderKind = "Messaging Service, per number in its pool; pacer assumes 1 number"
+	otherSender      senderKind = "other" // alphanumeric and the like: Twilio publishes no figure
+)
+
+const (
+	sourceMPS     = "Twilio support, article 115002943027, Understanding Twilio Rate Limits and Message Queues"
+	sourceSkill   = "github.com/twilio/ai, skills/twilio/twilio-reliability-patterns; another skill there says 30"
+	sourceABT     = "https://www.twilio.com/docs/messaging/guides/account-based-throughput-overview"
+	sourceWA      = "https://www.twilio.com/docs/whatsapp/best-practices-and-faqs"
+	sourceSandbox = "Twilio support, article 360024008153"
+	source63018   = "https://www.twilio.com/docs/api/errors/63018"
+	sourceCPS     = "https://www.twilio.com/docs/glossary/cps"
+	sourceStudio  = "Twilio support, article 39605338385051, Twilio Studio Limitation"
+	sourceContent = "https://www.twilio.com/en-us/changelog/content-api-rate-limits"
+	source45780   = "https://www.twilio.com/docs/api/errors/45780"
+	sourceLookup  = "none published per account; the cautious figure of ArticleLimits"
+)
+
+// defaultLimits is the one place where a limit of Twilio's stands.
+var defaultLimits = []struct {
+	limit   Limit
+	senders senderKind
+	source  string
+}{
+	{Limit{Resource: Messages, Rate: 1}, longCode, sourceMPS},
+	{Limit{Resource: Messages, Rate: 3}, tollFree, sourceSkill},
+	{Limit{Resource: Messages, Rate: 100}, shortCode, sourceABT},
+	{Limit{Resource: Messages, Rate: 80}, whatsApp, sourceWA},
+	{Limit{Resource: Messages, Rate: 1.0 / 3}, whatsAppSandbox, sourceSandbox},
+	{Limit{Resource: Messages, Rate: 100}, rcs, source63018},
+	{Limit{Resource: Messages, Rate: 1}, messagingService, sourceMPS},
+	{Limit{Resource: Calls, Rate: 1}, anySender, sourceCPS},
+	{Limit{Resource: Lookups, Rate: 1}, anySender, sourceLookup},
+	{Limit{Resource: "studio/Flows/Executions", Rate: 20}, anySender, sourceStudio},
+	{Limit{Resource: "content/Content", Op: Create, Rate: 100}, anySender, sourceContent},
+	{Limit{Resource: "content/Content", Op: Read, Rate: 20}, anySender, sourceContent}, // list; fetch would be 100
+	{Limit{Resource: "content/Content", Op: Write, Rate: 20}, anySender, sourceContent},
+	{Limit{Resource: "flex-api/Interactions", Rate: 20}, anySender, source45780},
+	{Limit{Resource: "flex-api/WebChats", Rate: 5}, anySender, source45780},
+}
+
+func kindOf(sender string) senderKind {
+	switch {
+	case sender == "":
+		return anySender
+	case sender == "whatsapp:+14155238886":
+		return whatsAppSandbox
+	case strings.HasPrefix(sender, "whatsapp:"):
+		return whatsApp
+	case strings.HasPrefix(sender, "rcs:"):
+		return rcs
+	case isSID(sender) && strings.HasPrefix(sender, "MG"):
+		return messagingService
+	}
+	digits, international := strings.CutPrefix(sender, "+")
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		return otherSender
+	}
+	if len(digits) <= 6 {
+		return shortCode // US and Canada 5 or 6 digits, elsewhere from 3
+	}
+	if international && len(digits) == 11 && digits[0] == '1' {
+		switch digits[1:4] {
+		case "800", "833", "844", "855", "866", "877", "888":
+			return tollFree
+		}
+	}
+	return longCode
+}
+
+// An allowance is what the rules together say about one resource.
+type allowance struct {
+	rate   float64 // requests/s; Unlimited
+	burst  int
+	listed bool // false: no rule and no default; unpaced until throttled
+
+	accountInFlight, resourceInFlight, senderInFlight int // 0: no limit
+}
+
+func (ls Limits) allow(r Resource) allowance {
+	a := allowance{rate: Unlimited, burst: 1}
+	var rate, account, resource, sender int // scores of the rules that count so far
+	for i := range ls {
+		l := &ls[i]
+		score := l.matches(r)
+		if score == 0 {
+			continue
+		}
+		if l.Rate != 0 && score > rate {
+			rate = score
+			a.rate, a.burst, a.listed = l.Rate, max(l.Burst, 1), true
+		}
+		if l.MaxInFlight == 0 {
+			continue
+		}
+		scope, limit := &resource, &a.resourceInFlight
+		switch {
+		case l.Sender != "":
+			scope, limit = &sender, &a.senderInFlight
+		case l.Resource == "*":
+			scope, limit = &account, &a.accountInFlight
+		}
+		if score > *scope {
+			*scope, *limit = score, l.MaxInFlight
+		}
+	}
+	if a.listed {
+		return a
+	}
+	kind := kindOf(r.Sender)
+	for _, d := range defaultLimits {
+		if d.senders == kind && d.limit.matches(r) > 0 {
+			a.rate, a.listed = d.limit.Rate, true
+			break
+		}
+	}
+	return a
+}
+
+// matches returns 0 for no match, else the higher the more specific the rule is.
+func (l *Limit) matches(r Resource) int {
+	if (l.Account != "" && l.Account != r.Account) || (l.Sender != "" && l.Sender != r.Sender) {
+		return 0
+	}
+	score := 1
+	if l.Resource != "*" {
+		product, name := splitRule(l.Resource)
+		if product != r.Product {
+			return 0
+		}
+		score += 4
+		if name != "*" {
+			if name != r.Name && !strings.HasSuffix(r.Name, "/"+name) {
+				return 0
+			}
+			score += 4 * (1 + strings.Count(name, "/") + 1)
+		}
+	}
+	switch l.Op {
+	case r.Op:
+		score++
+	case "":
+		if l.Resource != "*" && r.Op != l.mainOp() {
+			return 0
+		}
+	default:
+		return 0
+	}
+	if l.Account != "" {
+		score += 2
+	}
+	if l.Sender != "" {
+		score += 1 << 20
+	}
+	return score
+}
+
+// mainOp is what a resource is there for: Lookup is read, all else is created.
+func (l *Limit) mainOp() Op {
+	if product, _ := splitRule(l.Resource); product == "lookups" {
+		return Read
+	}
+	return Create
+}
+
+// splitRule splits the Resource of a rule; a bare name is of the core API. Products
+// are lower case, collections of the core API are not.
+func splitRule(resource string) (product, name string) {
+	first, rest, found := strings.Cut(resource, "/")
+	if found && first != "" && 'a' <= first[0] && first[0] <= 'z' {
+		return first, rest
+	}
+	return "api", resource
+}
+
+// Validate checks the rules as a whole. The error names the first offending rule by
+// its index, the field, its value, and what was expected.
+func (ls Limits) Validate() error {
+	seen := make(map[Limit]int, len(ls))
+	for i, l := range ls {
+		if err := l.validate(i, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validate checks rule i, and against the rules before it, which are in seen.
+func (l Limit) validate(i int, seen map[Limit]int) error {
+	if err := l.validateFields(); err != nil {
+		return fmt.Errorf("limits[%d].%w", i, err)
+	}
+	scope := Limit{Resource: l.Resource, Sender: l.Sender, Account: l.Account, Op: l.Op}
+	if first, dup := seen[scope]; dup {
+		return fmt.Errorf("limits[%d] repeats limits[%d] (resource %q): expected one rule for each combination of resource, sender, account and op", i, first, l.Resource)
+	}
+	seen[scope] = i
+	return nil
+}
+
+func (l Limit) validateFields() error {
+	switch product, name := splitRule(l.Resource); {
+	case l.Resource == "*":
+	case name == "", name != "*" && !fixedWords(name), product != "api" && !looksFixed(product),
+		product == "api" && name != "*" && !('A' <= name[0] && name[0] <= 'Z'):
+		return fmt.Errorf("resource: %q: expected a resource of the core API such as \"Messages\", one of another product such as \"lookups/PhoneNumbers\", or \"*\"", l.Resource)
+	case l.Sender != "" && (product != "api" || name != Messages):
+		return fmt.Errorf("sender: set for resource %q: expected only with resource \"Messages\" or \"*\", as only messages have a sender of their own", l.Resource)
+	}
+	switch l.Op {
+	case "", Read, Create, Write:
+	default:
+		return fmt.Errorf("op: %q: expected \"read\", \"create\", \"write\", or none", string(l.Op))
+	}
+	if l.Sender != "" && l.Op != "" && l.Op != Create {
+		return fmt.Errorf("op: %q: expected \"create\" or none with a sender", string(l.Op))
+	}
+	if l.Account != "" && !(isSID(l.Account) && strings.HasPrefix(l.Account, "AC")) {
+		return fmt.Errorf("account: %q: expected an account SID, AC and 32 hex digits", l.Account)
+	}
+	switch {
+	case math.IsNaN(l.Rate), l.Rate < 0:
+		return fmt.Errorf("rate: %v: expected requests per second above 0, or Unlimited", l.Rate)
+	case l.Rate > 0 && l.Rate < 1e-6:
+		return fmt.Errorf("rate: %v: expected at least 0.000001 requests per second; there is no rate that pauses", l.Rate)
+	case l.Burst < 0 || l.Burst > 1e6:
+		return fmt.Errorf("burst: %d: expected 0 (which is 1) to 1000000 requests", l.Burst)
+	case l.Burst > 0 && l.Rate == 0:
+		return fmt.Errorf("burst: %d: expected a rate beside it", l.Burst)
+	case l.MaxInFlight < 0:
+		return fmt.Errorf("maxInFlight: %d: expected 0 (no limit) or more requests", l.MaxInFlight)
+	case l.Rate == 0 && l.MaxInFlight == 0:
+		return errors.New("rate: 0: expected a rate or a maxInFlight, this rule limits nothing")
+	}
+	return nil
+}
+
+func fixedWords(name string) bool {
+	for word := range strings.SplitSeq(name, "/") {
+		if !looksFixed(word) {
+			return false
+		}
+	}
+	return true
+}
+
+// ParseLimits reads rules from JSON: an array of objects with the fields of [Limit]
+// in lower camel case; rate may also be the string "unlimited".
+//
+//	[
+//	  {"resource": "Messages", "rate": 20},
+//	  {"resource": "Messages", "sender": "+15005550006", "rate": 1},
+//	  {"resource": "lookups/PhoneNumbers", "rate": 10, "maxInFlight": 5}
+//	]
+//
+// Unknown fields are errors. The error gives the line on which the offending rule
+// begins, the field, its value and what was expected.
+func ParseLimits(data []byte) (Limits, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	line := func(at int64) int { return 1 + bytes.Count(data[:min(int(at), len(data))], []byte("\n")) }
+	fail := func(at int64, err error) (Limits, error) {
+		return nil, fmt.Errorf("pacer: limits, line %d: %w", line(at), err)
+	}
+
+	var ls Limits
+	seen := map[Limit]int{}
+	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
+		return fail(dec.InputOffset(), errors.New("expected an array of rules, [{\"resource\": ..., \"rate\": ...}, ...]"))
+	}
+	for dec.More() {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return fail(dec.InputOffset(), err)
+		}
+		at := dec.InputOffset() - int64(len(raw))
+		var l Limit
+		if err := l.UnmarshalJSON(raw); err != nil {
+			return fail(at, err)
+		}
+		if err := l.validate(len(ls), seen); err != nil {
+			return fail(at, err)
+		}
+		ls = append(ls, l)
+	}
+	if _, err := dec.Token(); err != nil {
+		return fail(dec.InputOffset(), fmt.Errorf("expected ] after the last rule: %w", err))
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fail(dec.InputOffset(), errors.New("expected nothing after the array of rules"))
+	}
+	return ls, nil
+}
+
+// limitJSON is Limit as it stands in JSON: Rate may be "unlimited".
+type limitJSON struct {
+	plainLimit
+	Rate any `json:"rate,omitempty"`
+}
+type plainLimit Limit
+
+// MarshalJSON writes [Unlimited] as "unlimited".
+func (l Limit) MarshalJSON() ([]byte, error) {
+	out := limitJSON{plainLimit: plainLimit(l)}
+	switch {
+	case l.Rate >= Unlimited:
+		out.Rate = "unlimited"
+	case l.Rate != 0:
+		out.Rate = l.Rate
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON reads one rule and refuses unknown fields. It does not validate; see
+// [ParseLimits] and [Limits.Validate].
+func (l *Limit) UnmarshalJSON(data []byte) error {
+	var in limitJSON
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		return err
+	}
+	*l = Limit(in.plainLimit)
+	switch rate := in.Rate.(type) {
+	case nil:
+	case float64:
+		l.Rate = rate
+	default:
+		if rate != "unlimited" {
+			return fmt.Errorf("rate: %v: expected a number of requests per second, or \"unlimited\"", rate)
+		}
+		l.Rate = Unlimited
+	}
+	return nil
+}

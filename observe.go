@@ -1,0 +1,101 @@
+package pacer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// An EventKind names a moment in the life of a call.
+type EventKind string
+
+// The events of a call, in the order in which they come. A call that is not throttled
+// has EventSent and EventDone, with EventWaited before them if it had to wait.
+const (
+	EventWaited    EventKind = "waited"    // its turn has come; Wait is how long it waited in the limiter
+	EventSent      EventKind = "sent"      // an attempt was answered, or failed; Took is how long that took
+	EventThrottled EventKind = "throttled" // the answer was a throttle; RetryAfter is what it asked for
+	EventRetrying  EventKind = "retrying"  // it will be sent again after Wait
+	EventGaveUp    EventKind = "gave up"   // it will not be sent again
+	EventDone      EventKind = "done"      // the call returns; Wait is all its waiting, Took its whole time
+)
+
+// An Event is one step of one call, for [WithObserver].
+type Event struct {
+	Kind       EventKind
+	Time       time.Time
+	Resource   Resource
+	Attempt    int           // 1 for the first; 0 if nothing has been sent yet
+	Wait       time.Duration // see the kind
+	Took       time.Duration // see the kind
+	Status     int           // HTTP status, where there was an answer
+	Code       int           // Twilio's error code, where there was one
+	RetryAfter time.Duration // as asked for by the answer; 0: it did not say
+	Err        error         // of the attempt or the call; nil if it succeeded
+}
+
+// An AlertKind names what an [Alert] is about.
+type AlertKind string
+
+// The alerts. In both cases the call has been given up, and its caller has the error.
+const (
+	// AlertRetriesExhausted: a call was throttled on every one of its attempts.
+	AlertRetriesExhausted AlertKind = "retries exhausted"
+	// AlertRetryAfterTooLong: Twilio asked for a longer wait than [WithMaxRetryAfter]
+	// allows.
+	AlertRetryAfterTooLong AlertKind = "Retry-After too long"
+)
+
+// An Alert is something that a person should look at, for [WithAlert].
+type Alert struct {
+	Kind      AlertKind
+	Time      time.Time
+	Resource  Resource
+	RateLimit RateLimit
+	Err       error
+	Advice    string // what to do
+}
+
+// String returns the alert in one line. It holds no phone number.
+func (a Alert) String() string {
+	return fmt.Sprintf("pacer: %s: %v; %s", a.Kind, a.RateLimit, a.Advice)
+}
+
+const (
+	adviceExhausted = "send less (lower the limit of this resource), spread the load over more senders, or ask Twilio for more throughput"
+	adviceTooLong   = "put the request off until then (pacer.FromError(err) has the delay), or raise WithMaxRetryAfter"
+)
+
+// LogValue keeps phone numbers out of logs: the sender is masked.
+func (r Resource) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("resource", r.String()), slog.String("account", r.Account)}
+	if r.Sender != "" {
+		attrs = append(attrs, slog.String("sender", mask(r.Sender)))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// logRetry logs at Debug: under a throttle there is one for each call and attempt.
+func (c *config) logRetry(r Resource, attempt int, wait time.Duration, rl RateLimit) {
+	if c.logger != nil && c.logger.Enabled(context.Background(), slog.LevelDebug) {
+		c.logger.Debug("pacer: throttled, will retry", "request", r, "attempt", attempt, "wait", wait, "status", rl.Status, "code", rl.Code)
+	}
+}
+
+// raise hands an alert to the program. Nobody listening is no reason to lose one: it
+// then goes to the log.
+func (c *config) raise(a Alert) {
+	if c.alert != nil {
+		c.alert(a)
+	}
+	logger := c.logger
+	if logger == nil {
+		if c.alert != nil {
+			return
+		}
+		logger = slog.Default()
+	}
+	logger.Error("pacer: "+string(a.Kind), "request", a.Resource, "attempts", a.RateLimit.Attempts,
+		"waited", a.RateLimit.Waited, "status", a.RateLimit.Status, "code", a.RateLimit.Code, "advice", a.Advice)
+}

@@ -1,0 +1,178 @@
+package pacer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// An Option changes how a client paces and retries. [New] reports an invalid one as
+// its error; the drop-in constructors, which cannot, return it from every call.
+type Option func(*config) error
+
+// config is what the options set. It does not change after the constructor.
+type config struct {
+	maxRetries     int
+	maxRetryAfter  time.Duration
+	maxWait        time.Duration // 0: no limit
+	fallbackJitter time.Duration
+	limits         Limits
+	limiter        Limiter
+	httpClient     *http.Client
+	logger         *slog.Logger
+	observer       func(Event)
+	alert          func(Alert)
+	jitter         func(below time.Duration) time.Duration
+}
+
+func configOf(opts []Option) (*config, error) {
+	cfg := &config{maxRetries: 5, maxRetryAfter: 5 * time.Minute, jitter: uniform}
+	var errs []error
+	for _, opt := range opts {
+		if opt == nil {
+			continue
+		}
+		if err := opt(cfg); err != nil {
+			errs = append(errs, fmt.Errorf("pacer: %w", err))
+		}
+	}
+	if cfg.limiter == nil {
+		l, err := NewLimiter(cfg.limits)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pacer: WithLimits: %w", err))
+		}
+		cfg.limiter = l
+	} else if cfg.limits != nil {
+		errs = append(errs, errors.New("pacer: WithLimits: expected not beside WithLimiter, whose limiter has limits of its own"))
+	}
+	return cfg, errors.Join(errs...)
+}
+
+// WithMaxRetries sets how often a throttled request is sent again. The default is 5:
+// six attempts, with waits of 1, 2, 4, 8 and 16 s where Twilio does not say
+// otherwise. 0 means never.
+func WithMaxRetries(n int) Option {
+	return func(c *config) error {
+		if n < 0 {
+			return fmt.Errorf("WithMaxRetries: %d: expected 0 or more retries", n)
+		}
+		c.maxRetries = n
+		return nil
+	}
+}
+
+// WithMaxRetryAfter sets the longest Retry-After that a call waits out. If Twilio asks
+// for more the call fails at once, with the delay in its error ([FromError]), so that
+// the request can be put off; other calls for that resource fail likewise until the
+// delay, or five minutes of it, is over. The default is 5 minutes.
+func WithMaxRetryAfter(d time.Duration) Option {
+	return func(c *config) error {
+		if d <= 0 {
+			return fmt.Errorf("WithMaxRetryAfter: %v: expected a duration above 0", d)
+		}
+		c.maxRetryAfter = d
+		return nil
+	}
+}
+
+// WithMaxWait sets the longest that one call may wait in all, for its bucket and
+// between attempts; time on the wire does not count. A call that would have to wait
+// longer fails as soon as that can be known, mostly at once, with an error that wraps
+// [ErrWaitTooLong]. The default is no limit but the context's.
+func WithMaxWait(d time.Duration) Option {
+	return func(c *config) error {
+		if d <= 0 {
+			return fmt.Errorf("WithMaxWait: %v: expected a duration above 0", d)
+		}
+		c.maxWait = d
+		return nil
+	}
+}
+
+// WithFallbackJitter adds a random time in [0, d) to each step of the fixed schedule,
+// which applies when Twilio sends no Retry-After. The default is 0: the steps are
+// exact. (A Retry-After always gets a jitter of 0-1 s.)
+func WithFallbackJitter(d time.Duration) Option {
+	return func(c *config) error {
+		if d < 0 {
+			return fmt.Errorf("WithFallbackJitter: %v: expected a duration of 0 or more", d)
+		}
+		c.fallbackJitter = d
+		return nil
+	}
+}
+
+// WithLimits sets how much may be sent of what; see [Limits]. Where no rule matches,
+// [DefaultLimits] apply.
+func WithLimits(limits Limits) Option {
+	return func(c *config) error {
+		c.limits = append(Limits{}, limits...)
+		return nil
+	}
+}
+
+// WithLimiter makes the client use a limiter that is made elsewhere: a
+// [BucketLimiter] that several clients share, or one that is shared by processes.
+func WithLimiter(l Limiter) Option {
+	return func(c *config) error {
+		if l == nil {
+			return errors.New("WithLimiter: nil: expected a Limiter")
+		}
+		c.limiter = l
+		return nil
+	}
+}
+
+// WithHTTPClient sets the http.Client that requests are sent with: a proxy, another
+// transport, a test's fake. It is used as twilio-go uses the HTTPClient of its own
+// client.Client: Timeout bounds each attempt, and redirects are followed unless
+// CheckRedirect says otherwise. It cannot be combined with ClientParams.Client.
+func WithHTTPClient(hc *http.Client) Option {
+	return func(c *config) error {
+		if hc == nil {
+			return errors.New("WithHTTPClient: nil: expected an *http.Client")
+		}
+		c.httpClient = hc
+		return nil
+	}
+}
+
+// WithLogger sets where pacer logs: each retry at Debug, a call given up at Error. By
+// default retries are not logged, and a call given up goes to slog.Default unless
+// [WithAlert] takes it. Phone numbers are masked, bodies and credentials never logged.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) error {
+		if l == nil {
+			return errors.New("WithLogger: nil: expected a *slog.Logger")
+		}
+		c.logger = l
+		return nil
+	}
+}
+
+// WithObserver sets a function that gets every [Event] of every call. It is called in
+// the goroutine of the call, without any lock held, by many calls at a time, and
+// should be quick.
+func WithObserver(f func(Event)) Option {
+	return func(c *config) error {
+		if f == nil {
+			return errors.New("WithObserver: nil: expected a function")
+		}
+		c.observer = f
+		return nil
+	}
+}
+
+// WithAlert sets a function that gets every [Alert]. It is called as the function of
+// [WithObserver] is.
+func WithAlert(f func(Alert)) Option {
+	return func(c *config) error {
+		if f == nil {
+			return errors.New("WithAlert: nil: expected a function")
+		}
+		c.alert = f
+		return nil
+	}
+}
