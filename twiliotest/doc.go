@@ -1,0 +1,65 @@
+// Package twiliotest is a fake Twilio for tests, in the manner of
+// net/http/httptest.
+//
+// A [Fake] is a Twilio account as its REST API shows it: it creates, fetches,
+// lists and deletes messages and calls, looks up numbers, issues OAuth tokens,
+// and answers every other operation in a general way. What makes it useful is
+// that it says no as Twilio does: it limits rates and concurrent requests,
+// throttles with Twilio's status, code and body, cuts connections before and
+// after it has done the work, and remembers all that it accepted, so that a
+// test can ask whether anything was sent twice.
+//
+// # In memory
+//
+// [New] makes a Fake and [Fake.Client] an http.Client whose requests the Fake
+// answers in the caller's goroutine, whatever their host. No socket is opened
+// and no goroutine is started.
+//
+//	fake := twiliotest.New(twiliotest.Config{
+//		Limits: []twiliotest.Limit{{Resource: "Messages", Rate: 10}},
+//	})
+//	c := &client.Client{
+//		Credentials: client.NewCredentials(twiliotest.AccountSid, twiliotest.AuthToken),
+//		HTTPClient:  fake.Client(),
+//	}
+//	c.SetAccountSid(twiliotest.AccountSid)
+//	rest := twilio.NewRestClientWithParams(twilio.ClientParams{Client: c})
+//
+// The Fake reads the time and waits only through package time. Made inside a
+// [testing/synctest] bubble it therefore runs in virtual time: an hour of
+// paced sending takes a moment, and every instant can be asserted exactly.
+//
+// # Over a connection
+//
+// [NewServer] listens on loopback. [Server.Client] sends every request to it,
+// under the host it was meant for, so that the same twilio-go client can be
+// used without any change of its addresses. Sockets do not run in virtual
+// time.
+//
+// # What happens to a request
+//
+// In this order:
+//
+//  1. Credentials. None, or wrong ones: 401, code 20003.
+//  2. Concurrency. Above [Config].MaxInFlight for its account: 429, code 20429.
+//  3. A fault which comes before the work: see [FaultKind].
+//  4. Limits. Every [Limit] that matches must have room, or the answer is that
+//     limit's, 429 and 20429 unless it says otherwise. A request refused here
+//     or earlier counts towards no limit.
+//  5. The work is done and recorded. This is what "accepted" means. A request
+//     that is found to be invalid (400) or to name nothing (404) has been
+//     accepted too: its record has that status.
+//  6. A fault which comes after the work.
+//  7. [Config].Latency passes, and the answer is sent.
+//
+// Refusals of steps 1, 2 and 4 are sent at once. From step 3 on the request
+// counts as in progress until it is answered.
+//
+// # Where the behaviour comes from
+//
+// Statuses, codes, bodies and headers follow Twilio's documentation and
+// captured traffic as far as they are known; comments give the source or say
+// that the choice is this package's. Shapes of resources follow the models of
+// twilio-go v1.31.0. Nothing is ever really sent, so messages and calls stay
+// in their first status until the test changes them through the API.
+package twiliotest

@@ -1,0 +1,254 @@
+package twiliotest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A Fake is a Twilio account, with its sub-accounts, as seen from Twilio's
+// REST API. It is an http.Handler, and through [Fake.Transport] it answers a
+// client in memory. All its methods may be called from many goroutines at
+// once. A Fake is made by [New] or [NewServer]; it needs no closing.
+type Fake struct {
+	cfg      Config // what a Set method can change is below
+	epoch    time.Time
+	requests atomic.Uint64
+
+	mu          sync.Mutex // never held while waiting or in a caller's function
+	meters      []*meter
+	maxInFlight int
+	latency     time.Duration
+	faults      []*injected
+	inFlight    map[string]int // by account
+	stats       Stats
+	ledger
+	accounts   map[string]*account
+	services   map[string][]string // numbers of messaging services
+	tokens     map[string]token
+	failTokens int
+	seq        uint64 // of SIDs and tokens, never repeated
+}
+
+// New makes a Fake. It panics if cfg is impossible, such as a negative rate.
+func New(cfg Config) *Fake {
+	cfg.check()
+	if cfg.RetryAfter == nil {
+		cfg.RetryAfter = RetryAfterSeconds
+	}
+	if cfg.TokenTTL == 0 {
+		cfg.TokenTTL = time.Hour
+	}
+	cfg.Credentials = maps.Clone(cfg.Credentials)
+	f := &Fake{
+		cfg:         cfg,
+		epoch:       time.Now(),
+		meters:      newMeters(cfg.Limits),
+		maxInFlight: cfg.MaxInFlight,
+		latency:     cfg.Latency,
+		inFlight:    map[string]int{},
+		services:    map[string][]string{},
+	}
+	f.Reset()
+	return f
+}
+
+// SetLimits replaces the limits. What the old ones had counted is forgotten.
+func (f *Fake) SetLimits(limits []Limit) {
+	limits = slices.Clone(limits)
+	Config{Limits: limits}.check()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.meters = newMeters(limits)
+}
+
+// SetMaxInFlight replaces [Config].MaxInFlight. Requests in progress go on.
+func (f *Fake) SetMaxInFlight(n int) {
+	Config{MaxInFlight: n}.check()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.maxInFlight = n
+}
+
+// SetLatency replaces [Config].Latency, for requests that arrive from now on.
+func (f *Fake) SetLatency(d time.Duration) {
+	Config{Latency: d}.check()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latency = d
+}
+
+// Reset forgets all records and counts, messages, calls and OAuth tokens.
+// Settings, faults and the numbers of messaging services stay. SIDs go on
+// from where they were.
+func (f *Fake) Reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.meters {
+		clear(m.counts)
+	}
+	f.stats = Stats{}
+	f.ledger = ledger{}
+	f.accounts = map[string]*account{}
+	f.tokens = map[string]token{}
+}
+
+// newSID makes a SID of a resource. Its digits are a count, so that they tell
+// its age, and a test's SIDs are the same on each run.
+func (f *Fake) newSID(prefix string) string {
+	f.seq++
+	return fmt.Sprintf("%s%032x", prefix, f.seq)
+}
+
+// errCut is what net/http reports when a connection ends within a response.
+var errCut = fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", io.ErrUnexpectedEOF)
+
+// errRefused is what net/http reports when nothing listens.
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+
+// exchange takes a request through the steps in the package documentation.
+// The error is errCut, errRefused or that of ctx.
+func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
+	in.req.Time = time.Now()
+	latency, refusal := f.enter(in)
+	if refusal != nil {
+		return f.finish(in, refusal), nil
+	}
+	defer f.leave(in)
+	if ft := f.takeFault(in, true); ft != nil {
+		return f.failBefore(ctx, in, ft)
+	}
+	a, accepted := f.accept(in)
+	if !accepted {
+		return f.finish(in, a), nil
+	}
+	ft := f.takeFault(in, false)
+	if ft != nil {
+		latency += ft.Delay
+	}
+	if err := f.wait(ctx, latency); err != nil {
+		return nil, err
+	}
+	switch {
+	case ft != nil && ft.Kind == DropAfterAccept:
+		return nil, errCut
+	case ft != nil && ft.Kind == AcceptThenStatus:
+		a = f.answerTo(in, ft)
+	}
+	return f.finish(in, a), nil
+}
+
+// enter checks credentials and concurrency and counts the request as in
+// progress, or says why not.
+func (f *Fake) enter(in *inbound) (latency time.Duration, refusal *answer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats.Received++
+	if in.token() {
+		f.stats.TokenFetches++
+		in.req.Account = f.tokenAccount(in)
+		in.concurrent = f.inFlight[in.req.Account] + 1
+		return f.latency, nil
+	}
+	authorized := f.authorize(in)
+	in.concurrent = f.inFlight[in.req.Account] + 1
+	if !authorized {
+		f.stats.Unauthorized++
+		refusal = f.failure(in, http.StatusUnauthorized, 20003, "Authenticate")
+	} else if f.maxInFlight > 0 && in.concurrent > f.maxInFlight {
+		f.stats.Throttled++
+		refusal = f.tooMany(in, Limit{}, 0)
+	}
+	if refusal != nil {
+		f.refuse(in.req, refusal.status, refusal.code)
+		return 0, refusal
+	}
+	f.inFlight[in.req.Account] = in.concurrent
+	f.stats.MaxInFlight = max(f.stats.MaxInFlight, in.concurrent)
+	return f.latency, nil
+}
+
+func (f *Fake) leave(in *inbound) {
+	if in.token() {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inFlight[in.req.Account]--; f.inFlight[in.req.Account] == 0 {
+		delete(f.inFlight, in.req.Account)
+	}
+}
+
+// failBefore lets a fault strike instead of the work.
+func (f *Fake) failBefore(ctx context.Context, in *inbound, ft *Fault) (*answer, error) {
+	var a *answer
+	var status, code int
+	if ft.Kind == RespondStatus {
+		a = f.answerTo(in, ft)
+		status, code = a.status, a.code
+	}
+	f.mu.Lock()
+	f.refuse(in.req, status, code)
+	f.mu.Unlock()
+	if err := f.wait(ctx, ft.Delay); err != nil {
+		return nil, err
+	}
+	switch ft.Kind {
+	case RefuseConnection:
+		return nil, errRefused
+	case DropBeforeAccept:
+		return nil, errCut
+	}
+	return f.finish(in, a), nil
+}
+
+// accept counts the request in the limits, does its work and records it, all
+// at one instant; or it throttles it.
+func (f *Fake) accept(in *inbound) (a *answer, accepted bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if in.token() {
+		return f.issueToken(in), true
+	}
+	now := time.Now()
+	if a := f.throttle(in, now.Sub(f.epoch)); a != nil {
+		f.stats.Throttled++
+		f.refuse(in.req, a.status, a.code)
+		return a, false
+	}
+	in.req.Time = now
+	a = f.work(in)
+	in.req.Status, in.req.Code = a.status, a.code
+	f.stats.Accepted++
+	f.ledger.accept(in.req)
+	return a, true
+}
+
+// wait waits for d or the end of ctx.
+func (f *Fake) wait(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats.Abandoned++
+	return context.Cause(ctx)
+}

@@ -1,0 +1,165 @@
+package twiliotest
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// A FaultKind says what goes wrong. There is no default.
+type FaultKind int
+
+const (
+	// RefuseConnection refuses the connection: the request cannot have been
+	// received, so that it is always safe to send again. In memory the error
+	// is a *net.OpError for "dial" with ECONNREFUSED; over a [Server], where
+	// there is a connection already, it is DropBeforeAccept.
+	RefuseConnection FaultKind = iota + 1
+
+	// DropBeforeAccept cuts the connection without accepting the request.
+	// The client sees an error that wraps io.ErrUnexpectedEOF and cannot tell
+	// it from DropAfterAccept.
+	DropBeforeAccept
+
+	// DropAfterAccept does and records the work, then cuts the connection.
+	DropAfterAccept
+
+	// RespondStatus answers with Status instead of accepting the request.
+	RespondStatus
+
+	// AcceptThenStatus does and records the work, then answers with Status
+	// all the same. Twilio's 20500 can mean this
+	// (https://www.twilio.com/docs/errors/20500).
+	AcceptThenStatus
+
+	// Slow does the work and answers properly, Delay later than otherwise.
+	Slow
+)
+
+// before tells whether the fault strikes instead of the work.
+func (k FaultKind) before() bool {
+	return k == RefuseConnection || k == DropBeforeAccept || k == RespondStatus
+}
+
+// A Fault is something that goes wrong with some requests: see [Fake.Inject].
+type Fault struct {
+	// Kind is what goes wrong.
+	Kind FaultKind
+
+	// Match chooses the requests it strikes. It is called from many goroutines
+	// at once and must not change the Request, which has a SID and a Status
+	// only for kinds that strike after the work is done. nil: every request,
+	// the fetching of OAuth tokens included.
+	Match func(*Request) bool
+
+	// Times is how many requests it strikes. 0: until [Fake.ClearFaults].
+	Times int
+
+	// Delay passes, with the request in progress, before the fault shows.
+	Delay time.Duration
+
+	// Status, Code and Message are the answer's, for RespondStatus and
+	// AcceptThenStatus. 0, 0 and "": 503, the code Twilio uses with the status
+	// (20429 with 429, 20500 with 500, 20503 with 503, and 20000 plus the
+	// status for others, which is this package's choice), and the status in
+	// words.
+	Status  int
+	Code    int
+	Message string
+
+	// Format is the form of the answer's body. FormatAuto: as
+	// [Config].Errors says.
+	Format ErrorFormat
+
+	// RetryAfter is the answer's Retry-After header. "": none.
+	RetryAfter string
+}
+
+// injected is a Fault with what is left of it, guarded by the Fake's mutex.
+type injected struct {
+	Fault
+	left int
+}
+
+// Inject makes a fault strike from now on. Of several that match a request
+// and strike at the same point (before or after the work), the one injected
+// first strikes alone. A request that is refused before a fault could strike
+// it does not use the fault up. Inject panics if the Fault is impossible.
+func (f *Fake) Inject(fault Fault) {
+	if fault.Kind < RefuseConnection || fault.Kind > Slow {
+		panic(fmt.Sprintf("twiliotest: Fault.Kind is %d, which is no FaultKind", fault.Kind))
+	}
+	if fault.Format < FormatAuto || fault.Format > FormatEmpty {
+		panic(fmt.Sprintf("twiliotest: Fault.Format is %d, which is no ErrorFormat", fault.Format))
+	}
+	notNegative("Fault.Times", fault.Times)
+	notNegative("Fault.Delay", fault.Delay)
+	notNegative("Fault.Code", fault.Code)
+	errorStatus("Fault.Status", fault.Status)
+	if fault.Status == 0 {
+		fault.Status = http.StatusServiceUnavailable
+	}
+	if fault.Code == 0 {
+		fault.Code = 20000 + fault.Status
+		if fault.Status == http.StatusUnauthorized {
+			fault.Code = 20003
+		}
+	}
+	if fault.Message == "" {
+		fault.Message = http.StatusText(fault.Status)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// A new slice each time: takeFault reads the old one without the mutex.
+	f.faults = append(f.faults[:len(f.faults):len(f.faults)], &injected{fault, fault.Times})
+}
+
+// ClearFaults ends all injected faults.
+func (f *Fake) ClearFaults() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
+}
+
+// takeFault uses up the first fault for the request, if there is one. It calls
+// Match without the mutex, so that Match may call the Fake.
+func (f *Fake) takeFault(in *inbound, before bool) *Fault {
+	f.mu.Lock()
+	faults := f.faults
+	f.mu.Unlock()
+	for _, ft := range faults {
+		if ft.Kind.before() != before || ft.Match != nil && !ft.Match(&in.req) {
+			continue
+		}
+		if f.useUp(ft) {
+			return &ft.Fault
+		}
+	}
+	return nil
+}
+
+func (f *Fake) useUp(ft *injected) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if ft.Times > 0 {
+		if ft.left == 0 {
+			return false
+		}
+		ft.left--
+	}
+	f.stats.Faulted++
+	return true
+}
+
+// answerTo is the answer of a fault that has one.
+func (f *Fake) answerTo(in *inbound, ft *Fault) *answer {
+	format := ft.Format
+	if format == FormatAuto {
+		format = f.cfg.Errors
+	}
+	a := failureIn(format, in, ft.Status, ft.Code, ft.Message)
+	if ft.RetryAfter != "" {
+		a.header.Set("Retry-After", ft.RetryAfter)
+	}
+	return a
+}

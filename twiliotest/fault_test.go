@@ -1,0 +1,88 @@
+package twiliotest_test
+
+import (
+	"errors"
+	"io"
+	"net/http/httptrace"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twilio-pacer/pacer/twiliotest"
+)
+
+func TestFaults(t *testing.T) {
+	tests := []struct {
+		fault    twiliotest.Fault
+		err      error
+		status   int
+		accepted int
+		wrote    bool
+	}{
+		{twiliotest.Fault{Kind: twiliotest.RefuseConnection}, syscall.ECONNREFUSED, 0, 0, false},
+		{twiliotest.Fault{Kind: twiliotest.DropBeforeAccept}, io.ErrUnexpectedEOF, 0, 0, true},
+		{twiliotest.Fault{Kind: twiliotest.DropAfterAccept}, io.ErrUnexpectedEOF, 0, 1, true},
+		{twiliotest.Fault{Kind: twiliotest.RespondStatus}, nil, 503, 0, true},
+		{twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 500}, nil, 500, 1, true},
+		{twiliotest.Fault{Kind: twiliotest.Slow}, nil, 201, 1, true},
+	}
+	for _, tt := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			f := twiliotest.New(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: "Messages", Rate: 1}}})
+			tt.fault.Times, tt.fault.Delay = 1, 3*time.Second
+			tt.fault.Match = func(r *twiliotest.Request) bool {
+				f.Stats() // must not deadlock
+				return r.Resource == "Messages"
+			}
+			f.Inject(tt.fault)
+			wrote := false
+			r := request(t, messagesURL, message("x"))
+			r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+				WroteRequest: func(httptrace.WroteRequestInfo) { wrote = true },
+			}))
+			start := time.Now()
+			resp, err := f.Client().Do(r)
+			if took := time.Since(start); took != 3*time.Second {
+				t.Errorf("kind %d took %v", tt.fault.Kind, took)
+			}
+			if !errors.Is(err, tt.err) || wrote != tt.wrote {
+				t.Errorf("kind %d: error %v, wrote %v", tt.fault.Kind, err, wrote)
+			}
+			if err == nil && resp.StatusCode != tt.status {
+				t.Errorf("kind %d: status %d, want %d", tt.fault.Kind, resp.StatusCode, tt.status)
+			}
+			if s := f.Stats(); s.Accepted != tt.accepted || len(f.Messages()) != tt.accepted || s.Faulted != 1 {
+				t.Errorf("kind %d: stats %+v", tt.fault.Kind, s)
+			}
+			// Used up, and time has passed for the limit.
+			if got := send(t, f, message("x")); got.status != 201 {
+				t.Errorf("kind %d: afterwards %d", tt.fault.Kind, got.status)
+			}
+			if got := len(f.Duplicates()); got != tt.accepted {
+				t.Errorf("kind %d: %d duplicates", tt.fault.Kind, got)
+			}
+		})
+	}
+}
+
+func TestFaultAnswers(t *testing.T) {
+	f := twiliotest.New(twiliotest.Config{})
+	f.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 502, Format: twiliotest.FormatHTML, RetryAfter: "7"})
+	f.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 500})
+	for range 2 {
+		got := send(t, f, message("x"))
+		if got.status != 502 || !strings.Contains(got.body, "502 Bad Gateway") || got.header.Get("Retry-After") != "7" {
+			t.Errorf("%+v", got)
+		}
+	}
+	f.ClearFaults()
+	f.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, Code: 63038, Message: "Account exceeded"})
+	if doc := send(t, f, message("x")).decode(t); doc["code"] != 63038.0 || doc["message"] != "Account exceeded" {
+		t.Errorf("%v", doc)
+	}
+	if got := f.Refused(); len(got) != 3 || got[2].Status != 429 || got[2].Code != 63038 || got[2].Form != nil {
+		t.Errorf("refused %v", got)
+	}
+}

@@ -1,0 +1,131 @@
+package twiliotest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+)
+
+// maxBody is more than any of Twilio's requests has.
+const maxBody = 16 << 20
+
+// ServeHTTP answers a request as Twilio would. The product is taken from the
+// Host header. A fault that cuts the connection does so if w can be hijacked,
+// and panics with http.ErrAbortHandler otherwise.
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(r)
+	if err != nil {
+		cut(w)
+		return
+	}
+	a, err := f.exchange(r.Context(), newInbound(r, body))
+	if err != nil {
+		cut(w)
+		return
+	}
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(a.status)
+	if len(a.body) > 0 && r.Method != http.MethodHead {
+		w.Write(a.body)
+	}
+}
+
+// cut ends the connection after the status line. If it ended before, net/http
+// could take it for one closed for idleness and send a GET again by itself,
+// and a test's counts would be off.
+func cut(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
+	conn.Close()
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err == nil && len(body) > maxBody {
+		err = errors.New("twiliotest: the request's body is too large")
+	}
+	return body, err
+}
+
+// Transport returns an http.RoundTripper whose requests the Fake answers in
+// the caller's goroutine, whatever their scheme and host. It obeys the
+// request's context: when that ends during [Config].Latency, the context's
+// error is returned, although the request may have been accepted. It tells an
+// httptrace.ClientTrace when the request was written and the response's first
+// byte came. It may be used from many goroutines at once.
+func (f *Fake) Transport() http.RoundTripper { return memory{f} }
+
+// Client returns a new http.Client over [Fake.Transport]. Like twilio-go's
+// own client it does not follow redirects; unlike that one it has no Timeout.
+func (f *Fake) Client() *http.Client { return newClient(f.Transport()) }
+
+func newClient(rt http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     rt,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+type memory struct{ fake *Fake }
+
+func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := readBody(r)
+	if r.Body != nil {
+		r.Body.Close()
+	}
+	ctx := r.Context()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	trace := httptrace.ContextClientTrace(ctx)
+	in := newInbound(r, body)
+	a, err := m.fake.exchange(ctx, in)
+	if trace != nil && err != errRefused {
+		wrote(trace)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if trace != nil && trace.GotFirstResponseByte != nil {
+		trace.GotFirstResponseByte()
+	}
+	resp := &http.Response{
+		Status:        strconv.Itoa(a.status) + " " + http.StatusText(a.status),
+		StatusCode:    a.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        a.header,
+		Body:          http.NoBody,
+		ContentLength: int64(len(a.body)),
+		Request:       r,
+	}
+	if len(a.body) > 0 && r.Method != http.MethodHead {
+		resp.Body = io.NopCloser(bytes.NewReader(a.body))
+	}
+	return resp, nil
+}
+
+func wrote(trace *httptrace.ClientTrace) {
+	if trace.WroteHeaders != nil {
+		trace.WroteHeaders()
+	}
+	if trace.WroteRequest != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{})
+	}
+}
