@@ -19,16 +19,26 @@ import (
 type schedule struct {
 	ctx     context.Context
 	cfg     *config
-	steps   backoff.ExponentialBackOff
+	steps   *backoff.ExponentialBackOff // made on the first throttle
 	retries int
-
-	next time.Duration // the wait that throttled decided on; backoff.Stop
+	next    time.Duration // the wait that throttled decided on, or backoff.Stop
 }
 
 // schedule.throttled decides the wait after one throttled answer. retryAfter is what
 // the answer asked for; 0 if it did not say. hold is that wait without jitter: how
 // long the whole bucket keeps still.
 func (s *schedule) throttled(retryAfter time.Duration) (hold time.Duration) {
+	if s.steps == nil {
+		// Not backoff's defaults, which randomise each step by 50 % and stop after
+		// 15 minutes, the attempts' own time included.
+		s.steps = backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(time.Second),
+			backoff.WithMultiplier(2),
+			backoff.WithMaxInterval(16*time.Second),
+			backoff.WithRandomizationFactor(0),
+			backoff.WithMaxElapsedTime(0),
+		)
+	}
 	step := s.steps.NextBackOff() // drawn also when not used: the n-th answer without a header waits the n-th step
 	s.retries++
 	s.next, hold = step, step
@@ -49,20 +59,8 @@ func (s *schedule) NextBackOff() time.Duration { return s.next }
 
 func (s *schedule) Context() context.Context { return s.ctx }
 
-// Reset is called by backoff before the first attempt.
-func (s *schedule) Reset() {
-	// Not backoff's defaults, which randomise each step by 50 % and stop after 15
-	// minutes, the attempts' own time included.
-	s.steps = backoff.ExponentialBackOff{
-		InitialInterval: time.Second,
-		Multiplier:      2,
-		MaxInterval:     16 * time.Second,
-		Stop:            backoff.Stop,
-		Clock:           backoff.SystemClock,
-	}
-	s.steps.Reset()
-	s.retries, s.next = 0, 0
-}
+// Reset is called by backoff before the first attempt; a schedule serves one call.
+func (s *schedule) Reset() {}
 
 // uniform returns a duration in [0, below). Jitter is only ever added: a retry before
 // the time that Twilio named is known to fail.

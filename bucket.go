@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"container/list"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -9,6 +10,7 @@ import (
 
 // A bucket paces the requests of one resource.
 type bucket struct {
+	mu *sync.Mutex // the limiter's
 	Resource
 	allowance
 	age *list.Element

@@ -215,9 +215,9 @@ type call struct {
 	asleep   time.Time     // since when it waits for its next attempt; zero: it does not
 	resp     *http.Response
 
-	answer       error     // the last throttled answer
-	last         RateLimit // what it said
-	unauthorized bool      // no access token was to be had
+	answer       error      // the last throttled answer
+	last         *RateLimit // what it said
+	unauthorized bool       // no access token was to be had
 }
 
 func (c *call) do() (*http.Response, error) {
@@ -277,7 +277,7 @@ func (c *call) attempt() error {
 	outcome.RetryAfter = c.schedule.throttled(retryAfter)
 	outcome.TooLong = retryAfter > c.cfg.maxRetryAfter
 	c.answer = err
-	c.last = RateLimit{
+	c.last = &RateLimit{
 		Kind: Throttled, Resource: c.resource.String(), Status: a.status, Code: a.code,
 		RetryAfter: retryAfter, RequestID: c.wire.header.Get("Twilio-Request-Id"),
 	}
@@ -292,7 +292,10 @@ func (c *call) attempt() error {
 
 // acquire waits for the limiter, and no longer than WithMaxWait allows.
 func (c *call) acquire() (func(Outcome), error) {
-	ctx, start := c.ctx, time.Now()
+	ctx, start := c.ctx, c.start
+	if c.attempts > 0 {
+		start = time.Now()
+	}
 	if c.cfg.maxWait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waited))
@@ -335,7 +338,7 @@ func (c *call) endsBefore(t time.Time) bool {
 
 func (c *call) beforeRetry(err error, wait time.Duration) {
 	c.asleep = time.Now()
-	c.cfg.logRetry(c.resource, c.attempts, wait, c.last)
+	c.cfg.logRetry(c.resource, c.attempts, wait, *c.last)
 	if c.cfg.observer != nil {
 		c.emit(Event{Kind: EventRetrying, Wait: wait, Err: err})
 	}
@@ -351,7 +354,10 @@ func (c *call) wakeUp() {
 // ended makes the error that the caller gets.
 func (c *call) ended(err error) error {
 	c.wakeUp()
-	rl := c.last
+	var rl RateLimit
+	if c.last != nil {
+		rl = *c.last
+	}
 	rl.Resource, rl.Attempts, rl.Waited = c.resource.String(), c.attempts, c.waited
 	var wait *WaitError
 	isWait := errors.As(err, &wait)

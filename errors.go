@@ -170,6 +170,9 @@ type answer struct {
 const undecodable = "error decoding the response for an HTTP error code: "
 
 func readAnswer(err error) answer {
+	if err == nil {
+		return answer{}
+	}
 	var classic *client.TwilioRestError
 	if errors.As(err, &classic) && classic != nil {
 		return answer{classic.Status, classic.Code, classic.Details}
@@ -178,12 +181,10 @@ func readAnswer(err error) answer {
 	if errors.As(err, &v1) && v1 != nil {
 		return answer{v1.HttpStatusCode, v1.Code, v1.Params}
 	}
-	if err != nil {
-		if text, ok := strings.CutPrefix(err.Error(), undecodable); ok {
-			digits, _, _ := strings.Cut(text, ":")
-			status, _ := strconv.Atoi(digits)
-			return answer{status: status}
-		}
+	if text, ok := strings.CutPrefix(err.Error(), undecodable); ok {
+		digits, _, _ := strings.Cut(text, ":")
+		status, _ := strconv.Atoi(digits)
+		return answer{status: status}
 	}
 	return answer{}
 }

@@ -88,7 +88,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	b := l.bucket(r, now)
 	if b.passAtOnce(now) {
 		l.mu.Unlock()
-		return l.doneFunc(b, now), nil
+		return b.doneFunc(now, false), nil
 	}
 
 	w := &waiter{wake: make(chan struct{}, 1)}
@@ -99,7 +99,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	if err != nil {
 		return nil, err
 	}
-	return l.doneFunc(b, left), nil
+	return b.doneFunc(left, true), nil
 }
 
 // wait lets w wait in b's turnstile, with l.mu held on entry and return. It returns
@@ -151,25 +151,27 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (left ti
 	}
 }
 
-func (l *BucketLimiter) doneFunc(b *bucket, left time.Time) func(Outcome) {
+// doneFunc returns what ends a request that left b at left. waited: it had to queue.
+func (b *bucket) doneFunc(left time.Time, waited bool) func(Outcome) {
 	return func(o Outcome) {
-		now := time.Now()
-		l.mu.Lock()
-		defer l.mu.Unlock()
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		for _, g := range b.gates {
 			if g != nil {
 				g.inFlight--
 				wakeFront(&g.queue)
 			}
 		}
-		b.was = now
-		if o.Throttled {
-			b.coolDown(o, now)
-			return
+		switch {
+		case o.Throttled:
+			b.coolDown(o, time.Now())
+		case !b.listed:
+			b.accepted.add(left)
+			b.grow(left)
 		}
-		b.arrivals.add(now.Sub(left))
-		b.accepted.add(now)
-		b.grow(now)
+		if waited { // only then is the bucket run at its rate
+			b.arrivals.add(time.Since(left))
+		}
 	}
 }
 
@@ -229,7 +231,7 @@ func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 		l.byAge.MoveToBack(b.age)
 		return b
 	}
-	b = &bucket{Resource: r, was: now}
+	b = &bucket{mu: &l.mu, Resource: r, was: now}
 	b.allowance = l.limits.allow(r)
 	b.tokens = rate.NewLimiter(b.pace(), b.burst)
 	b.gates[0] = l.gate(accountGate(r))
