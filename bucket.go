@@ -215,7 +215,7 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 	if until := now.Add(hold); until.After(b.until) {
 		b.until = until
 	}
-	b.cooled = true
+	b.cooled, b.grown = true, b.until
 	if b.reserved != nil {
 		b.reserved.CancelAt(now)
 		b.reserved = nil
@@ -240,7 +240,6 @@ func (b *bucket) learn(now time.Time) {
 	} else {
 		b.learned = max(0.1, b.learned*0.7)
 	}
-	b.grown = now
 }
 
 // grow raises a learned pace by 2 % a second for as long as nothing is throttled.
