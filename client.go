@@ -221,7 +221,10 @@ type call struct {
 }
 
 func (c *call) do() (*http.Response, error) {
-	err := backoff.RetryNotify(c.attempt, &c.schedule, c.beforeRetry)
+	throttled, err := c.attempt()
+	if throttled {
+		err = c.retry(err)
+	}
 	if err != nil {
 		err = c.ended(err)
 	}
@@ -234,16 +237,33 @@ func (c *call) do() (*http.Response, error) {
 	return c.resp, nil
 }
 
-// attempt waits for the request's turn and sends it once. An error that is not
-// permanent is a throttled answer.
-func (c *call) attempt() error {
+// retry sends a throttled request again until it passes or the schedule ends. The
+// first answer is on the table already: a call that is not throttled does not pay for
+// the loop.
+func (c *call) retry(answer error) error {
+	return backoff.RetryNotify(func() error {
+		if err := answer; err != nil {
+			answer = nil
+			return err
+		}
+		throttled, err := c.attempt()
+		if err != nil && !throttled {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, &c.schedule, c.beforeRetry)
+}
+
+// attempt waits for the request's turn and sends it once. throttled: it may be sent
+// again, and err is the answer.
+func (c *call) attempt() (throttled bool, err error) {
 	c.wakeUp()
 	if err := c.ctx.Err(); err != nil {
-		return backoff.Permanent(err) // a wait that was cancelled must not send
+		return false, err // a wait that was cancelled must not send
 	}
 	done, err := c.acquire()
 	if err != nil {
-		return backoff.Permanent(err)
+		return false, err
 	}
 	var outcome Outcome
 	defer func() { done(outcome) }() // deferred: a panic must not keep the slot
@@ -251,10 +271,13 @@ func (c *call) attempt() error {
 	token, err := c.accessToken()
 	if err != nil {
 		c.unauthorized = true
-		return backoff.Permanent(fmt.Errorf("pacer: %s was not sent: no access token: %w", c.resource, err))
+		return false, fmt.Errorf("pacer: %s was not sent: no access token: %w", c.resource, err)
 	}
 	c.attempts++
-	sent := time.Now()
+	var sent time.Time
+	if c.cfg.observer != nil {
+		sent = time.Now()
+	}
 	c.resp, err = c.send(token)
 	a := readAnswer(err)
 	a.status = nonZero(c.wire.status, a.status)
@@ -266,10 +289,7 @@ func (c *call) attempt() error {
 		c.rejected(token)
 	}
 	if classify(a.status, a.code) != Throttled {
-		if err != nil {
-			return backoff.Permanent(err)
-		}
-		return nil
+		return false, err
 	}
 
 	retryAfter := parseRetryAfter(c.wire.header, time.Now())
@@ -285,9 +305,9 @@ func (c *call) attempt() error {
 		c.emit(Event{Kind: EventThrottled, Status: a.status, Code: a.code, RetryAfter: retryAfter, Err: err})
 	}
 	if refused := c.outlasts(c.schedule.next); refused != nil {
-		return backoff.Permanent(&WaitError{Err: refused})
+		return false, &WaitError{Err: refused}
 	}
-	return err
+	return true, err
 }
 
 // acquire waits for the limiter, and no longer than WithMaxWait allows.

@@ -107,11 +107,10 @@ func opOf(method, product, name string, endsInID, idBefore bool) Op {
 	default:
 		return Write
 	}
-	rule, irregular := irregularPosts[[2]string{product, name}]
-	switch {
-	case irregular && rule == updates, irregular && rule == updatesBelowID && idBefore:
+	switch rule := irregularPosts[product][name]; {
+	case rule == updates, rule == updatesBelowID && idBefore:
 		return Write
-	case irregular && rule == createsAtID:
+	case rule == createsAtID:
 		return Create
 	case endsInID:
 		return Write
@@ -125,9 +124,8 @@ func splitURL(rawURL string) (host, path string) {
 	if i := strings.Index(rawURL, "://"); i >= 0 {
 		rawURL = rawURL[i+3:]
 	}
-	if i := strings.IndexAny(rawURL, "?#"); i >= 0 {
-		rawURL = rawURL[:i]
-	}
+	rawURL, _, _ = strings.Cut(rawURL, "?")
+	rawURL, _, _ = strings.Cut(rawURL, "#")
 	host, path, _ = strings.Cut(rawURL, "/")
 	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		host = host[i+1:]
@@ -155,7 +153,9 @@ func productAndRegion(host string) (product, region string) {
 }
 
 func nextSegment(path string) (seg, rest string) {
-	path = strings.TrimLeft(path, "/")
+	for len(path) > 0 && path[0] == '/' {
+		path = path[1:]
+	}
 	seg, rest, _ = strings.Cut(path, "/")
 	return seg, rest
 }
@@ -348,37 +348,67 @@ const (
 
 // irregularPosts lists the POSTs whose path's shape misleads: as a rule a POST to a
 // collection creates and one to an identifier updates.
-var irregularPosts = map[[2]string]postRule{
-	{"accounts", "AuthTokens/Promote"}:                                                  updates,
-	{"bulkexports", "Exports/Configuration"}:                                            updates,
-	{"conversations", "Configuration"}:                                                  updates,
-	{"conversations", "Configuration/Webhooks"}:                                         updates,
-	{"conversations", "Services/Configuration"}:                                         updates,
-	{"conversations", "Services/Configuration/Notifications"}:                           updates,
-	{"conversations", "Services/Configuration/Webhooks"}:                                updates,
-	{"flex-api", "Configuration"}:                                                       updates,
-	{"flex-api", "PluginService/Plugins/Archive"}:                                       updates,
-	{"flex-api", "PluginService/Configurations/Archive"}:                                updates,
-	{"flex-api", "PluginService/Plugins/Versions/Archive"}:                              updates,
-	{"insights", "Voice/Settings"}:                                                      updates,
-	{"insights", "Voice/Annotation"}:                                                    updates,
-	{"messaging", "LinkShortening/Domains/Certificate"}:                                 updates,
-	{"messaging", "LinkShortening/Domains/Config"}:                                      updates,
-	{"messaging", "LinkShortening/Domains/RequestManagedCert"}:                          updates,
-	{"studio", "Flows/Validate"}:                                                        updates,
-	{"studio", "Flows/TestUsers"}:                                                       updates,
-	{"trunking", "Trunks/Recording"}:                                                    updates,
-	{"verify", "Services/Passkeys/VerifyFactor"}:                                        updates,
-	{"verify", "Services/Passkeys/ApproveChallenge"}:                                    updates,
-	{"video", "Rooms/Participants/Anonymize"}:                                           updates,
-	{"video", "Rooms/Participants/SubscribeRules"}:                                      updates,
-	{"video", "Rooms/RecordingRules"}:                                                   updates,
-	{"voice", "Settings"}:                                                               updates,
-	{"trusthub", "ComplianceInquiries/Customers/Initialize"}:                            updatesBelowID,
-	{"trusthub", "ComplianceInquiries/Registration/RegulatoryCompliance/GB/Initialize"}: updatesBelowID,
-	{"assistants", "Assistants/Knowledge"}:                                              createsAtID,
-	{"assistants", "Assistants/Tools"}:                                                  createsAtID,
-	{"intelligence", "Services/Operators"}:                                              createsAtID,
-	{"lookups", "PhoneNumbers/Overrides"}:                                               createsAtID,
-	{"messaging", "LinkShortening/Domains/MessagingServices"}:                           createsAtID,
+var irregularPosts = map[string]map[string]postRule{
+	"accounts": {
+		"AuthTokens/Promote": updates,
+	},
+	"assistants": {
+		"Assistants/Knowledge": createsAtID,
+		"Assistants/Tools":     createsAtID,
+	},
+	"bulkexports": {
+		"Exports/Configuration": updates,
+	},
+	"conversations": {
+		"Configuration":                        updates,
+		"Configuration/Webhooks":               updates,
+		"Services/Configuration":               updates,
+		"Services/Configuration/Notifications": updates,
+		"Services/Configuration/Webhooks":      updates,
+	},
+	"flex-api": {
+		"Configuration":                          updates,
+		"PluginService/Plugins/Archive":          updates,
+		"PluginService/Configurations/Archive":   updates,
+		"PluginService/Plugins/Versions/Archive": updates,
+	},
+	"insights": {
+		"Voice/Settings":   updates,
+		"Voice/Annotation": updates,
+	},
+	"intelligence": {
+		"Services/Operators": createsAtID,
+	},
+	"lookups": {
+		"PhoneNumbers/Overrides": createsAtID,
+	},
+	"messaging": {
+		"LinkShortening/Domains/Certificate":        updates,
+		"LinkShortening/Domains/Config":             updates,
+		"LinkShortening/Domains/RequestManagedCert": updates,
+		"LinkShortening/Domains/MessagingServices":  createsAtID,
+	},
+	"studio": {
+		"Flows/Validate":  updates,
+		"Flows/TestUsers": updates,
+	},
+	"trunking": {
+		"Trunks/Recording": updates,
+	},
+	"trusthub": {
+		"ComplianceInquiries/Customers/Initialize":                            updatesBelowID,
+		"ComplianceInquiries/Registration/RegulatoryCompliance/GB/Initialize": updatesBelowID,
+	},
+	"verify": {
+		"Services/Passkeys/VerifyFactor":     updates,
+		"Services/Passkeys/ApproveChallenge": updates,
+	},
+	"video": {
+		"Rooms/Participants/Anonymize":      updates,
+		"Rooms/Participants/SubscribeRules": updates,
+		"Rooms/RecordingRules":              updates,
+	},
+	"voice": {
+		"Settings": updates,
+	},
 }

@@ -157,7 +157,11 @@ func drain(body io.ReadCloser) []byte {
 }
 
 func (w *wire) concurrentRequests() int {
-	n, _ := strconv.Atoi(w.header.Get("Twilio-Concurrent-Requests"))
+	values := w.header["Twilio-Concurrent-Requests"]
+	if len(values) == 0 {
+		return 0
+	}
+	n, _ := strconv.Atoi(values[0])
 	return max(n, 0)
 }
 
