@@ -28,7 +28,8 @@ type bucket struct {
 
 	gates    [3]*gate // of the account, the resource, and the bucket itself
 	own      gate
-	arrivals jitter
+	jitter   jitter
+	arrivals arrivals
 	accepted counter
 	learned  float64 // requests/s at which an unlisted resource is paced after a throttle; 0: not
 	grown    time.Time
@@ -75,7 +76,7 @@ func wakeFront(l *list.List) {
 
 // passAtOnce lets a request through if nothing at all stands in its way.
 func (b *bucket) passAtOnce(now time.Time) bool {
-	if b.queue.Len() > 0 || b.cooled {
+	if b.queue.Len() > 0 || b.cooled || b.arrivals.opens().After(now) {
 		return false
 	}
 	for _, g := range b.gates {
@@ -83,11 +84,7 @@ func (b *bucket) passAtOnce(now time.Time) bool {
 			return false
 		}
 	}
-	if !b.tokens.AllowN(now, 1) {
-		return false
-	}
-	b.enter()
-	return true
+	return b.tokens.AllowN(now, 1)
 }
 
 // obstacle returns what keeps the head from leaving: a delay after which it is to
@@ -110,7 +107,11 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 		b.reserved = b.tokens.ReserveN(now, 1)
 		b.due = now.Add(b.reserved.DelayFrom(now))
 	}
-	if d := b.due.Sub(now); d > 0 {
+	d := b.due.Sub(now)
+	if d <= 0 {
+		d = b.arrivals.hold(now)
+	}
+	if d > 0 {
 		w.leaveGate()
 		return d, nil
 	}
@@ -147,7 +148,7 @@ func (b *bucket) hopeless(w *waiter, now time.Time) error {
 		need += time.Duration(ahead / perSecond * float64(time.Second))
 	}
 	if now.Add(need).After(w.deadline) {
-		return &WaitError{RateLimit: notSent(b.Resource), Err: tooLate(need)}
+		return tooLate(b.Resource, need)
 	}
 	return nil
 }
@@ -189,12 +190,14 @@ func (g *gate) admits(w *waiter) bool {
 	return !queued || first == w
 }
 
-func (b *bucket) enter() {
+// enter counts a request that leaves at now. It returns its number in arrivals.
+func (b *bucket) enter(now time.Time) uint64 {
 	for _, g := range b.gates {
 		if g != nil {
 			g.inFlight++
 		}
 	}
+	return b.arrivals.leave(now)
 }
 
 // holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
@@ -240,6 +243,7 @@ func (b *bucket) learn(now time.Time) {
 	} else {
 		b.learned = max(0.1, b.learned*0.7)
 	}
+	b.arrivals.fit(b.learned, 1)
 }
 
 // grow raises a learned pace by 2 % a second for as long as nothing is throttled.
@@ -272,7 +276,7 @@ const maxSlack = 0.02
 // arrivals vary. It is 0 where they do not, as in virtual time.
 func (b *bucket) slack() float64 {
 	const window = float64(time.Second)
-	return min(maxSlack, slackPerJitter*float64(b.arrivals.mean)/window)
+	return min(maxSlack, slackPerJitter*float64(b.jitter.mean)/window)
 }
 
 // slackPerJitter: the tail of a network's delays is far longer than their mean
@@ -291,6 +295,112 @@ func (j *jitter) add(transit time.Duration) {
 		j.mean += ((transit - j.last).Abs() - j.mean) / 16
 	}
 	j.last, j.known = transit, true
+}
+
+// arrivals absorbs what slack cannot: the single request that is much slower than the
+// others, because it opens a connection or the machine stalls. A window of the server
+// that has room for n requests has room for one more when the n-th before it has
+// slid out, and that one may have arrived as late as it was answered, less the time
+// that the fastest takes. Until then the bucket holds.
+//
+// A request can also be slow because the server takes its time after it has counted
+// it. What is held is therefore paid from a credit, which bounds the loss of rate to
+// 5 % in the long run.
+type arrivals struct {
+	window  time.Duration // in which the server has room for len(last) requests
+	last    []passage     // a ring
+	number  uint64        // of the next request
+	fastest time.Duration // transit, of late
+	known   int           // transits that fastest is from
+	credit  time.Duration
+	paid    time.Time // until when credit has been paid in
+}
+
+type passage struct {
+	number     uint64
+	left, done time.Time // done is zero until it has been answered
+	held       time.Time // until when its successor a window later is held; zero: not decided
+}
+
+const (
+	creditShare   = 0.05
+	maxCredit     = time.Second
+	minTransits   = 4    // before that many the fastest is not known
+	maxArrivals   = 1024 // of which a bucket keeps the times
+	fastestDecays = 64   // a route that gets longer is noticed within some 64 requests
+)
+
+// fit makes a for a rate and burst; the window is one second, or the time for one
+// request where that is more.
+func (a *arrivals) fit(rate float64, burst int) {
+	if rate >= Unlimited {
+		a.last = nil
+		return
+	}
+	n := int(min(max(rate, 1), maxArrivals))
+	window := time.Duration(float64(n) / rate * float64(time.Second))
+	if n = min(n+burst-1, maxArrivals); n != len(a.last) || window != a.window {
+		a.window, a.last = window, make([]passage, n)
+	}
+}
+
+func (a *arrivals) leave(now time.Time) uint64 {
+	number := a.number
+	if len(a.last) > 0 {
+		a.last[number%uint64(len(a.last))] = passage{number: number, left: now}
+		a.number++
+	}
+	return number
+}
+
+func (a *arrivals) arrived(number uint64, transit time.Duration, now time.Time) {
+	if len(a.last) == 0 {
+		return
+	}
+	if p := &a.last[number%uint64(len(a.last))]; p.number == number && !p.left.IsZero() {
+		p.done = now
+	}
+	if a.known++; a.known == 1 || transit < a.fastest {
+		a.fastest = transit
+	} else {
+		a.fastest += (transit - a.fastest) / fastestDecays
+	}
+}
+
+// opens returns when the next request finds room; the zero time if that is not known.
+func (a *arrivals) opens() time.Time {
+	if len(a.last) == 0 {
+		return time.Time{}
+	}
+	p := &a.last[a.number%uint64(len(a.last))]
+	if p.done.IsZero() {
+		return time.Time{}
+	}
+	late := p.done.Sub(p.left)
+	if a.known >= minTransits {
+		late = max(0, late-a.fastest)
+	}
+	return p.left.Add(a.window + late)
+}
+
+// hold returns how much longer the next request, whose token is due, is to be held.
+func (a *arrivals) hold(now time.Time) time.Duration {
+	opens := a.opens()
+	if !opens.After(now) {
+		return 0
+	}
+	p := &a.last[a.number%uint64(len(a.last))]
+	if p.held.IsZero() {
+		if a.paid.IsZero() {
+			a.paid, a.credit = now, maxCredit
+		}
+		a.credit = min(maxCredit, a.credit+time.Duration(creditShare*float64(now.Sub(a.paid))))
+		a.paid = now
+		hold := min(opens.Sub(now), a.credit)
+		a.credit -= hold
+		p.held = now.Add(hold)
+	}
+	return p.held.Sub(now)
 }
 
 // counter counts what happened within about the last second.

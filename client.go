@@ -288,24 +288,29 @@ func (c *call) attempt() (throttled bool, err error) {
 	if a.status == http.StatusUnauthorized {
 		c.rejected(token)
 	}
-	if classify(a.status, a.code) != Throttled {
+	kind := classify(a.status, a.code)
+	if kind == "" {
+		return false, err
+	}
+	c.answer = err
+	c.last = &RateLimit{
+		Kind: kind, Resource: c.resource.String(), Status: a.status, Code: a.code,
+		RequestID: c.wire.header.Get("Twilio-Request-Id"),
+	}
+	c.last.RetryAfter = parseRetryAfter(c.wire.header, time.Now())
+	if kind != Throttled {
 		return false, err
 	}
 
-	retryAfter := parseRetryAfter(c.wire.header, time.Now())
+	retryAfter := c.last.RetryAfter
 	outcome.Throttled = true
 	outcome.RetryAfter = c.schedule.throttled(retryAfter)
 	outcome.TooLong = retryAfter > c.cfg.maxRetryAfter
-	c.answer = err
-	c.last = &RateLimit{
-		Kind: Throttled, Resource: c.resource.String(), Status: a.status, Code: a.code,
-		RetryAfter: retryAfter, RequestID: c.wire.header.Get("Twilio-Request-Id"),
-	}
 	if c.cfg.observer != nil {
 		c.emit(Event{Kind: EventThrottled, Status: a.status, Code: a.code, RetryAfter: retryAfter, Err: err})
 	}
 	if refused := c.outlasts(c.schedule.next); refused != nil {
-		return false, &WaitError{Err: refused}
+		return false, refused
 	}
 	return true, err
 }
@@ -331,23 +336,31 @@ func (c *call) acquire() (func(Outcome), error) {
 		return done, nil
 	}
 	if c.cfg.maxWait > 0 && c.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !c.endsBefore(start.Add(c.cfg.maxWait)) {
-		err = fmt.Errorf("%w: WithMaxWait allows %v", ErrWaitTooLong, c.cfg.maxWait)
+		need := c.cfg.maxWait - c.waited // at least
+		var refused *WaitError
+		if errors.As(err, &refused) {
+			need = refused.Need
+		}
+		err = c.overMaxWait(need)
 	}
 	return nil, err
 }
 
 // outlasts returns why the call cannot wait for d, if it cannot.
 func (c *call) outlasts(d time.Duration) error {
-	if d == backoff.Stop {
+	switch {
+	case d == backoff.Stop:
 		return nil
-	}
-	if c.endsBefore(time.Now().Add(d)) {
-		return tooLate(d)
-	}
-	if c.cfg.maxWait > 0 && c.waited+d > c.cfg.maxWait {
-		return fmt.Errorf("%w: it takes another %v, WithMaxWait allows %v in all", ErrWaitTooLong, d, c.cfg.maxWait)
+	case c.endsBefore(time.Now().Add(d)):
+		return tooLate(c.resource, d)
+	case c.cfg.maxWait > 0 && c.waited+d > c.cfg.maxWait:
+		return c.overMaxWait(d)
 	}
 	return nil
+}
+
+func (c *call) overMaxWait(need time.Duration) error {
+	return &WaitError{Need: need, Err: fmt.Errorf("%w: it takes another %v, WithMaxWait allows %v in all", ErrWaitTooLong, need.Round(time.Millisecond), c.cfg.maxWait)}
 }
 
 // endsBefore reports whether the context's deadline is before t.
@@ -384,7 +397,7 @@ func (c *call) ended(err error) error {
 	switch {
 	case c.unauthorized:
 		return err
-	case c.answer != nil && err == c.answer: // throttled, and no further attempt
+	case c.answer != nil && err == c.answer: // "not now", and no further attempt
 		err = withRateLimit(err, rl)
 	case isWait && wait.RetryAfter > 0:
 		// The resource is held because of another call's answer. That is Twilio's
@@ -394,7 +407,7 @@ func (c *call) ended(err error) error {
 		return withRateLimit(nil, rl)
 	case isWait:
 		rl.Kind = NotSent
-		err = &WaitError{RateLimit: rl, Err: wait.Err, Answer: c.answer}
+		err = &WaitError{RateLimit: rl, Err: wait.Err, Answer: c.answer, Need: wait.Need}
 	case c.attempts == 0 || err == c.ctx.Err(): // from the limiter; from the wait between attempts
 		rl.Kind = NotSent
 		err = &WaitError{RateLimit: rl, Err: err, Answer: c.answer}
@@ -411,12 +424,16 @@ func (c *call) gaveUp(rl RateLimit, err error) {
 	if c.cfg.observer != nil {
 		c.emit(Event{Kind: EventGaveUp, Wait: c.waited, Status: rl.Status, Code: rl.Code, RetryAfter: rl.RetryAfter, Err: err})
 	}
-	if rl.Kind != Throttled {
-		return // the program's own decision, nothing to alert it to
-	}
-	a := Alert{Kind: AlertRetriesExhausted, Time: time.Now(), Resource: c.resource, RateLimit: rl, Err: err, Advice: adviceExhausted}
-	if rl.RetryAfter > c.cfg.maxRetryAfter {
+	a := Alert{Time: time.Now(), Resource: c.resource, RateLimit: rl, Err: err}
+	switch {
+	case rl.Kind == QueueFull || rl.Kind == Quota:
+		a.Kind, a.Advice = AlertQuota, adviceQuota
+	case rl.Kind != Throttled: // the program's own decision, or one end user's affair
+		return
+	case rl.RetryAfter > c.cfg.maxRetryAfter:
 		a.Kind, a.Advice = AlertRetryAfterTooLong, adviceTooLong
+	default:
+		a.Kind, a.Advice = AlertRetriesExhausted, adviceExhausted
 	}
 	c.cfg.raise(a)
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -71,13 +73,16 @@ type RateLimit struct {
 func (rl RateLimit) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", rl.Resource, rl.Kind)
-	if rl.Attempts > 0 {
+	switch {
+	case rl.Attempts == 1:
+		b.WriteString(" on the first attempt")
+	case rl.Attempts > 1:
 		fmt.Fprintf(&b, " after %d attempts", rl.Attempts)
 	}
-	if rl.Waited > 0 {
+	if rl.Waited >= time.Millisecond {
 		fmt.Fprintf(&b, ", waited %v", rl.Waited.Round(time.Millisecond))
 	}
-	if rl.RetryAfter > 0 {
+	if rl.RetryAfter >= time.Millisecond {
 		fmt.Fprintf(&b, ", Retry-After %v", rl.RetryAfter.Round(time.Millisecond))
 	}
 	if rl.RequestID != "" {
@@ -126,8 +131,9 @@ var ErrWaitTooLong = errors.New("the wait would be too long")
 // *client.TwilioRestError of the last throttled answer.
 type WaitError struct {
 	RateLimit
-	Err    error // why the wait ended
-	Answer error // the last throttled answer; nil if nothing was sent
+	Err    error         // why the wait ended
+	Answer error         // the last throttled answer; nil if nothing was sent
+	Need   time.Duration // how much longer the call would have had to wait; 0: not known
 }
 
 func (e *WaitError) Error() string {
@@ -142,8 +148,36 @@ func (e *WaitError) Unwrap() []error {
 	return []error{e.Err, e.Answer}
 }
 
-func tooLate(need time.Duration) error {
-	return fmt.Errorf("%w: it takes another %v, the context's deadline is sooner: %w", ErrWaitTooLong, need, context.DeadlineExceeded)
+// tooLate refuses a wait that would outlast the context's deadline.
+func tooLate(r Resource, need time.Duration) *WaitError {
+	return &WaitError{
+		RateLimit: notSent(r),
+		Err:       fmt.Errorf("%w: it takes another %v, the context's deadline is sooner: %w", ErrWaitTooLong, need.Round(time.Millisecond), context.DeadlineExceeded),
+		Need:      need,
+	}
+}
+
+// InDoubt reports whether err leaves open if Twilio has processed the request: no
+// answer came although the request may have reached Twilio (a timeout, a cut
+// connection, a context that ended meanwhile), or the answer was a failure of Twilio's
+// own (5xx). pacer never sends such a request again, as a message or call that was
+// created cannot be taken back; look for it at Twilio before you do. It is false for
+// nil, for errors of this side (no connection was to be had, nothing was sent), and for
+// every other answer.
+func InDoubt(err error) bool {
+	if _, throttled := FromError(err); err == nil || throttled {
+		return false
+	}
+	if a := readAnswer(err); a.status != 0 {
+		return a.status >= http.StatusInternalServerError
+	}
+	var failure *url.Error
+	if !errors.As(err, &failure) {
+		return false
+	}
+	var dial *net.OpError
+	var dns *net.DNSError
+	return !(errors.As(err, &dial) && dial.Op == "dial") && !errors.As(err, &dns)
 }
 
 // classify tells whether an answer means "not now", and of which kind. The status

@@ -87,24 +87,25 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	l.mu.Lock()
 	b := l.bucket(r, now)
 	if b.passAtOnce(now) {
+		number := b.enter(now)
 		l.mu.Unlock()
-		return b.doneFunc(now, false), nil
+		return b.doneFunc(now, number, false), nil
 	}
 
 	w := &waiter{wake: make(chan struct{}, 1)}
 	w.deadline, _ = ctx.Deadline()
 	w.place = b.queue.PushBack(w)
-	left, err := l.wait(ctx, b, w)
+	due, number, err := l.wait(ctx, b, w)
 	l.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	return b.doneFunc(left, true), nil
+	return b.doneFunc(due, number, true), nil
 }
 
 // wait lets w wait in b's turnstile, with l.mu held on entry and return. It returns
-// the time at which the request was due to leave.
-func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (left time.Time, err error) {
+// the time at which the request was due to leave, and its number.
+func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (due time.Time, number uint64, err error) {
 	var timer *time.Timer
 	defer func() {
 		if timer != nil {
@@ -115,20 +116,18 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (left ti
 	for {
 		now := time.Now()
 		if err := b.hopeless(w, now); err != nil {
-			return left, err
+			return due, number, err
 		}
 		var tick <-chan time.Time
 		if head, _ := front(&b.queue); head == w {
 			delay, gate := b.obstacle(w, now)
 			switch {
 			case delay == 0 && gate == nil:
-				left = b.due
 				b.reserved = nil
-				b.enter()
-				return left, nil
+				return b.due, b.enter(now), nil
 			case delay > 0:
 				if !w.deadline.IsZero() && now.Add(delay).After(w.deadline) {
-					return left, &WaitError{RateLimit: notSent(b.Resource), Err: tooLate(delay)}
+					return due, number, tooLate(b.Resource, delay)
 				}
 				if timer == nil {
 					timer = time.NewTimer(delay)
@@ -146,13 +145,14 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (left ti
 		}
 		l.mu.Lock()
 		if err := ctx.Err(); err != nil {
-			return left, &WaitError{RateLimit: notSent(b.Resource), Err: err}
+			return due, number, &WaitError{RateLimit: notSent(b.Resource), Err: err}
 		}
 	}
 }
 
-// doneFunc returns what ends a request that left b at left. waited: it had to queue.
-func (b *bucket) doneFunc(left time.Time, waited bool) func(Outcome) {
+// doneFunc returns what ends request number, which was due to leave b at due. waited:
+// it had to queue.
+func (b *bucket) doneFunc(due time.Time, number uint64, waited bool) func(Outcome) {
 	return func(o Outcome) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -162,15 +162,21 @@ func (b *bucket) doneFunc(left time.Time, waited bool) func(Outcome) {
 				wakeFront(&g.queue)
 			}
 		}
-		switch {
-		case o.Throttled:
-			b.coolDown(o, time.Now())
-		case !b.listed:
-			b.accepted.add(left)
-			b.grow(left)
+		if b.listed || b.learned > 0 || o.Throttled {
+			now := time.Now()
+			transit := now.Sub(due)
+			b.arrivals.arrived(number, transit, now)
+			if waited { // only then is the bucket run at its rate
+				b.jitter.add(transit)
+			}
+			if o.Throttled {
+				b.coolDown(o, now)
+				return
+			}
+			b.grow(now)
 		}
-		if waited { // only then is the bucket run at its rate
-			b.arrivals.add(time.Since(left))
+		if !b.listed {
+			b.accepted.add(due)
 		}
 	}
 }
@@ -214,6 +220,7 @@ func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	}
 	b.tokens.SetLimitAt(now, b.pace())
 	b.tokens.SetBurstAt(now, b.burst)
+	b.arrivals.fit(b.rate, b.burst)
 	b.gates[0].limit = b.accountInFlight
 	b.own.limit = b.senderInFlight
 	if b.gates[1] == nil {

@@ -567,13 +567,13 @@ func TestBucketsAreApart(t *testing.T) {
 func TestSlack(t *testing.T) {
 	b := &bucket{}
 	for range 100 {
-		b.arrivals.add(80 * time.Millisecond)
+		b.jitter.add(80 * time.Millisecond)
 	}
 	if b.slack() != 0 {
 		t.Errorf("steady answers: slack %v", b.slack())
 	}
 	for i := range 100 {
-		b.arrivals.add(time.Duration(80+i%2*20) * time.Millisecond)
+		b.jitter.add(time.Duration(80+i%2*20) * time.Millisecond)
 	}
 	if b.slack() != maxSlack {
 		t.Errorf("20 ms of jitter: slack %v, expected %v", b.slack(), maxSlack)

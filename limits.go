@@ -162,10 +162,13 @@ func kindOf(sender string) senderKind {
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return otherSender
 	}
-	if len(digits) <= 6 {
-		return shortCode // US and Canada 5 or 6 digits, elsewhere from 3
+	if !international && len(digits) <= 8 {
+		return shortCode // US and Canada 5 or 6 digits, elsewhere 3 to 8
 	}
-	if international && len(digits) == 11 && digits[0] == '1' {
+	if !international {
+		return otherSender // a long number without its +, which Twilio does not take
+	}
+	if len(digits) == 11 && digits[0] == '1' {
 		switch digits[1:4] {
 		case "800", "833", "844", "855", "866", "877", "888":
 			return tollFree
@@ -321,6 +324,9 @@ func (l Limit) validateFields() error {
 	if l.Sender != "" && l.Op != "" && l.Op != Create {
 		return fmt.Errorf("op: %q: expected \"create\" or none with a sender", string(l.Op))
 	}
+	if l.Sender != "" && kindOf(l.Sender) == otherSender && !alphanumericSender(l.Sender) {
+		return fmt.Errorf("sender: %q: expected a phone number such as +15005550006, a short code, whatsapp:+15005550006, an alphanumeric sender, or a Messaging Service SID, as in the request", mask(l.Sender))
+	}
 	if l.Account != "" && !(isSID(l.Account) && strings.HasPrefix(l.Account, "AC")) {
 		return fmt.Errorf("account: %q: expected an account SID, AC and 32 hex digits", l.Account)
 	}
@@ -339,6 +345,13 @@ func (l Limit) validateFields() error {
 		return errors.New("rate: 0: expected a rate or a maxInFlight, this rule limits nothing")
 	}
 	return nil
+}
+
+// alphanumericSender reports a sender ID: up to 11 letters, digits and a few marks, one
+// letter at least (https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id).
+func alphanumericSender(s string) bool {
+	letters := strings.ContainsFunc(s, func(r rune) bool { return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' })
+	return len(s) <= 11 && letters || strings.Contains(s, ":") // some channel's own address
 }
 
 func fixedWords(name string) bool {
@@ -389,7 +402,7 @@ func ParseLimits(data []byte) (Limits, error) {
 		ls = append(ls, l)
 	}
 	if _, err := dec.Token(); err != nil {
-		return fail(dec.InputOffset(), fmt.Errorf("expected ] after the last rule: %w", err))
+		return fail(dec.InputOffset(), errors.New("expected a comma and another rule, or ] after the last one"))
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return fail(dec.InputOffset(), errors.New("expected nothing after the array of rules"))
@@ -423,6 +436,9 @@ func (l *Limit) UnmarshalJSON(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&in); err != nil {
+		if strings.Contains(err.Error(), "unknown field") {
+			return fmt.Errorf("%w: expected resource, sender, account, op, rate, burst, maxInFlight", err)
+		}
 		return err
 	}
 	*l = Limit(in.plainLimit)

@@ -38,13 +38,16 @@ type Event struct {
 // An AlertKind names what an [Alert] is about.
 type AlertKind string
 
-// The alerts. In both cases the call has been given up, and its caller has the error.
+// The alerts. In each case the call has been given up, and its caller has the error.
 const (
 	// AlertRetriesExhausted: a call was throttled on every one of its attempts.
 	AlertRetriesExhausted AlertKind = "retries exhausted"
 	// AlertRetryAfterTooLong: Twilio asked for a longer wait than [WithMaxRetryAfter]
 	// allows.
 	AlertRetryAfterTooLong AlertKind = "Retry-After too long"
+	// AlertQuota: a quota of the account is used up, or a sender's queue is full;
+	// seconds do not help.
+	AlertQuota AlertKind = "quota used up"
 )
 
 // An Alert is something that a person should look at, for [WithAlert].
@@ -64,6 +67,7 @@ func (a Alert) String() string {
 
 const (
 	adviceExhausted = "send less (lower the limit of this resource), spread the load over more senders, or ask Twilio for more throughput"
+	adviceQuota     = "stop sending what needs this quota until it is renewed, use other senders, or ask Twilio for more"
 	adviceTooLong   = "put the request off until then (pacer.FromError(err) has the delay), or raise WithMaxRetryAfter"
 )
 

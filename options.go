@@ -9,7 +9,8 @@ import (
 )
 
 // An Option changes how a client paces and retries. [New] reports an invalid one as
-// its error; the drop-in constructors, which cannot, return it from every call.
+// its error; the drop-in constructors, which cannot, return it from every call. Of an
+// option that is given twice the last one counts.
 type Option func(*config) error
 
 // config is what the options set. It does not change after the constructor.
