@@ -212,8 +212,9 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 		hold = min(hold, holdAtMost)
 		b.refuse, b.retryAt = true, now.Add(o.RetryAfter)
 	}
-	if b.until.Before(now) {
-		b.learn(now) // once for each cool-down, however many were on the wire
+	if b.until.Before(now) { // once for each cool-down, however many were on the wire
+		b.learn(now)
+		b.arrivals.keepDistance()
 	}
 	if until := now.Add(hold); until.After(b.until) {
 		b.until = until
@@ -327,7 +328,7 @@ const (
 	maxCredit     = time.Second
 	minTransits   = 4    // before that many the fastest is not known
 	maxArrivals   = 1024 // of which a bucket keeps the times
-	fastestDecays = 64   // a route that gets longer is noticed within some 64 requests
+	fastestDecays = 1024 // a route that gets longer is noticed within some 1,000 requests
 )
 
 // fit makes a for a rate and burst; the window is one second, or the time for one
@@ -344,6 +345,14 @@ func (a *arrivals) fit(rate float64, burst int) {
 	}
 }
 
+// keepDistance is for a bucket that is throttled although it keeps its rate: the
+// server may count in windows shorter than thought, down to that of one request.
+func (a *arrivals) keepDistance() {
+	if n := len(a.last); n > 1 {
+		a.window, a.last = a.window/time.Duration(n), make([]passage, 1)
+	}
+}
+
 func (a *arrivals) leave(now time.Time) uint64 {
 	number := a.number
 	if len(a.last) > 0 {
@@ -353,13 +362,16 @@ func (a *arrivals) leave(now time.Time) uint64 {
 	return number
 }
 
-func (a *arrivals) arrived(number uint64, transit time.Duration, now time.Time) {
+func (a *arrivals) arrived(number uint64, now time.Time) {
 	if len(a.last) == 0 {
 		return
 	}
-	if p := &a.last[number%uint64(len(a.last))]; p.number == number && !p.left.IsZero() {
-		p.done = now
+	p := &a.last[number%uint64(len(a.last))]
+	if p.number != number || p.left.IsZero() {
+		return // its successor has left
 	}
+	p.done = now
+	transit := now.Sub(p.left)
 	if a.known++; a.known == 1 || transit < a.fastest {
 		a.fastest = transit
 	} else {

@@ -164,10 +164,9 @@ func (b *bucket) doneFunc(due time.Time, number uint64, waited bool) func(Outcom
 		}
 		if b.listed || b.learned > 0 || o.Throttled {
 			now := time.Now()
-			transit := now.Sub(due)
-			b.arrivals.arrived(number, transit, now)
+			b.arrivals.arrived(number, now)
 			if waited { // only then is the bucket run at its rate
-				b.jitter.add(transit)
+				b.jitter.add(now.Sub(due))
 			}
 			if o.Throttled {
 				b.coolDown(o, now)

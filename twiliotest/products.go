@@ -48,6 +48,9 @@ func (f *Fake) thing(in *inbound, sid string) map[string]any {
 	} else {
 		doc["url"] = (&url.URL{Scheme: "https", Host: in.req.Host, Path: path}).String()
 	}
+	if in.req.Resource == "IncomingPhoneNumbers" {
+		doc["status"] = "in-use"
+	}
 	for _, field := range [...]string{"FriendlyName", "PhoneNumber"} {
 		if value := in.req.Form.Get(field); value != "" {
 			doc[snake(field)] = value

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/failsafehttp"
+	"github.com/twilio/twilio-go"
+)
+
+// failsafeRetry is failsafe-go's retry policy for HTTP, and none of its other
+// policies: five retries of 429 and most 5xx, after what Retry-After says,
+// else after 1, 2, 4, 8 and 16 s, with the jitter of its documentation, 25 %
+// either way. The last answer is returned as it is, so that twilio-go can make
+// its usual error of it.
+func failsafeRetry(ctx context.Context, s setup) *twilio.RestClient {
+	policy := failsafehttp.NewRetryPolicyBuilder().
+		WithBackoff(time.Second, 16*time.Second).
+		WithMaxRetries(5).
+		WithJitterFactor(.25).
+		ReturnLastFailure().
+		Build()
+	return over(ctx, s, failsafehttp.NewRoundTripper(s.transport, policy))
+}

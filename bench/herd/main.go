@@ -1,0 +1,109 @@
+// Command herd sends the same herd of messages through several clients, each
+// against a limiter of its own, and prints what came of it: who delivered all,
+// who lost some, who hammered. See the README beside its module, and herd -h.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// The exit codes: a herd that could not be finished or missed a figure, and a
+// command line that makes no sense.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "herd: %v\nherd -h explains all flags.\n", err)
+		return exitUsage
+	}
+
+	// The clients are not told of a deadline, only stopped: one that knows its
+	// deadline may give up early, and that is not what is measured.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := fmt.Errorf("not finished after %v: raise -timeout, or lower -n", o.timeout)
+	defer time.AfterFunc(o.timeout, func() { cancel(late) }).Stop()
+
+	rows, err := runAll(ctx, o, getenv, newProgress(stderr))
+	rep := report{Environment: environment(time.Now()), Parameters: o.parameters(), Rows: rows}
+	if o.check && err == nil {
+		rep.Missed = missed(rows)
+	}
+	if werr := rep.write(stdout, o.json); err == nil {
+		err = werr
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "herd: %v\n", err)
+		return exitFailed
+	}
+	for _, m := range rep.Missed {
+		fmt.Fprintf(stderr, "herd: missed: %s\n", m)
+	}
+	switch {
+	case len(rep.Missed) > 0:
+		return exitFailed
+	case o.check:
+		fmt.Fprintln(stderr, "herd: no figure missed")
+	}
+	return 0
+}
+
+// runAll runs every client in every scenario, one after the other. With an
+// error it returns the rows of those that had finished.
+func runAll(ctx context.Context, o *options, getenv func(string) string, p *progress) ([]row, error) {
+	var rows []row
+	for _, sc := range o.scenarios {
+		p.scenario(sc, o)
+		for _, e := range o.entrants {
+			r, err := runOne(ctx, o, sc, e, getenv, p)
+			if err != nil {
+				return rows, fmt.Errorf("%s, %s: %w", sc.name, e.name, err)
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+func runOne(ctx context.Context, o *options, sc scenario, e entrant, getenv func(string) string, p *progress) (row, error) {
+	srv := sc.open(o, getenv)
+	defer srv.close()
+	wire := &wire{next: srv.transport}
+	h := &herd{n: o.n, workers: o.workers, wire: wire}
+	send := e.sender(ctx, setup{
+		user: srv.user, password: srv.password,
+		transport: wire, rate: o.rate,
+	})
+	stop := p.follow(e.name, h)
+	seconds := h.run(ctx, send)
+	if err := context.Cause(ctx); err != nil {
+		stop()
+		return row{}, err
+	}
+	r := h.row(seconds)
+	r.Scenario, r.Client = sc.name, e.name
+	r.Possible = sc.possible(o.rate, seconds.Seconds())
+	r.Doubled = srv.doubled()
+	stop()
+	return r, sc.settle(ctx)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options is the command line.
+type options struct {
+	n, workers, rate int
+	target           *url.URL // nil: servers of its own
+	entrants         []entrant
+	scenarios        []scenario
+	timeout          time.Duration
+	check, json      bool
+}
+
+const help = `herd sends a herd of messages through several Twilio clients, one client after
+the other, and prints what came of it. By default each client gets a fake Twilio
+of its own (package twiliotest), which listens on loopback and takes -rate
+messages per second from the one sender that all messages have.
+
+Usage: go run ./herd [flags]
+
+`
+
+const helpAfter = `
+Clients: %s.
+Scenarios: %s.
+
+Exit code: 0; 1 if the herd could not be finished, or -check missed a figure;
+2 for a mistake on the command line.
+`
+
+func parseOptions(args []string, usageTo io.Writer) (*options, error) {
+	o := &options{n: 200, workers: 50, rate: 20, timeout: 5 * time.Minute, entrants: entrants, scenarios: scenarios}
+	fs := flag.NewFlagSet("herd", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Func("n", "send `N` messages (default 200)", intIn(&o.n, 1, 100_000, "messages"))
+	fs.Func("workers", "from `N` goroutines (default 50)", intIn(&o.workers, 1, 1000, "goroutines"))
+	fs.Func("rate", "the limiter takes `N` messages per second, and pacer is told so (default 20)", intIn(&o.rate, 1, 10_000, "messages per second"))
+	fs.Func("clients", "run only these, in the order of the table, from a comma-separated `list`", pick(&o.entrants, entrants, func(e entrant) string { return e.name }))
+	scenariosGiven := false
+	pickScenarios := pick(&o.scenarios, scenarios, func(s scenario) string { return s.name })
+	fs.Func("scenario", "run only these, from a comma-separated `list`", func(v string) error { scenariosGiven = true; return pickScenarios(v) })
+	fs.Func("target", "send to the server at `URL` instead, which answers for Twilio. The limiter is then that\nserver's, and what it accepted twice is not known. Credentials are taken from\nTWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or are fake ones. Never the real Twilio", func(v string) (err error) {
+		o.target, err = parseTarget(v)
+		return err
+	})
+	fs.Func("timeout", "stop after this `duration` in all (default 5m)", func(v string) error {
+		d, err := time.ParseDuration(v)
+		if err != nil || d <= 0 {
+			return errors.New("expected a duration above 0, such as 90s or 5m")
+		}
+		o.timeout = d
+		return nil
+	})
+	fs.BoolVar(&o.check, "check", false, "exit with 1, and say which, if pacer misses a figure:\n"+checked)
+	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fs.SetOutput(usageTo)
+		fmt.Fprint(usageTo, help)
+		fs.PrintDefaults()
+		fmt.Fprintf(usageTo, helpAfter, names(entrants, func(e entrant) string { return e.name }), names(scenarios, func(s scenario) string { return s.name }))
+		return nil, err
+	case err != nil:
+		return nil, err
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("argument %q: expected flags only", fs.Arg(0))
+	case o.target != nil && scenariosGiven:
+		return nil, errors.New("-scenario: expected not beside -target, whose limiter is its own")
+	case o.target != nil && o.check:
+		return nil, errors.New("-check: expected not beside -target, whose limiter and doubled messages cannot be seen")
+	case o.check && !o.has("pacer"):
+		return nil, errors.New("-check: expected pacer among -clients, as its figures are checked")
+	}
+	if o.target != nil {
+		o.scenarios = []scenario{targetScenario}
+	}
+	return o, nil
+}
+
+func (o *options) has(client string) bool {
+	for _, e := range o.entrants {
+		if e.name == client {
+			return true
+		}
+	}
+	return false
+}
+
+func intIn(to *int, low, high int, unit string) func(string) error {
+	return func(v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < low || n > high {
+			return fmt.Errorf("expected from %d to %d %s", low, high, unit)
+		}
+		*to = n
+		return nil
+	}
+}
+
+// pick sets to to those of all that a list names, in the order of all.
+func pick[T any](to *[]T, all []T, name func(T) string) func(string) error {
+	return func(list string) error {
+		wanted := map[string]bool{}
+		for word := range strings.SplitSeq(list, ",") {
+			wanted[strings.TrimSpace(word)] = true
+		}
+		var picked []T
+		for _, t := range all {
+			if wanted[name(t)] {
+				picked = append(picked, t)
+				delete(wanted, name(t))
+			}
+		}
+		for word := range wanted {
+			return fmt.Errorf("%q is unknown: expected some of %s, separated by commas", word, names(all, name))
+		}
+		*to = picked
+		return nil
+	}
+}
+
+func names[T any](all []T, name func(T) string) string {
+	words := make([]string, len(all))
+	for i, t := range all {
+		words[i] = name(t)
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"runtime"
+	"time"
+)
+
+// A report is all that a run has to say.
+type report struct {
+	Environment env      `json:"environment"`
+	Parameters  params   `json:"parameters"`
+	Rows        []row    `json:"rows"`
+	Missed      []string `json:"missed,omitempty"` // with -check
+}
+
+type env struct {
+	Go   string `json:"go"`
+	OS   string `json:"os"`
+	Arch string `json:"arch"`
+	CPUs int    `json:"cpus"`
+	Date string `json:"date"`
+}
+
+type params struct {
+	Messages int    `json:"messages"`
+	Workers  int    `json:"workers"`
+	Rate     int    `json:"rate"`
+	Target   string `json:"target,omitempty"`
+}
+
+func environment(now time.Time) env {
+	return env{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0), Date: now.UTC().Format(time.RFC3339)}
+}
+
+func (o *options) parameters() params {
+	p := params{Messages: o.n, Workers: o.workers, Rate: o.rate}
+	if o.target != nil {
+		p.Target = o.target.String()
+	}
+	return p
+}
+
+func (r report) write(w io.Writer, asJSON bool) error {
+	if !asJSON {
+		return r.table(w)
+	}
+	type withShare struct {
+		row
+		Share float64 `json:"share"`
+	}
+	out := struct {
+		report
+		Rows []withShare `json:"rows"`
+	}{report: r, Rows: []withShare{}}
+	for _, row := range r.Rows {
+		out.Rows = append(out.Rows, withShare{row, row.share()})
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(out)
+}
