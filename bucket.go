@@ -31,6 +31,7 @@ type bucket struct {
 	jitter   jitter
 	arrivals arrivals
 	accepted counter
+	caution  float64 // slack that throttles have added; forgotten with the bucket
 	learned  float64 // requests/s at which an unlisted resource is paced after a throttle; 0: not
 	grown    time.Time
 }
@@ -145,7 +146,7 @@ func (b *bucket) hopeless(w *waiter, now time.Time) error {
 		if b.reserved != nil {
 			need = max(need, b.due.Sub(now))
 		}
-		need += time.Duration(ahead / perSecond * float64(time.Second))
+		need += time.Duration(min(ahead/perSecond, 1e9) * float64(time.Second)) // 1e9: no overflow
 	}
 	if now.Add(need).After(w.deadline) {
 		return tooLate(b.Resource, need)
@@ -215,6 +216,7 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 	if b.until.Before(now) { // once for each cool-down, however many were on the wire
 		b.learn(now)
 		b.arrivals.keepDistance()
+		b.caution = min(maxCaution, b.caution+cautionStep)
 	}
 	if until := now.Add(hold); until.After(b.until) {
 		b.until = until
@@ -277,8 +279,18 @@ const maxSlack = 0.02
 // arrivals vary. It is 0 where they do not, as in virtual time.
 func (b *bucket) slack() float64 {
 	const window = float64(time.Second)
-	return min(maxSlack, slackPerJitter*float64(b.jitter.mean)/window)
+	if b.jitter.mean == 0 {
+		return 0
+	}
+	return min(maxSlack, slackPerJitter*float64(b.jitter.mean)/window) + b.caution
 }
+
+// A bucket that is throttled although it keeps its rate needs more room, and gets it
+// step by step, within bounds: a throttled answer costs it a second or more.
+const (
+	cautionStep = 0.01
+	maxCaution  = 0.05
+)
 
 // slackPerJitter: the tail of a network's delays is far longer than their mean
 // deviation.

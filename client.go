@@ -184,6 +184,10 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 	if p.err != nil {
 		return nil, p.err
 	}
+	account := p.base.AccountSid()
+	if p.anonymous {
+		account = "" // or the call that waits for the token would hold the slot that this one needs
+	}
 	c := &call{
 		paced:    p,
 		method:   method,
@@ -191,7 +195,7 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 		form:     data,
 		headers:  headers,
 		body:     body,
-		resource: resourceOf(method, rawURL, data, p.base.AccountSid()),
+		resource: resourceOf(method, rawURL, data, account),
 		start:    time.Now(),
 	}
 	c.schedule.ctx, c.schedule.cfg = p.ctx, p.cfg
@@ -215,8 +219,9 @@ type call struct {
 	asleep   time.Time     // since when it waits for its next attempt; zero: it does not
 	resp     *http.Response
 
-	answer       error      // the last throttled answer
+	answer       error      // the last answer that meant "not now"
 	last         *RateLimit // what it said
+	notNow       bool       // it is the answer to the last attempt
 	unauthorized bool       // no access token was to be had
 }
 
@@ -278,7 +283,7 @@ func (c *call) attempt() (throttled bool, err error) {
 	if c.cfg.observer != nil {
 		sent = time.Now()
 	}
-	c.resp, err = c.send(token)
+	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
 	a := readAnswer(err)
 	a.status = nonZero(c.wire.status, a.status)
 	if c.cfg.observer != nil {
@@ -289,7 +294,7 @@ func (c *call) attempt() (throttled bool, err error) {
 		c.rejected(token)
 	}
 	kind := classify(a.status, a.code)
-	if kind == "" {
+	if c.notNow = kind != ""; !c.notNow {
 		return false, err
 	}
 	c.answer = err
@@ -330,7 +335,7 @@ func (c *call) acquire() (func(Outcome), error) {
 	wait := time.Since(start)
 	c.waited += wait
 	if err == nil {
-		if wait > 0 && c.cfg.observer != nil {
+		if wait >= time.Millisecond && c.cfg.observer != nil { // less is the limiter's own work
 			c.emit(Event{Kind: EventWaited, Wait: wait})
 		}
 		return done, nil
@@ -397,8 +402,6 @@ func (c *call) ended(err error) error {
 	switch {
 	case c.unauthorized:
 		return err
-	case c.answer != nil && err == c.answer: // "not now", and no further attempt
-		err = withRateLimit(err, rl)
 	case isWait && wait.RetryAfter > 0:
 		// The resource is held because of another call's answer. That is Twilio's
 		// answer to this call, too, and has the type that programs expect of one.
@@ -411,6 +414,8 @@ func (c *call) ended(err error) error {
 	case c.attempts == 0 || err == c.ctx.Err(): // from the limiter; from the wait between attempts
 		rl.Kind = NotSent
 		err = &WaitError{RateLimit: rl, Err: err, Answer: c.answer}
+	case c.notNow: // and no further attempt
+		err = withRateLimit(err, rl)
 	default:
 		return err // an answer that is no throttle, or a failure: as twilio-go gives it
 	}

@@ -1,2 +1,89 @@
-// Package pacer stands between a Go program and Twilio's REST API.
+// Package pacer is twilio-go's client with a layer below it that sends each request
+// when Twilio may take it, and sends it again when Twilio was throttling.
+//
+// A program that imports it in place of github.com/twilio/twilio-go compiles and
+// behaves as before, with the same types and errors:
+//
+//	import twilio "github.com/twilio-pacer/pacer" // was: "github.com/twilio/twilio-go"
+//
+// [NewRestClient] and [NewRestClientWithParams] are those of twilio-go with options.
+// [New] returns a [Client], which has methods of its own:
+//
+//	c, err := pacer.New(pacer.ClientParams{}, // credentials from the environment
+//		pacer.WithLimits(pacer.Limits{{Resource: pacer.Messages, Rate: 20}}))
+//	if err != nil {
+//		return err
+//	}
+//	params := &api.CreateMessageParams{}
+//	params.SetFrom("+15005550006").SetTo("+15555550100").SetBody("Your table is ready.")
+//	msg, err := c.WithContext(ctx).Api.CreateMessage(params)
+//
+// Make one client for each program: what is known about the account's limits lives in
+// it.
+//
+// # What happens to a request
+//
+// It is assigned to a [Resource]: account, region, product, path without identifiers,
+// operation, and for a new message the sender. Each Resource has a bucket. The request
+// passes the bucket's turnstile in order of arrival, waits until no cool-down is in
+// force, takes a token, takes an in-flight slot, and is sent by twilio-go. It returns
+// with Twilio's answer unless that is a throttle; then it waits and begins again at
+// the turnstile.
+//
+// # Limits
+//
+// [Limits] are rules, written in Go or read from JSON by [ParseLimits]; of those that
+// match, the most specific one wins. Where none matches, [DefaultLimits] apply: in
+// the main what Twilio publishes for a new account, such as one message per second from
+// a long code. Yours may be higher: say so with [WithLimits], or with [Client.SetLimits] while the
+// program runs. A resource that neither lists is not paced until it is throttled, and
+// then at the rate at which it was accepted before.
+//
+// A burst is 1 unless a rule says otherwise, because Twilio counts in a window that
+// slides. A bucket stays up to 2 % below its rate, as far as the network's delays vary,
+// and up to 5 % more once it has been throttled all the same.
+//
+// # Retries
+//
+// A throttle is an answer with status 429 or code 20429; Twilio has not processed such
+// a request. pacer waits for what Retry-After asks plus a jitter of 0-1 s, else 1, 2, 4,
+// 8 and 16 s, and sends again, five times at most ([WithMaxRetries]). Meanwhile the
+// whole bucket keeps still, and afterwards its calls leave at the bucket's pace. A
+// Retry-After above five minutes ([WithMaxRetryAfter]) is not waited for. Nor are
+// answers that seconds do not help: attempt caps, quotas, full queues.
+//
+// Nothing else is ever sent again: no timeout, no cut connection, no 5xx.
+//
+// # Errors
+//
+// Twilio's answers are errors of twilio-go's types, so that an assertion such as
+// err.(*client.TwilioRestError) goes on working. [FromError] reads from an error what it
+// says about throttling: its [Kind], the attempts made, the time waited. When it is true
+// Twilio has not processed the request. [InDoubt] is true when nobody knows. A call that
+// ended while it waited for its turn gets a [WaitError]. When a call is given up, [WithAlert] or the log tells the people who run
+// the program; [WithObserver] gets every step of every call.
+//
+// # Context
+//
+// [Client.WithContext] returns a client whose calls carry a context. Its end ends waits
+// and HTTP requests. A wait that cannot end before its deadline is refused at once, with
+// [ErrWaitTooLong]; [WithMaxWait] does the same without a context. The timeout of the
+// http.Client, 10 s in twilio-go, bounds each attempt and no wait; see
+// [Client.SetTimeout].
+//
+// # Concurrency and memory
+//
+// Everything here is safe for concurrent use, holds no goroutine and needs no closing.
+// A call that waits takes about 0.3 KiB of heap in the limiter beyond its goroutine. A
+// bucket takes about 1 KB; one that is idle for a minute is dropped. A waiting call has
+// no bound by default: use a context or [WithMaxWait].
+//
+// Limits are kept for one process. Several clients in it can share a [BucketLimiter];
+// several processes each take a part of the rate, or share a [Limiter] of your own.
+//
+// # Testing
+//
+// Package twiliotest is a fake Twilio in memory, with limits and faults. Inside
+// testing/synctest it and pacer run in virtual time. Give its client to
+// [WithHTTPClient].
 package pacer

@@ -49,7 +49,8 @@ type Outcome struct {
 // cool-down ends the waiters leave at the bucket's pace instead of all at once.
 //
 // The token bucket is a [rate.Limiter]. It lags its rate by up to 2 % as far as the
-// time from leaving to being answered varies: see bucket.slack.
+// time from leaving to being answered varies, and by 1 % more, at most 5 %, for each time
+// that it is throttled all the same.
 //
 // Buckets are made on first use, and dropped when they have been idle for a minute.
 // Several clients of one process that use the same accounts can share a BucketLimiter.

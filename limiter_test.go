@@ -295,6 +295,27 @@ func TestTrapR1RefusedUpFront(t *testing.T) {
 	})
 }
 
+// A queue that is longer than a Duration can say is still refused.
+func TestRefusalDoesNotOverflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 1e-6}), sender)
+		ctx, cancel := context.WithCancel(bg)
+		var wg sync.WaitGroup
+		for range 12_000 { // 12,000 million seconds: 380 years
+			wg.Go(func() { _ = lane.pass(ctx) })
+		}
+		synctest.Wait()
+		timed, cancel2 := context.WithTimeout(bg, time.Hour)
+		defer cancel2()
+		wantWaitError(t, lane.pass(timed), ErrWaitTooLong)
+		if d := time.Since(lane.start); d != 0 {
+			t.Errorf("refused after %v", d)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
 // In-flight limits: per sender, per resource, per account; and a token that is due
 // while no slot is free is not lost.
 func TestMaxInFlight(t *testing.T) {
@@ -577,6 +598,14 @@ func TestSlack(t *testing.T) {
 	}
 	if b.slack() != maxSlack {
 		t.Errorf("20 ms of jitter: slack %v, expected %v", b.slack(), maxSlack)
+	}
+	b.listed = true
+	for i := range 20 { // throttled all the same, time and again
+		now := time.Now().Add(time.Duration(i) * time.Hour)
+		b.coolDown(Outcome{Throttled: true, RetryAfter: time.Second}, now)
+	}
+	if got := b.slack(); got < maxSlack+maxCaution-1e-9 || got > maxSlack+maxCaution+1e-9 {
+		t.Errorf("throttled all the same: slack %v, expected %v", got, maxSlack+maxCaution)
 	}
 }
 

@@ -17,7 +17,7 @@ const (
 	Lookups  = "lookups/PhoneNumbers"
 )
 
-// Unlimited, as a [Limit.Rate], switches pacing off, also where pacer has a default.
+// Unlimited switches pacing off when it is a [Limit.Rate], also where pacer has a default.
 const Unlimited = math.MaxFloat64
 
 // Limits is a set of rules. Of the rules that match a request the most specific one

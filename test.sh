@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Runs every check of every module: ./test.sh
+#
+# Needs Go, and the Go module proxy for what is not in the module cache. A check that
+# cannot run says SKIP and why; with CI=true it fails instead. Takes some five minutes
+# with a cold cache, of which the linter's build is half.
+set -uo pipefail
+cd "$(dirname "$0")"
+
+failed=() skipped=()
+say() { printf '\n== %s\n' "$*"; }
+run() { # run NAME COMMAND...
+	local name=$1 start=$SECONDS
+	shift
+	say "$name"
+	if "$@"; then
+		echo "ok: $name ($((SECONDS - start)) s)"
+	else
+		failed+=("$name")
+		echo "FAIL: $name"
+	fi
+}
+skip() { # skip NAME REASON
+	if [ "${CI:-}" = true ]; then
+		failed+=("$1 (cannot run: $2)")
+		echo "FAIL: $1: $2; CI skips nothing"
+	else
+		skipped+=("$1")
+		echo "SKIP: $1: $2"
+	fi
+}
+
+# Each module is tested by itself, as its users get it: with its replace directives,
+# without go.work.
+export GOWORK=off
+modules=(. bench compat)
+
+formatted() {
+	local files
+	files=$(gofmt -l .) && [ -z "$files" ] || { echo "not gofmt-clean: $files"; return 1; }
+}
+run "gofmt" formatted
+
+for m in "${modules[@]}"; do
+	run "$m: go vet" go -C "$m" vet ./...
+	run "$m: go.mod is tidy" go -C "$m" mod tidy -diff
+	run "$m: go test -race" go -C "$m" test -race -timeout 15m ./...
+done
+run "memory, without the race detector" go test -run Memory -count 1 .
+run "the workspace builds as one" env GOWORK="$PWD/go.work" go build ./... ./bench/... ./compat/...
+
+requirements() {
+	local want='github.com/cenkalti/backoff/v4 github.com/twilio/twilio-go golang.org/x/time' have
+	have=$(go list -m -f '{{if not (or .Indirect .Main)}}{{.Path}}{{end}}' all | sed '/^$/d' | sort | tr '\n' ' ')
+	[ "${have% }" = "$want" ] || { echo "the root module requires: $have"; echo "expected:                 $want"; return 1; }
+}
+run "the root module requires three modules" requirements
+
+example() { timeout 120 go run "./examples/$1" >"$out" 2>&1 || { cat "$out"; return 1; }; }
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+for dir in examples/*/; do
+	name=$(basename "$dir")
+	[ -f "$dir/main.go" ] && run "example $name" example "$name"
+done
+
+run "benchmarks run" go test -run '^$' -bench 'Acquire|CreateMessage/.*/(pacer|twilio-go)$' -benchtime 1000x .
+
+lint() (
+	root=$PWD
+	cd "$1" && "$root/tools/bin/golangci-lint" run --config "$root/.golangci.yml" ./...
+)
+say "lint"
+# golangci-lint is a tool of its own module, so that nothing of it is in ours.
+if go -C tools build -o bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint; then
+	for m in "${modules[@]}"; do
+		run "$m: lint" lint "$m"
+	done
+else
+	skip "lint" "golangci-lint does not build here (tools/go.mod says which Go it needs)"
+fi
+
+say "summary"
+for s in "${skipped[@]}"; do echo "SKIP: $s"; done
+for f in "${failed[@]}"; do echo "FAIL: $f"; done
+echo "${#failed[@]} failed, ${#skipped[@]} skipped"
+[ ${#failed[@]} -eq 0 ]
