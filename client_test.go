@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -365,8 +366,8 @@ func TestTrapT1SetTimeout(t *testing.T) {
 			return resp
 		})
 		w.c.RestClient.SetTimeout(3 * time.Second)
-		if err := readOne(w); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("a body that stalls: %v", err)
+		if err := readOne(w); !errors.Is(err, context.DeadlineExceeded) || !InDoubt(err) {
+			t.Errorf("a body that stalls: %v, InDoubt %v", err, InDoubt(err))
 		}
 		w.c.RestClient.SetTimeout(6 * time.Second)
 		if err := readOne(w); err != nil {
@@ -394,6 +395,32 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	}
 }
 func (b *slowBody) Close() error { return nil }
+
+// A success whose body breaks off, is empty or is garbled has been processed: to send
+// it again would double it.
+func TestBrokenAnswerIsInDoubt(t *testing.T) {
+	for name, body := range map[string]io.Reader{
+		"cut":     io.MultiReader(strings.NewReader(`{"sid":"SM`), iotest.ErrReader(io.ErrUnexpectedEOF)),
+		"reset":   io.MultiReader(strings.NewReader(`{"sid":"SM`), iotest.ErrReader(errors.New("connection reset by peer"))),
+		"ended":   strings.NewReader(`{"sid":"SM`),
+		"empty":   strings.NewReader(""),
+		"garbled": strings.NewReader("<html>"),
+	} {
+		w := newWorld(t, func(int, *http.Request) *http.Response {
+			resp := respond(201, "")
+			resp.Body = io.NopCloser(body)
+			return resp
+		})
+		w.c.SetTimeout(time.Minute)
+		err := w.send()
+		if _, ok := FromError(err); err == nil || ok || !InDoubt(err) {
+			t.Errorf("%s: %v, FromError %v, InDoubt %v", name, err, ok, InDoubt(err))
+		}
+		if n := len(w.times()); n != 1 {
+			t.Errorf("%s: sent %d times", name, n)
+		}
+	}
+}
 
 // T4, W4: error answers are drained and closed: 20 pages of 8 KiB, and all attempts of
 // a throttled call, take one connection.

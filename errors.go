@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -158,9 +159,9 @@ func tooLate(r Resource, need time.Duration) *WaitError {
 }
 
 // InDoubt reports whether err leaves open if Twilio has processed the request: no
-// answer came although the request may have reached Twilio (a timeout, a cut
-// connection, a context that ended meanwhile), or the answer was a failure of Twilio's
-// own (5xx). pacer never sends such a request again, as a message or call that was
+// whole answer came although the request may have reached Twilio (a timeout, a cut
+// connection, a context that ended meanwhile, an answer that broke off), or the answer
+// was a failure of Twilio's own (5xx). pacer never sends such a request again, as a message or call that was
 // created cannot be taken back; look for it at Twilio before you do. It is false for
 // nil, for errors of this side (no connection was to be had, nothing was sent), and for
 // every other answer.
@@ -171,9 +172,14 @@ func InDoubt(err error) bool {
 	if a := readAnswer(err); a.status != 0 {
 		return a.status >= http.StatusInternalServerError
 	}
+	var broken *brokenAnswer
+	var garbled *json.SyntaxError
+	if errors.As(err, &broken) || errors.As(err, &garbled) {
+		return true
+	}
 	var failure *url.Error
-	if !errors.As(err, &failure) {
-		return false
+	if !errors.As(err, &failure) { // then it is twilio-go, which read an answer that ended early
+		return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	}
 	var dial *net.OpError
 	var dns *net.DNSError

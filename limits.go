@@ -70,8 +70,8 @@ type Limit struct {
 
 // ArticleLimits returns the cautious preset: one request per second for every
 // resource type, and for messages for every sender. It is the default limit of most
-// accounts as Telphi Consulting's article on error 20429 gives it (see article.txt in the
-// project's notes); Twilio itself publishes no such figure.
+// accounts according to Telphi Consulting's article "How to Handle Twilio Rate Limiting
+// Error 20429 Gracefully" (June 2026); Twilio itself publishes no such figure.
 func ArticleLimits() Limits {
 	return Limits{{Resource: "*", Rate: 1}}
 }
@@ -83,9 +83,9 @@ type DefaultLimit struct {
 	Source  string // where Twilio says so
 }
 
-// DefaultLimits returns the table of built-in limits. All are what Twilio gives a new
-// account; yours may be higher. What is not listed is not paced until Twilio
-// throttles it.
+// DefaultLimits returns the table of built-in limits, each with its source. They are
+// what Twilio gives a new account, where it publishes a figure; yours may be higher.
+// What is not listed is not paced until Twilio throttles it.
 func DefaultLimits() []DefaultLimit {
 	table := make([]DefaultLimit, len(defaultLimits))
 	for i, d := range defaultLimits {

@@ -121,8 +121,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 400 {
-		if w.timeout > 0 { // it lasts until the body has been read
-			resp.Body = &timedBody{resp.Body, cancel}
+		if ctx != context.Background() { // it lasts until the body has been read
+			resp.Body = &boundBody{resp.Body, cancel}
 		}
 		return resp, nil
 	}
@@ -165,16 +165,34 @@ func (w *wire) concurrentRequests() int {
 	return max(n, 0)
 }
 
-// timedBody ends an attempt's timeout when the body is closed.
-type timedBody struct {
+// boundBody is the body of an answer that ends with its context: the attempt's timeout,
+// or the caller's.
+type boundBody struct {
 	io.ReadCloser
 	cancel context.CancelFunc
 }
 
-func (b *timedBody) Close() error {
+func (b *boundBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = &brokenAnswer{err}
+	}
+	return n, err
+}
+
+func (b *boundBody) Close() error {
 	defer b.cancel()
 	return b.ReadCloser.Close()
 }
+
+// A brokenAnswer keeps the end of a context that struck while the answer was read
+// apart from one that struck before anything was sent.
+type brokenAnswer struct{ err error }
+
+func (e *brokenAnswer) Error() string {
+	return "the answer broke off, Twilio has processed the request: " + e.err.Error()
+}
+func (e *brokenAnswer) Unwrap() error { return e.err }
 
 // attemptTimeout is what http.Client.Timeout would have given.
 type attemptTimeout struct {
