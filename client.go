@@ -276,7 +276,7 @@ func (c *call) attempt() (throttled bool, err error) {
 	token, err := c.accessToken()
 	if err != nil {
 		c.unauthorized = true
-		return false, fmt.Errorf("pacer: %s was not sent: no access token: %w", c.resource, err)
+		return false, &noToken{c.resource, err}
 	}
 	c.attempts++
 	var sent time.Time
@@ -285,9 +285,12 @@ func (c *call) attempt() (throttled bool, err error) {
 	}
 	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
 	a := readAnswer(err)
-	a.status = nonZero(c.wire.status, a.status)
+	if err != nil && c.wire.status != 0 {
+		a.status = c.wire.status
+		setStatus(err, a.status)
+	}
 	if c.cfg.observer != nil {
-		c.emit(Event{Kind: EventSent, Took: time.Since(sent), Status: a.status, Code: a.code, Err: err})
+		c.emit(Event{Kind: EventSent, Took: time.Since(sent), Status: c.wire.status, Code: a.code, Err: err})
 	}
 	outcome.ConcurrentRequests = c.wire.concurrentRequests()
 	if a.status == http.StatusUnauthorized {

@@ -108,7 +108,7 @@ const detailsKey = "pacer"
 // Retry-After.
 func FromError(err error) (RateLimit, bool) {
 	var wait *WaitError
-	if errors.As(err, &wait) {
+	if errors.As(err, &wait) && wait != nil {
 		return wait.RateLimit, true
 	}
 	a := readAnswer(err)
@@ -166,7 +166,8 @@ func tooLate(r Resource, need time.Duration) *WaitError {
 // nil, for errors of this side (no connection was to be had, nothing was sent), and for
 // every other answer.
 func InDoubt(err error) bool {
-	if _, throttled := FromError(err); err == nil || throttled {
+	var unsent *noToken
+	if _, throttled := FromError(err); err == nil || throttled || errors.As(err, &unsent) {
 		return false
 	}
 	if a := readAnswer(err); a.status != 0 {
@@ -183,7 +184,7 @@ func InDoubt(err error) bool {
 	}
 	var dial *net.OpError
 	var dns *net.DNSError
-	return !(errors.As(err, &dial) && dial.Op == "dial") && !errors.As(err, &dns)
+	return failure.Op != "parse" && !(errors.As(err, &dial) && dial.Op == "dial") && !errors.As(err, &dns)
 }
 
 // classify tells whether an answer means "not now", and of which kind. The status
@@ -214,19 +215,40 @@ func readAnswer(err error) answer {
 		return answer{}
 	}
 	var classic *client.TwilioRestError
-	if errors.As(err, &classic) && classic != nil {
+	if errors.As(err, &classic) {
+		if classic == nil {
+			return answer{}
+		}
 		return answer{classic.Status, classic.Code, classic.Details}
 	}
 	var v1 *client.RestErrorV1
-	if errors.As(err, &v1) && v1 != nil {
+	if errors.As(err, &v1) {
+		if v1 == nil {
+			return answer{}
+		}
 		return answer{v1.HttpStatusCode, v1.Code, v1.Params}
 	}
-	if text, ok := strings.CutPrefix(err.Error(), undecodable); ok {
-		digits, _, _ := strings.Cut(text, ":")
-		status, _ := strconv.Atoi(digits)
-		return answer{status: status}
+	for ; err != nil; err = errors.Unwrap(err) {
+		if text, ok := strings.CutPrefix(err.Error(), undecodable); ok {
+			digits, _, _ := strings.Cut(text, ":")
+			status, _ := strconv.Atoi(digits)
+			return answer{status: status}
+		}
 	}
 	return answer{}
+}
+
+// setStatus gives one of twilio-go's errors the status of the answer, where its body
+// said none or another.
+func setStatus(err error, status int) {
+	var classic *client.TwilioRestError
+	var v1 *client.RestErrorV1
+	switch {
+	case errors.As(err, &classic) && classic != nil:
+		classic.Status = status
+	case errors.As(err, &v1) && v1 != nil:
+		v1.HttpStatusCode = status
+	}
 }
 
 // withRateLimit returns err, twilio-go's error for a throttled answer, with rl in its
@@ -235,7 +257,7 @@ func readAnswer(err error) answer {
 func withRateLimit(err error, rl RateLimit) error {
 	var v1 *client.RestErrorV1
 	if errors.As(err, &v1) && v1 != nil {
-		v1.HttpStatusCode = nonZero(v1.HttpStatusCode, rl.Status)
+		v1.HttpStatusCode = rl.Status
 		v1.Code = nonZero(v1.Code, codeThrottled)
 		v1.Message = nonZero(v1.Message, tooManyRequests)
 		v1.Params = withDetail(v1.Params, rl)
@@ -246,7 +268,7 @@ func withRateLimit(err error, rl RateLimit) error {
 		classic = &client.TwilioRestError{MoreInfo: moreInfo}
 		err = classic
 	}
-	classic.Status = nonZero(classic.Status, rl.Status)
+	classic.Status = rl.Status
 	classic.Code = nonZero(classic.Code, codeThrottled)
 	classic.Message = nonZero(classic.Message, tooManyRequests)
 	classic.Details = withDetail(classic.Details, rl)

@@ -61,13 +61,13 @@ func v1ErrorBody(status, code int) string {
 func wantTyped(t *testing.T, what string, err error, v1 bool, status, code int) {
 	t.Helper()
 	if v1 {
-		e, ok := err.(*client.RestErrorV1) //nolint:errorlint // as programs do
+		e, ok := err.(*client.RestErrorV1)
 		if !ok || e.HttpStatusCode != status || e.Code != code || e.Message == "" {
 			t.Errorf("%s: error %v (%T), expected a RestErrorV1 %d/%d", what, err, err, status, code)
 		}
 		return
 	}
-	e, ok := err.(*client.TwilioRestError) //nolint:errorlint // as programs do
+	e, ok := err.(*client.TwilioRestError)
 	if !ok || e.Status != status || e.Code != code || e.Message == "" {
 		t.Errorf("%s: error %v (%T), expected a TwilioRestError %d/%d", what, err, err, status, code)
 	}
@@ -113,7 +113,7 @@ func TestErrorsOfFinalCodesFailAtOnce(t *testing.T) {
 				t.Errorf("%s: alerts %v", what, alerts)
 			}
 			for _, a := range alerts {
-				if a.Kind != AlertQuota || a.RateLimit.Kind != kind || a.RateLimit.Code != code || a.Err != err || a.Advice == "" { //nolint:errorlint // the same value
+				if a.Kind != AlertQuota || a.RateLimit.Kind != kind || a.RateLimit.Code != code || a.Err != err || a.Advice == "" {
 					t.Errorf("%s: alert %+v", what, a)
 				}
 			}
@@ -638,7 +638,7 @@ func FuzzErrorBody(f *testing.F) {
 			t.Errorf("429: FromError %+v, %v", rl, limited)
 		}
 		var code, typed int
-		switch e := err.(type) { //nolint:errorlint // as programs do
+		switch e := err.(type) {
 		case *client.TwilioRestError:
 			code, typed = e.Code, e.Status
 			if v1 {
@@ -666,5 +666,49 @@ func stopSweeper(w *world) {
 	defer l.mu.Unlock()
 	if l.sweeper != nil {
 		l.sweeper.Stop()
+	}
+}
+
+// The status of an error is that of the answer, whatever its body says, so that a 5xx
+// is in doubt also where twilio-go would have read 0 or another status.
+func TestInDoubtGoesByTheAnswersStatus(t *testing.T) {
+	for _, body := range []string{"{}", "null", `{"code":20500,"message":"m"}`, `{"status":404}`, `{"status":429}`, `{"code":20500,"httpStatusCode":500}`} {
+		w := newWorld(t, func(int, *http.Request) *http.Response { return respond(500, body) })
+		err := w.send()
+		if _, ok := FromError(err); ok || !InDoubt(err) || len(w.times()) != 1 {
+			t.Errorf("%s: FromError %v, InDoubt %v, %d requests: %v", body, ok, InDoubt(err), len(w.times()), err)
+		}
+		wantTwilioError(t, err, 500, readAnswer(err).code)
+	}
+}
+
+// A wrapped error says what it says unwrapped.
+func TestWrappedOpaqueError(t *testing.T) {
+	for status, inDoubt := range map[int]bool{429: false, 404: false, 503: true} {
+		_, opaque := stubClient(&http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
+			return respond(status, "<html>"), nil
+		})}).SendRequest("POST", "https://api.twilio.com/x", nil, nil)
+		for _, err := range []error{opaque, fmt.Errorf("send: %w", opaque)} {
+			if _, ok := FromError(err); ok != (status == 429) || InDoubt(err) != inDoubt {
+				t.Errorf("%d: FromError %v, InDoubt %v: %v", status, ok, InDoubt(err), err)
+			}
+		}
+	}
+}
+
+// What was certainly not sent is not in doubt.
+func TestNotSentIsNotInDoubt(t *testing.T) {
+	w := newWorld(t, ok201)
+	if _, err := w.c.RequestHandler.Client.SendRequest("POST", "http://[::1", url.Values{}, nil); err == nil || InDoubt(err) {
+		t.Errorf("an impossible URL: %v", err)
+	}
+	for _, cause := range []error{io.ErrUnexpectedEOF, &client.TwilioRestError{Status: 503}, &url.Error{Op: "Post", Err: io.EOF}} {
+		if err := error(&noToken{err: cause}); InDoubt(err) || !errors.Is(err, cause) {
+			t.Errorf("no token: %v", err)
+		}
+	}
+	var nothing *client.TwilioRestError
+	if _, ok := FromError(nothing); ok || InDoubt(nothing) {
+		t.Error("a typed nil")
 	}
 }

@@ -387,11 +387,12 @@ func ParseLimits(data []byte) (Limits, error) {
 		return fail(dec.InputOffset(), errors.New("expected an array of rules, [{\"resource\": ..., \"rate\": ...}, ...]"))
 	}
 	for dec.More() {
+		at := dec.InputOffset()
+		at += int64(len(data[at:]) - len(bytes.TrimLeft(data[at:], " \t\r\n,")))
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
-			return fail(dec.InputOffset(), err)
+			return fail(at, err)
 		}
-		at := dec.InputOffset() - int64(len(raw))
 		var l Limit
 		if err := l.UnmarshalJSON(raw); err != nil {
 			return fail(at, err)

@@ -59,6 +59,17 @@ func (c *Client) OAuth() client.OAuth {
 	return nil
 }
 
+// noToken is the error of a call that was not sent for want of an access token.
+type noToken struct {
+	resource Resource
+	err      error
+}
+
+func (e *noToken) Error() string {
+	return fmt.Sprintf("pacer: %v was not sent: no access token: %v", e.resource, e.err)
+}
+func (e *noToken) Unwrap() error { return e.err }
+
 // accessToken returns the token for one attempt; "" if there is no OAuth.
 func (c *call) accessToken() (string, error) {
 	a := c.auth.Load()

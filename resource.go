@@ -179,7 +179,7 @@ func isVersion(seg string) bool {
 // line of defence: an endpoint that Twilio adds tomorrow may put identifiers where
 // none are today, and they must not reach a name.
 func looksFixed(seg string) bool {
-	if len(seg) > 40 {
+	if seg == "" || len(seg) > 40 {
 		return false
 	}
 	digits := 0
@@ -206,11 +206,11 @@ func isSID(s string) bool {
 // mask hides the middle of a phone number, also of "whatsapp:+15550006": enough is
 // left to recognise one's own sender. SIDs and names are not secret.
 func mask(sender string) string {
-	plus := strings.IndexByte(sender, '+')
-	if plus < 0 || len(sender)-plus < 10 {
+	number := max(0, strings.IndexByte(sender, '+'))
+	if len(sender)-number < 10 || strings.Trim(sender[number:], "+0123456789 -().") != "" {
 		return sender
 	}
-	return sender[:plus+5] + "•••" + sender[len(sender)-4:]
+	return sender[:number+5] + "•••" + sender[len(sender)-4:]
 }
 
 // fixedAfter lists, by product, the fixed words of a path that follow another fixed
