@@ -339,14 +339,14 @@ const (
 	creditShare   = 0.05
 	maxCredit     = time.Second
 	minTransits   = 4    // before that many the fastest is not known
-	maxArrivals   = 1024 // of which a bucket keeps the times
+	maxArrivals   = 1000 // of which a bucket keeps the times
 	fastestDecays = 1024 // a route that gets longer is noticed within some 1,000 requests
 )
 
 // fit makes a for a rate and burst; the window is one second, or the time for one
 // request where that is more.
 func (a *arrivals) fit(rate float64, burst int) {
-	if rate >= Unlimited {
+	if rate > maxArrivals { // requests less than a millisecond apart: nothing can be timed
 		a.last = nil
 		return
 	}

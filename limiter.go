@@ -163,7 +163,7 @@ func (b *bucket) doneFunc(due time.Time, number uint64, waited bool) func(Outcom
 				wakeFront(&g.queue)
 			}
 		}
-		if b.listed || b.learned > 0 || o.Throttled {
+		if waited || len(b.arrivals.last) > 0 || o.Throttled {
 			now := time.Now()
 			b.arrivals.arrived(number, now)
 			if waited { // only then is the bucket run at its rate

@@ -573,11 +573,11 @@ func FuzzParseLimits(f *testing.F) {
 func TestParseLimitsNamesTheLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"[\n{\"resource\": \"Messages\", \"rate\": 1},\n\n\n{\"resource\": \"Calls\", rate: 1}\n]": "line 5",
-		"[\n\n{\"resource\": \"Messages\", \"sender\": \"15005550006\", \"rate\": 1}]":             "15005•••0006",
+		"[\n\n{\"resource\": \"Messages\", \"sender\": \"15015550123\", \"rate\": 1}]": "15015•••0123",
 		"[{\"resource\": \"verify//Verifications\", \"rate\": 1}]":                                 "verify//Verifications",
 		"[{\"resource\": \"verify/Verifications/\", \"rate\": 1}]":                                 "verify/Verifications/",
 	} {
-		if _, err := ParseLimits([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "15005550006") {
+		if _, err := ParseLimits([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "15015550123") {
 			t.Errorf("%s: %v, expected it to say %s", text, err, want)
 		}
 	}
