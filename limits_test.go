@@ -573,7 +573,7 @@ func FuzzParseLimits(f *testing.F) {
 func TestParseLimitsNamesTheLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"[\n{\"resource\": \"Messages\", \"rate\": 1},\n\n\n{\"resource\": \"Calls\", rate: 1}\n]": "line 5",
-		"[\n\n{\"resource\": \"Messages\", \"sender\": \"15015550123\", \"rate\": 1}]": "15015•••0123",
+		"[\n\n{\"resource\": \"Messages\", \"sender\": \"15015550123\", \"rate\": 1}]":             "15015•••0123",
 		"[{\"resource\": \"verify//Verifications\", \"rate\": 1}]":                                 "verify//Verifications",
 		"[{\"resource\": \"verify/Verifications/\", \"rate\": 1}]":                                 "verify/Verifications/",
 	} {
