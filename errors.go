@@ -137,6 +137,7 @@ type WaitError struct {
 	Need   time.Duration // how much longer the call would have had to wait; 0: not known
 }
 
+// Error says what was waited for, for how long, and why the wait ended.
 func (e *WaitError) Error() string {
 	return fmt.Sprintf("pacer: %v: %v", e.RateLimit, e.Err)
 }
