@@ -158,11 +158,18 @@ func (b *bucket) hopeless(w *waiter, now time.Time) error {
 func (b *bucket) leave(w *waiter) {
 	w.leaveGate()
 	b.queue.Remove(w.place)
-	if b.queue.Len() == 0 && b.reserved != nil {
-		b.reserved.CancelAt(time.Now())
-		b.reserved = nil
+	if b.queue.Len() == 0 {
+		b.unreserve(time.Now())
 	}
 	wakeFront(&b.queue)
+}
+
+// unreserve gives the head's token back: nobody waits, or it is due at another time.
+func (b *bucket) unreserve(now time.Time) {
+	if b.reserved != nil {
+		b.reserved.CancelAt(now)
+		b.reserved = nil
+	}
 }
 
 func (w *waiter) leaveGate() {
@@ -222,10 +229,7 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 		b.until = until
 	}
 	b.cooled, b.grown = true, b.until
-	if b.reserved != nil {
-		b.reserved.CancelAt(now)
-		b.reserved = nil
-	}
+	b.unreserve(now)
 	wakeFront(&b.queue)
 	for e := b.queue.Front(); e != nil; e = e.Next() {
 		w := e.Value.(*waiter)
@@ -350,7 +354,7 @@ func (a *arrivals) fit(rate float64, burst int) {
 		a.last = nil
 		return
 	}
-	n := int(min(max(rate, 1), maxArrivals))
+	n := int(max(rate, 1))
 	window := time.Duration(float64(n) / rate * float64(time.Second))
 	if n = min(n+burst-1, maxArrivals); n != len(a.last) || window != a.window {
 		a.window, a.last = window, make([]passage, n)
@@ -365,10 +369,13 @@ func (a *arrivals) keepDistance() {
 	}
 }
 
+// slot is where the passage of a request stands, or of its predecessor a window ago.
+func (a *arrivals) slot(number uint64) *passage { return &a.last[number%uint64(len(a.last))] }
+
 func (a *arrivals) leave(now time.Time) uint64 {
 	number := a.number
 	if len(a.last) > 0 {
-		a.last[number%uint64(len(a.last))] = passage{number: number, left: now}
+		*a.slot(number) = passage{number: number, left: now}
 		a.number++
 	}
 	return number
@@ -378,7 +385,7 @@ func (a *arrivals) arrived(number uint64, now time.Time) {
 	if len(a.last) == 0 {
 		return
 	}
-	p := &a.last[number%uint64(len(a.last))]
+	p := a.slot(number)
 	if p.number != number || p.left.IsZero() {
 		return // its successor has left
 	}
@@ -396,7 +403,7 @@ func (a *arrivals) opens() time.Time {
 	if len(a.last) == 0 {
 		return time.Time{}
 	}
-	p := &a.last[a.number%uint64(len(a.last))]
+	p := a.slot(a.number)
 	if p.done.IsZero() {
 		return time.Time{}
 	}
@@ -413,7 +420,7 @@ func (a *arrivals) hold(now time.Time) time.Duration {
 	if !opens.After(now) {
 		return 0
 	}
-	p := &a.last[a.number%uint64(len(a.last))]
+	p := a.slot(a.number)
 	if p.held.IsZero() {
 		if a.paid.IsZero() {
 			a.paid, a.credit = now, maxCredit

@@ -210,10 +210,7 @@ func (l *BucketLimiter) Limits() Limits {
 
 // apply gives b what the limits say about it.
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
-	if b.reserved != nil {
-		b.reserved.CancelAt(now)
-		b.reserved = nil
-	}
+	b.unreserve(now)
 	b.allowance = l.limits.allow(b.Resource)
 	if b.listed {
 		b.learned = 0
