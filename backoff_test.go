@@ -287,7 +287,7 @@ func TestTrapK4CancelEndsWait(t *testing.T) {
 func TestTrapW7CancelledInHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
-		w := newWorld(t, always(throttle()), WithObserver(func(e Event) {
+		w := newWorld(t, always(throttle()), WithObserver(func(_ context.Context, e Event) {
 			if e.Kind == EventRetrying {
 				cancel()
 			}

@@ -31,6 +31,7 @@ type bucket struct {
 	jitter   jitter
 	arrivals arrivals
 	accepted counter
+	history  history
 	caution  float64 // slack that throttles have added; forgotten with the bucket
 	learned  float64 // requests/s at which an unlisted resource is paced after a throttle; 0: not
 	grown    time.Time
@@ -44,7 +45,7 @@ type gate struct {
 	buckets  int       // how many buckets pass through it
 }
 
-type gateKey struct{ account, scope string }
+type gateKey struct{ account, region, resource string } // resource is "" for the account's
 
 // A waiter is a call in a turnstile.
 type waiter struct {

@@ -188,23 +188,29 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 	if p.anonymous {
 		account = "" // or the call that waits for the token would hold the slot that this one needs
 	}
+	ctx, resource := p.ctx, resourceOf(method, rawURL, data, account)
+	for _, begin := range p.cfg.callContext {
+		ctx = begin(ctx, resource)
+	}
 	c := &call{
 		paced:    p,
+		ctx:      ctx,
 		method:   method,
 		url:      rawURL,
 		form:     data,
 		headers:  headers,
 		body:     body,
-		resource: resourceOf(method, rawURL, data, account),
+		resource: resource,
 		start:    time.Now(),
 	}
-	c.schedule.ctx, c.schedule.cfg = p.ctx, p.cfg
+	c.schedule.ctx, c.schedule.cfg = ctx, p.cfg
 	return c.do()
 }
 
 // A call is one request of the program's, from SendRequest to its return.
 type call struct {
 	*paced
+	ctx         context.Context // the program's, and what WithCallContext adds to it
 	method, url string
 	form        url.Values
 	headers     map[string]any
@@ -233,7 +239,8 @@ func (c *call) do() (*http.Response, error) {
 	if err != nil {
 		err = c.ended(err)
 	}
-	if c.cfg.observer != nil {
+	c.cfg.recorder.called(time.Now(), err)
+	if c.observed() {
 		c.emit(Event{Kind: EventDone, Wait: c.waited, Took: time.Since(c.start), Status: c.wire.status, Err: err})
 	}
 	if err != nil {
@@ -279,25 +286,27 @@ func (c *call) attempt() (throttled bool, err error) {
 		return false, &noToken{c.resource, err}
 	}
 	c.attempts++
-	var sent time.Time
-	if c.cfg.observer != nil {
-		sent = time.Now()
-	}
+	outcome.Retry = c.attempts > 1
+	sent := time.Now()
+	c.cfg.recorder.inFlight.Add(1)
 	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
+	c.cfg.recorder.inFlight.Add(-1)
 	a := readAnswer(err)
 	if err != nil && c.wire.status != 0 {
 		a.status = c.wire.status
 		setStatus(err, a.status)
 	}
-	if c.cfg.observer != nil {
+	if c.observed() {
 		c.emit(Event{Kind: EventSent, Took: time.Since(sent), Status: c.wire.status, Code: a.code, Err: err})
 	}
-	outcome.ConcurrentRequests = c.wire.concurrentRequests()
+	outcome.ConcurrentRequests = c.wire.number("Twilio-Concurrent-Requests")
+	outcome.Allowed, outcome.Remaining = c.wire.number("X-Rate-Limit-Limit"), c.wire.number("X-Rate-Limit-Remaining")
 	if a.status == http.StatusUnauthorized {
 		c.rejected(token)
 	}
 	kind := classify(a.status, a.code)
 	if c.notNow = kind != ""; !c.notNow {
+		c.cfg.recorder.requested(c, false)
 		return false, err
 	}
 	c.answer = err
@@ -307,14 +316,16 @@ func (c *call) attempt() (throttled bool, err error) {
 	}
 	c.last.RetryAfter = parseRetryAfter(c.wire.header, time.Now())
 	if kind != Throttled {
+		c.cfg.recorder.requested(c, false)
 		return false, err
 	}
 
+	c.cfg.recorder.requested(c, true)
 	retryAfter := c.last.RetryAfter
-	outcome.Throttled = true
+	outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)
 	outcome.RetryAfter = c.schedule.throttled(retryAfter)
 	outcome.TooLong = retryAfter > c.cfg.maxRetryAfter
-	if c.cfg.observer != nil {
+	if c.observed() {
 		c.emit(Event{Kind: EventThrottled, Status: a.status, Code: a.code, RetryAfter: retryAfter, Err: err})
 	}
 	if refused := c.outlasts(c.schedule.next); refused != nil {
@@ -334,11 +345,16 @@ func (c *call) acquire() (func(Outcome), error) {
 		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waited))
 		defer cancel()
 	}
+	c.cfg.recorder.waiting.Add(1)
 	done, err := c.cfg.limiter.Acquire(ctx, c.resource)
+	c.cfg.recorder.waiting.Add(-1)
 	wait := time.Since(start)
 	c.waited += wait
+	if wait >= aWait {
+		c.cfg.recorder.waited(time.Now(), wait)
+	}
 	if err == nil {
-		if wait >= time.Millisecond && c.cfg.observer != nil { // less is the limiter's own work
+		if wait >= aWait && c.observed() {
 			c.emit(Event{Kind: EventWaited, Wait: wait})
 		}
 		return done, nil
@@ -379,14 +395,16 @@ func (c *call) endsBefore(t time.Time) bool {
 
 func (c *call) beforeRetry(err error, wait time.Duration) {
 	c.asleep = time.Now()
+	c.cfg.recorder.waiting.Add(1)
 	c.cfg.logRetry(c.resource, c.attempts, wait, *c.last)
-	if c.cfg.observer != nil {
+	if c.observed() {
 		c.emit(Event{Kind: EventRetrying, Wait: wait, Err: err})
 	}
 }
 
 func (c *call) wakeUp() {
 	if !c.asleep.IsZero() {
+		c.cfg.recorder.waiting.Add(-1)
 		c.waited += time.Since(c.asleep)
 		c.asleep = time.Time{}
 	}
@@ -429,7 +447,7 @@ func (c *call) ended(err error) error {
 }
 
 func (c *call) gaveUp(rl RateLimit, err error) {
-	if c.cfg.observer != nil {
+	if c.observed() {
 		c.emit(Event{Kind: EventGaveUp, Wait: c.waited, Status: rl.Status, Code: rl.Code, RetryAfter: rl.RetryAfter, Err: err})
 	}
 	a := Alert{Time: time.Now(), Resource: c.resource, RateLimit: rl, Err: err}
@@ -446,8 +464,15 @@ func (c *call) gaveUp(rl RateLimit, err error) {
 	c.cfg.raise(a)
 }
 
+// aWait is the shortest that counts as one: less is the limiter's own work.
+const aWait = time.Millisecond
+
+func (c *call) observed() bool { return len(c.cfg.observers) > 0 }
+
 // emit completes e with what all events have.
 func (c *call) emit(e Event) {
-	e.Time, e.Resource, e.Attempt = time.Now(), c.resource, c.attempts
-	c.cfg.observer(e)
+	e.Time, e.Resource, e.Method, e.Attempt = time.Now(), c.resource, c.method, c.attempts
+	for _, observe := range c.cfg.observers {
+		observe(c.ctx, e)
+	}
 }

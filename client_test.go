@@ -741,7 +741,7 @@ func TestTrapW6HooksMayUseClient(t *testing.T) {
 				return respond(200, createdBody)
 			}
 			return throttle("Twilio-Request-Id", "RQ1")(n, r)
-		}, WithMaxRetries(1), WithObserver(func(e Event) {
+		}, WithMaxRetries(1), WithObserver(func(_ context.Context, e Event) {
 			if e.Resource.Op == Create {
 				kinds = append(kinds, e.Kind)
 				_ = c.SetLimits(nil)

@@ -57,6 +57,27 @@ var finalCodes = map[int]Kind{
 	63038: Quota,      // messages in 24 hours
 }
 
+// rateCodes are the codes of throttles that are for certain about a rate; 20429 proper
+// is about how many requests an account has in progress
+// (https://www.twilio.com/docs/errors/20429). Source: Twilio's list of error codes.
+var rateCodes = map[int]bool{
+	25021: true, // Organizations API
+	45010: true, // Flex API
+	45719: true, // Flex webchat, participants
+	45780: true, // Flex, 20/s and 5/s
+	50063: true, // Chat, Conversations: actions per second
+	50074: true,
+	54009: true, // Sync: 20/s for each object
+	59004: true, // Webhooks Configuration API
+	60212: true, // Verify: starts for one number at once
+	63017: true, // messages/s of account and subaccounts
+	63018: true, // messages/s of a channel's sender
+}
+
+// saysRate reports that a throttle is about the rate of a resource. TaskRouter answers
+// 20429 and means a rate ("Rate limit exceeded for target Workflow-Create").
+func saysRate(r Resource, code int) bool { return rateCodes[code] || r.Product == "taskrouter" }
+
 // RateLimit is what a caller can learn from an error about throttling. Get it with
 // [FromError].
 type RateLimit struct {

@@ -89,7 +89,7 @@ func TestErrorsOfFinalCodesFailAtOnce(t *testing.T) {
 			var outcomes []Event
 			w := newWorld(t, answers(status, errorBody(status, code), "Twilio-Request-Id", "RQ1", "Retry-After", "3"),
 				WithAlert(func(a Alert) { alerts = append(alerts, a) }),
-				WithObserver(func(e Event) {
+				WithObserver(func(_ context.Context, e Event) {
 					if e.Kind == EventThrottled || e.Kind == EventRetrying {
 						outcomes = append(outcomes, e)
 					}

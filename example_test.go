@@ -258,7 +258,7 @@ func ExampleWithObserver() {
 	fake := twiliotest.New(twiliotest.Config{})
 	sent := map[string]int{} // calls run one after the other here; else guard it
 	c, err := pacer.New(credentials, pacer.WithHTTPClient(fake.Client()),
-		pacer.WithObserver(func(e pacer.Event) {
+		pacer.WithObserver(func(_ context.Context, e pacer.Event) {
 			if e.Kind == pacer.EventSent {
 				sent[fmt.Sprint(e.Resource, " ", e.Status)]++ // holds no phone number
 			}

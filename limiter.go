@@ -36,6 +36,16 @@ type Outcome struct {
 	// processes, Twilio had in progress, itself included (header
 	// Twilio-Concurrent-Requests); 0 if it did not say.
 	ConcurrentRequests int
+	// Rate: the answer says that a rate was exceeded, and not how many requests the
+	// account may have in progress. If it is false a throttle may mean either.
+	Rate bool
+	// Allowed and Remaining are what the answer says of the resource's own rate and
+	// of what is left of it, throttled or not (headers X-Rate-Limit-Limit and
+	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send); Allowed is 0
+	// if it does not say.
+	Allowed, Remaining int
+	// Retry: the request was not the first attempt of its call.
+	Retry bool
 }
 
 // BucketLimiter is pacer's own [Limiter], for one process: a token bucket, a
@@ -58,6 +68,7 @@ type Outcome struct {
 type BucketLimiter struct {
 	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
 	limits  Limits
+	fixed   bool // nothing is learned
 	buckets map[Resource]*bucket
 	gates   map[gateKey]*gate
 	byAge   list.List // of *bucket, least recently used first
@@ -201,6 +212,15 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 	return nil
 }
 
+// SetLearning switches on or off, while the limiter is in use, that throttled answers
+// change rates and in-flight limits. Switching it off forgets what was learned. It is on
+// in a new limiter.
+func (l *BucketLimiter) SetLearning(on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fixed = !on
+}
+
 // Limits returns a copy of the limits last set, without the defaults.
 func (l *BucketLimiter) Limits() Limits {
 	l.mu.Lock()
@@ -270,8 +290,8 @@ func (l *BucketLimiter) release(key gateKey) {
 	}
 }
 
-func accountGate(r Resource) gateKey  { return gateKey{r.Account, r.Region} }
-func resourceGate(r Resource) gateKey { return gateKey{r.Account, r.Region + "/" + r.String()} }
+func accountGate(r Resource) gateKey  { return gateKey{r.Account, r.Region, ""} }
+func resourceGate(r Resource) gateKey { return gateKey{r.Account, r.Region, r.String()} }
 
 const (
 	idleAfter  = time.Minute

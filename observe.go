@@ -25,7 +25,8 @@ const (
 type Event struct {
 	Kind       EventKind
 	Time       time.Time
-	Resource   Resource
+	Resource   Resource      // Resource.String() is safe as a label, its Sender is not
+	Method     string        // of HTTP
 	Attempt    int           // 1 for the first; 0 if nothing has been sent yet
 	Wait       time.Duration // see the kind
 	Took       time.Duration // see the kind
@@ -38,7 +39,8 @@ type Event struct {
 // An AlertKind names what an [Alert] is about.
 type AlertKind string
 
-// The alerts. In each case the call has been given up, and its caller has the error.
+// The alerts. With the first three a call has been given up, and its caller has the
+// error.
 const (
 	// AlertRetriesExhausted: a call was throttled on every one of its attempts.
 	AlertRetriesExhausted AlertKind = "retries exhausted"
@@ -48,26 +50,42 @@ const (
 	// AlertQuota: a quota of the account is used up, or a sender's queue is full;
 	// seconds do not help.
 	AlertQuota AlertKind = "quota used up"
+	// AlertThrottled: more than 5 % of the last minute's requests were throttled
+	// ([WithThrottledAlert]). Resource is that of the last of them. It is raised once,
+	// and again only after the share has been below half of it.
+	AlertThrottled AlertKind = "throttled too often"
+	// AlertLimitsRejected: a file of limits that is watched is gone, or not valid. The
+	// limits that were in force stay so. It is raised once for each state of the file.
+	AlertLimitsRejected AlertKind = "limits rejected"
 )
 
 // An Alert is something that a person should look at, for [WithAlert].
 type Alert struct {
 	Kind      AlertKind
 	Time      time.Time
-	Resource  Resource
-	RateLimit RateLimit
-	Err       error
-	Advice    string // what to do
+	Resource  Resource  // the zero Resource where it is about no request
+	RateLimit RateLimit // of the call that was given up
+	Err       error     // what happened
+	Advice    string    // what to do
 }
 
 // String returns the alert in one line. It holds no phone number.
 func (a Alert) String() string {
-	return fmt.Sprintf("pacer: %s: %v; %s", a.Kind, a.RateLimit, a.Advice)
+	return fmt.Sprintf("pacer: %s: %v; %s", a.Kind, a.what(), a.Advice)
+}
+
+func (a Alert) what() any {
+	if a.RateLimit == (RateLimit{}) {
+		return a.Err
+	}
+	return a.RateLimit
 }
 
 const (
 	adviceExhausted = "send less (lower the limit of this resource), spread the load over more senders, or ask Twilio for more throughput"
 	adviceQuota     = "stop sending what needs this quota until it is renewed, use other senders, or ask Twilio for more"
+	adviceThrottled = "the account is near its limit: send less, or find what else sends for it; Client.Stats and the metrics show which resource"
+	adviceRejected  = "mend the file; what was in force before stays so"
 	adviceTooLong   = "put the request off until then (pacer.FromError(err) has the delay), or raise WithMaxRetryAfter"
 )
 
@@ -90,15 +108,19 @@ func (c *config) logRetry(r Resource, attempt int, wait time.Duration, rl RateLi
 // raise hands an alert to the program. Nobody listening is no reason to lose one: it
 // then goes to the log.
 func (c *config) raise(a Alert) {
-	if c.alert != nil {
-		c.alert(a)
+	for _, alert := range c.alerts {
+		alert(a)
 	}
 	logger := c.logger
 	if logger == nil {
-		if c.alert != nil {
+		if len(c.alerts) > 0 {
 			return
 		}
 		logger = slog.Default()
+	}
+	if a.RateLimit == (RateLimit{}) {
+		logger.Error("pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
+		return
 	}
 	logger.Error("pacer: "+string(a.Kind), "request", a.Resource, "attempts", a.RateLimit.Attempts,
 		"waited", a.RateLimit.Waited, "status", a.RateLimit.Status, "code", a.RateLimit.Code, "advice", a.Advice)

@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,7 @@ import (
 
 // An Option changes how a client paces and retries. [New] reports an invalid one as
 // its error; the drop-in constructors, which cannot, return it from every call. Of an
-// option that is given twice the last one counts.
+// option that sets something and is given twice the last one counts.
 type Option func(*config) error
 
 // config is what the options set. It does not change after the constructor.
@@ -23,13 +24,23 @@ type config struct {
 	limiter        Limiter
 	httpClient     *http.Client
 	logger         *slog.Logger
-	observer       func(Event)
-	alert          func(Alert)
 	jitter         func(below time.Duration) time.Duration
+
+	noLearning  bool
+	observers   []func(context.Context, Event)
+	alerts      []func(Alert)
+	callContext []func(context.Context, Resource) context.Context
+	alarmAbove  float64 // of the requests throttled; 0: never
+	alarmFrom   int     // requests in the window
+	recorder    *recorder
 }
 
 func configOf(opts []Option) (*config, error) {
-	cfg := &config{maxRetries: 5, maxRetryAfter: 5 * time.Minute, jitter: uniform}
+	cfg := &config{
+		maxRetries: 5, maxRetryAfter: 5 * time.Minute, jitter: uniform,
+		alarmAbove: 0.05, alarmFrom: 100,
+		recorder: newRecorder(),
+	}
 	var errs []error
 	for _, opt := range opts {
 		if opt == nil {
@@ -44,9 +55,17 @@ func configOf(opts []Option) (*config, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("pacer: WithLimits: %w", err))
 		}
+		if l != nil {
+			l.SetLearning(!cfg.noLearning)
+		}
 		cfg.limiter = l
-	} else if cfg.limits != nil {
-		errs = append(errs, errors.New("pacer: WithLimits: expected not beside WithLimiter, whose limiter has limits of its own"))
+	} else {
+		if cfg.limits != nil {
+			errs = append(errs, errors.New("pacer: WithLimits: expected not beside WithLimiter, whose limiter has limits of its own"))
+		}
+		if cfg.noLearning {
+			errs = append(errs, errors.New("pacer: WithLearning: expected not beside WithLimiter: use the limiter's SetLearning"))
+		}
 	}
 	return cfg, errors.Join(errs...)
 }
@@ -153,27 +172,66 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithObserver sets a function that gets every [Event] of every call. It is called in
-// the goroutine of the call, without any lock held, by many calls at a time, and
-// should be quick.
-func WithObserver(f func(Event)) Option {
+// WithLearning(false) makes limits fixed: a throttle then stops its bucket for as long
+// as Twilio says, and changes neither its rate nor how many requests an account may
+// have in flight. By default pacer learns both, see [BucketLimiter].
+func WithLearning(on bool) Option {
 	return func(c *config) error {
-		if f == nil {
-			return errors.New("WithObserver: nil: expected a function")
-		}
-		c.observer = f
+		c.noLearning = !on
 		return nil
 	}
 }
 
-// WithAlert sets a function that gets every [Alert]. It is called as the function of
+// WithObserver adds a function that gets every [Event] of every call, with the context
+// of the call. It is called in the goroutine of the call, without any lock held, by many
+// calls at a time, and should be quick.
+func WithObserver(f func(context.Context, Event)) Option {
+	return func(c *config) error {
+		if f == nil {
+			return errors.New("WithObserver: nil: expected a function")
+		}
+		c.observers = append(c.observers, f)
+		return nil
+	}
+}
+
+// WithCallContext adds a function that each call begins with. The context that it
+// returns, which is to be derived from ctx, is the call's: requests carry it, and
+// observers get it. It is how a tracer puts its span in.
+func WithCallContext(f func(ctx context.Context, r Resource) context.Context) Option {
+	return func(c *config) error {
+		if f == nil {
+			return errors.New("WithCallContext: nil: expected a function")
+		}
+		c.callContext = append(c.callContext, f)
+		return nil
+	}
+}
+
+// WithAlert adds a function that gets every [Alert]. It is called as the function of
 // [WithObserver] is.
 func WithAlert(f func(Alert)) Option {
 	return func(c *config) error {
 		if f == nil {
 			return errors.New("WithAlert: nil: expected a function")
 		}
-		c.alert = f
+		c.alerts = append(c.alerts, f)
+		return nil
+	}
+}
+
+// WithThrottledAlert sets above which share of the last minute's requests throttled,
+// and from how many requests on, [AlertThrottled] is raised. The default is 0.05, the
+// article's line, of at least 100 requests. A share of 0 means never.
+func WithThrottledAlert(share float64, minRequests int) Option {
+	return func(c *config) error {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("WithThrottledAlert: share %v: expected 0 to 1", share)
+		}
+		if minRequests < 1 {
+			return fmt.Errorf("WithThrottledAlert: %d requests: expected at least 1", minRequests)
+		}
+		c.alarmAbove, c.alarmFrom = share, minRequests
 		return nil
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twilio/twilio-go/client"
@@ -156,12 +157,17 @@ func drain(body io.ReadCloser) []byte {
 	return b
 }
 
-func (w *wire) concurrentRequests() int {
-	values := w.header["Twilio-Concurrent-Requests"]
+// number reads a header in which Twilio counts something; 0 if it does not. The name
+// is to be in canonical form.
+func (w *wire) number(header string) int {
+	values := w.header[header]
 	if len(values) == 0 {
 		return 0
 	}
-	n, _ := strconv.Atoi(values[0])
+	n, err := strconv.Atoi(strings.TrimSpace(values[0]))
+	if err != nil {
+		return 0
+	}
 	return max(n, 0)
 }
 

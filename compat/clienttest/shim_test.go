@@ -46,7 +46,7 @@ func (c *Client) paced() client.BaseClient {
 }
 
 // report adds a line for each finished call to the file that TestClientTests counts.
-func report(e pacer.Event) {
+func report(_ context.Context, e pacer.Event) {
 	if e.Kind != pacer.EventDone {
 		return
 	}

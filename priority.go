@@ -1,0 +1,35 @@
+package pacer
+
+import "context"
+
+// A Priority is the order in which calls of one bucket leave when they have to wait.
+// The zero Priority is Normal.
+type Priority int
+
+// The priorities.
+const (
+	Low    Priority = -1 // a campaign
+	Normal Priority = 0
+	High   Priority = 1 // what somebody waits for: a one-time password
+)
+
+type priorityKey struct{}
+
+// WithPriority returns a context whose calls have priority p; see [Client.WithContext].
+// A call overtakes all calls of a lower priority that wait for the same bucket or
+// in-flight slot. It does not starve them: of any ten requests that leave while calls of
+// a lower priority wait, at least one is of them.
+//
+//	ctx = pacer.WithPriority(ctx, pacer.High)
+//	_, err := c.WithContext(ctx).Api.CreateMessage(oneTimePassword)
+//
+// Values other than the three are taken for the nearest of them.
+func WithPriority(ctx context.Context, p Priority) context.Context {
+	return context.WithValue(ctx, priorityKey{}, min(max(p, Low), High))
+}
+
+// PriorityOf returns the priority that ctx carries, for a [Limiter] of your own.
+func PriorityOf(ctx context.Context) Priority {
+	p, _ := ctx.Value(priorityKey{}).(Priority)
+	return p
+}

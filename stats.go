@@ -1,0 +1,288 @@
+package pacer
+
+import (
+	"fmt"
+	"iter"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Stats is what a client has done within the last minute, and what it is doing now.
+// Get it with [Client.Stats].
+type Stats struct {
+	Time   time.Time
+	Window time.Duration // that the counts go back: 60 to 70 s, less for a younger client
+
+	Counts     // of all requests
+	Calls  int // calls that have returned
+	GaveUp int // of these, those that failed although they may be sent again: retries exhausted and the like
+	Failed int // of these, those that failed otherwise
+
+	Waiting  int // calls that wait now: for their turn, or for their next attempt
+	InFlight int // requests on the wire now
+
+	// Accounts and Buckets say what the limiter does; they are empty if it is not a
+	// [BucketLimiter]. Buckets has the most recently used ones, 1,000 at most, of the
+	// BucketsInAll that have been used within a minute or so.
+	Accounts     []AccountStats
+	Buckets      []BucketStats
+	BucketsInAll int
+}
+
+// Counts counts requests, which are attempts: a call that is throttled once makes two.
+type Counts struct {
+	Requests  int           // that were answered, or failed
+	Throttled int           // of these, those that were answered with "too many requests"
+	Retries   int           // of these, those that were not the first attempt of their call
+	Waits     int           // requests that had to wait for their turn
+	Waited    time.Duration // all of their waiting
+}
+
+// ThrottledRatio is the share of the requests that were throttled, from 0 to 1; 0 if
+// there were none.
+func (c Counts) ThrottledRatio() float64 { return float64(c.Throttled) / float64(max(c.Requests, 1)) }
+
+// RequestsPerSecond is the mean over the window.
+func (s Stats) RequestsPerSecond() float64 { return perSecond(s.Requests, s.Window) }
+
+func perSecond(n int, d time.Duration) float64 { return float64(n) / max(d.Seconds(), 1) }
+
+// BucketStats is one bucket of a [BucketLimiter].
+type BucketStats struct {
+	Resource Resource // Sender may be a phone number: no label for metrics
+	Counts            // within [Stats.Window], or since the bucket was made
+
+	Waiting  int           // calls in its turnstile now; those that sleep between attempts are not
+	InFlight int           // its requests on the wire now
+	Rate     float64       // requests/s as configured, or pacer's default; [Unlimited] where neither is
+	Pace     float64       // requests/s at which it sends now, at most; Unlimited: it is not paced
+	Learned  float64       // requests/s, the limit as far as throttling has shown it; 0: it has not
+	CoolDown time.Duration // left of it; 0: none
+}
+
+// AccountStats is one account of a [BucketLimiter], in one region.
+type AccountStats struct {
+	Account, Region string
+	InFlight        int // requests on the wire now
+	MaxInFlight     int // as configured; 0: no limit
+	Learned         int // as far as throttling has shown it; 0: it has not
+	Waiting         int // buckets whose next request waits for a slot now
+}
+
+// Stats returns what the client has done within the last minute. It takes some
+// microseconds for each bucket in use, 1,000 at most, and may be called as often as a
+// dashboard wants.
+func (c *Client) Stats() Stats {
+	s := c.cfg.recorder.stats(time.Now())
+	if l, ok := c.cfg.limiter.(*BucketLimiter); ok {
+		l.describe(&s)
+	}
+	return s
+}
+
+// The rolling window is a minute in slots of ten seconds: the six before the present
+// one count in full.
+const (
+	slotLength = 10 * time.Second
+	slots      = 7
+)
+
+func slotOf(t time.Time) int64 { return t.UnixNano() / int64(slotLength) }
+
+// A recorder counts for [Client.Stats], without a lock: calls add to counters of the
+// present slot. Only the first call of each ten seconds locks, to empty a slot.
+type recorder struct {
+	start    time.Time
+	waiting  atomic.Int64
+	inFlight atomic.Int64
+	alarmed  atomic.Bool
+	ring     [slots + 1]slot // one more than is read: a late writer does not spoil what is read
+	mu       sync.Mutex
+}
+
+type slot struct {
+	number                             atomic.Int64
+	requests, throttled, retries       atomic.Int64
+	calls, gaveUp, failed, waits, nano atomic.Int64
+}
+
+func newRecorder() *recorder { return &recorder{start: time.Now()} }
+
+// slot returns that of now.
+func (r *recorder) slot(now time.Time) *slot {
+	n := slotOf(now)
+	s := &r.ring[n%int64(len(r.ring))]
+	if s.number.Load() != n {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if s.number.Load() < n {
+			for _, c := range []*atomic.Int64{&s.requests, &s.throttled, &s.retries, &s.calls, &s.gaveUp, &s.failed, &s.waits, &s.nano} {
+				c.Store(0)
+			}
+			s.number.Store(n)
+		}
+	}
+	return s
+}
+
+func (r *recorder) waited(now time.Time, d time.Duration) {
+	s := r.slot(now)
+	s.waits.Add(1)
+	s.nano.Add(int64(d))
+}
+
+func (r *recorder) called(now time.Time, err error) {
+	s := r.slot(now)
+	s.calls.Add(1)
+	if err == nil {
+		return
+	}
+	if _, throttled := FromError(err); throttled {
+		s.gaveUp.Add(1)
+	} else {
+		s.failed.Add(1)
+	}
+}
+
+// requested counts one attempt of c's.
+func (r *recorder) requested(c *call, throttled bool) {
+	now := time.Now()
+	s := r.slot(now)
+	s.requests.Add(1)
+	if c.attempts > 1 {
+		s.retries.Add(1)
+	}
+	if throttled {
+		s.throttled.Add(1)
+	}
+	if throttled || r.alarmed.Load() {
+		r.alarm(c, now)
+	}
+}
+
+// alarm raises [AlertThrottled], once until the share has halved. It goes through the
+// slots with each throttled request, and with every request while the alarm is on.
+func (r *recorder) alarm(c *call, now time.Time) {
+	var requests, throttled int64
+	for s := range r.recent(now) {
+		requests += s.requests.Load()
+		throttled += s.throttled.Load()
+	}
+	share := float64(throttled) / float64(max(requests, 1))
+	above := c.cfg.alarmAbove
+	switch {
+	case above == 0:
+	case share < above/2:
+		r.alarmed.Store(false)
+	case share > above && requests >= int64(c.cfg.alarmFrom) && r.alarmed.CompareAndSwap(false, true):
+		c.cfg.raise(Alert{
+			Kind: AlertThrottled, Time: now, Resource: c.resource, Advice: adviceThrottled,
+			Err: fmt.Errorf("%d of the last minute's %d requests were throttled (%.1f %%), the last one for %v", throttled, requests, 100*share, c.resource),
+		})
+	}
+}
+
+func (r *recorder) recent(now time.Time) iter.Seq[*slot] {
+	return func(yield func(*slot) bool) {
+		n := slotOf(now)
+		for i := range r.ring {
+			s := &r.ring[i]
+			if age := n - s.number.Load(); age >= 0 && age < slots && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+func (r *recorder) stats(now time.Time) Stats {
+	s := Stats{Time: now, Window: windowAt(now, r.start), Waiting: int(r.waiting.Load()), InFlight: int(r.inFlight.Load())}
+	for slot := range r.recent(now) {
+		s.Requests += int(slot.requests.Load())
+		s.Throttled += int(slot.throttled.Load())
+		s.Retries += int(slot.retries.Load())
+		s.Calls += int(slot.calls.Load())
+		s.GaveUp += int(slot.gaveUp.Load())
+		s.Failed += int(slot.failed.Load())
+		s.Waits += int(slot.waits.Load())
+		s.Waited += time.Duration(slot.nano.Load())
+	}
+	return s
+}
+
+// windowAt is how far back the slots go, for what began at start.
+func windowAt(now, start time.Time) time.Duration {
+	oldest := time.Duration(now.UnixNano() - (slotOf(now)-slots+1)*int64(slotLength))
+	return min(oldest, now.Sub(start))
+}
+
+// A history is a bucket's share of the same: smaller, and guarded by the limiter's lock.
+type history struct {
+	number int64 // of the present slot
+	ring   [slots]tally
+}
+
+type tally struct {
+	requests, throttled, retries, waits uint32
+	waited                              time.Duration
+}
+
+// now returns the present slot, and empties those that nothing was counted in.
+func (h *history) now(t time.Time) *tally {
+	n := slotOf(t)
+	for i := max(h.number+1, n-slots+1); i <= n; i++ {
+		h.ring[i%slots] = tally{}
+	}
+	h.number = max(h.number, n)
+	return &h.ring[h.number%slots]
+}
+
+func (h *history) counts(t time.Time) (c Counts) {
+	h.now(t)
+	for _, s := range h.ring {
+		c.Requests += int(s.requests)
+		c.Throttled += int(s.throttled)
+		c.Retries += int(s.retries)
+		c.Waits += int(s.waits)
+		c.Waited += s.waited
+	}
+	return c
+}
+
+// maxListed bounds what Stats copies while it holds the limiter's lock.
+const maxListed = 1000
+
+func (l *BucketLimiter) describe(s *Stats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.BucketsInAll = len(l.buckets)
+	for e := l.byAge.Back(); e != nil && len(s.Buckets) < maxListed; e = e.Prev() {
+		b := e.Value.(*bucket)
+		s.Buckets = append(s.Buckets, BucketStats{
+			Resource: b.Resource,
+			Counts:   b.history.counts(s.Time),
+			Waiting:  b.queue.Len(),
+			InFlight: b.own.inFlight,
+			Rate:     b.rate,
+			Pace:     finite(float64(b.pace())),
+			Learned:  b.learned,
+			CoolDown: max(0, b.until.Sub(s.Time)),
+		})
+	}
+	for key, g := range l.gates {
+		if key.resource == "" {
+			s.Accounts = append(s.Accounts, AccountStats{
+				Account: key.account, Region: key.region,
+				InFlight: g.inFlight, MaxInFlight: g.limit, Waiting: g.queue.Len(),
+			})
+		}
+	}
+}
+
+func finite(rate float64) float64 {
+	if math.IsInf(rate, 1) {
+		return Unlimited
+	}
+	return rate
+}
