@@ -61,7 +61,7 @@ func TestNoPriorityStarves(t *testing.T) {
 	guarantee := func(t *testing.T, what string, order []Priority, waiting map[Priority]int) {
 		t.Helper()
 		for p, n := range waiting {
-			since, seen := 0, 0
+			since, seen := -1, 0 // the first has found nobody waiting
 			for i, q := range order {
 				if q == p {
 					seen, since = seen+1, 0
