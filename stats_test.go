@@ -2,7 +2,6 @@ package pacer
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -216,22 +215,4 @@ func TestObserversGetTheCallsContext(t *testing.T) {
 	if _, err := New(ClientParams{}, WithCallContext(nil)); err == nil {
 		t.Error("WithCallContext(nil): expected an error")
 	}
-}
-
-// A call whose context has ended before it began still has its EventDone.
-func TestDoneAlwaysComes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		done := 0
-		w := newWorld(t, ok201, WithObserver(func(_ context.Context, e Event) {
-			if e.Kind == EventDone && errors.Is(e.Err, context.Canceled) {
-				done++
-			}
-		}))
-		ctx, cancel := context.WithCancel(bg)
-		cancel()
-		_ = w.sendWith(ctx)
-		if done != 1 {
-			t.Errorf("%d times done", done)
-		}
-	})
 }
