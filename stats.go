@@ -157,8 +157,7 @@ func (r *recorder) raised(kind AlertKind) {
 }
 
 // requested counts one attempt of c's.
-func (r *recorder) requested(c *call, throttled bool) {
-	now := time.Now()
+func (r *recorder) requested(c *call, throttled bool, now time.Time) {
 	s := r.slot(now)
 	s.requests.Add(1)
 	if c.attempts > 1 {
