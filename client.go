@@ -112,6 +112,7 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	}
 	c.err = errors.Join(errs...)
 	c.RestClient = twilio.NewRestClientWithParams(ClientParams{Client: &paced{Client: c, ctx: context.Background()}})
+	c.watchEnvironment()
 	return c, c.err
 }
 
@@ -149,10 +150,12 @@ func (c *Client) WithContext(ctx context.Context) *RestClient {
 func (c *Client) SetLimits(limits Limits) error {
 	l, ok := c.cfg.limiter.(interface{ SetLimits(Limits) error })
 	if !ok {
-		return fmt.Errorf("pacer: SetLimits: limiter %T has no method SetLimits(pacer.Limits) error", c.cfg.limiter)
+		return fmt.Errorf("pacer: SetLimits: limiter %T %w", c.cfg.limiter, errNoSetLimits)
 	}
 	return l.SetLimits(limits)
 }
+
+var errNoSetLimits = errors.New("has no method SetLimits(pacer.Limits) error")
 
 // SetTimeout sets how long one attempt may take, from connecting to the last byte of
 // the answer's body. Waits do not count. 0 is no limit; the default is the http.Client's

@@ -68,7 +68,8 @@ type Outcome struct {
 type BucketLimiter struct {
 	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
 	limits  Limits
-	fixed   bool // nothing is learned
+	pools   map[string]float64 // default rates of Messaging Services, by SID
+	fixed   bool               // nothing is learned
 	buckets map[Resource]*bucket
 	gates   map[gateKey]*gate
 	byAge   list.List // of *bucket, least recently used first
@@ -231,7 +232,7 @@ func (l *BucketLimiter) Limits() Limits {
 // apply gives b what the limits say about it.
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	b.unreserve(now)
-	b.allowance = l.limits.allow(b.Resource)
+	b.allowance = l.allow(b.Resource)
 	if b.listed {
 		b.learned = 0
 	}
@@ -256,7 +257,7 @@ func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 		return b
 	}
 	b = &bucket{mu: &l.mu, Resource: r, was: now}
-	b.allowance = l.limits.allow(r)
+	b.allowance = l.allow(r)
 	b.tokens = rate.NewLimiter(b.pace(), b.burst)
 	b.gates[0] = l.gate(accountGate(r))
 	if r.Sender != "" {

@@ -19,6 +19,9 @@ const (
 // Unlimited switches pacing off when it is a [Limit.Rate], also where pacer has a default.
 const Unlimited = math.MaxFloat64
 
+// minRate is the least, in requests per second: a request in 11 days.
+const minRate = 1e-6
+
 // Limits is a set of rules. Of the rules that match a request the most specific one
 // wins: one with a Sender before one without, then the longer Resource, then one with
 // an Account, then one with an Op. Where no rule of yours matches, pacer's defaults
@@ -182,6 +185,8 @@ type allowance struct {
 	burst  int
 	listed bool // false: no rule and no default; unpaced until throttled
 
+	byDefault bool // the rate is from the table of defaults
+
 	accountInFlight, resourceInFlight, senderInFlight int // 0: no limit
 }
 
@@ -218,7 +223,7 @@ func (ls Limits) allow(r Resource) allowance {
 	kind := kindOf(r.Sender)
 	for _, d := range defaultLimits {
 		if d.senders == kind && d.limit.matches(r) > 0 {
-			a.rate, a.listed = d.limit.Rate, true
+			a.rate, a.listed, a.byDefault = d.limit.Rate, true, true
 			break
 		}
 	}
@@ -333,7 +338,7 @@ func (l Limit) validateFields() error {
 	switch {
 	case math.IsNaN(l.Rate), l.Rate < 0:
 		return fmt.Errorf("rate: %v: expected requests per second above 0, or Unlimited", l.Rate)
-	case l.Rate > 0 && l.Rate < 1e-6:
+	case l.Rate > 0 && l.Rate < minRate:
 		return fmt.Errorf("rate: %v: expected at least 0.000001 requests per second; there is no rate that pauses", l.Rate)
 	case l.Burst < 0 || l.Burst > 1e6:
 		return fmt.Errorf("burst: %d: expected 0 (which is 1) to 1000000 requests", l.Burst)
