@@ -1,7 +1,6 @@
 package pacer
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -64,20 +63,25 @@ func readLimits(path string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("limits file %s: %v: expected a regular file", path, info.Mode())
 	}
+	tooLarge := func(n int64) error {
+		return fmt.Errorf("limits file %s: %w: %d bytes, expected at most %d", path, errTooLarge, n, maxLimitsText)
+	}
+	if info.Size() > maxLimitsText {
+		return "", tooLarge(info.Size())
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("limits file: %w: expected a file that can be read", err)
 	}
 	defer func() { _ = f.Close() }()
-	var text bytes.Buffer
-	n, err := io.Copy(&text, io.LimitReader(f, maxLimitsText+1))
+	text, err := io.ReadAll(io.LimitReader(f, maxLimitsText+1))
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("limits file: %w: expected a file that can be read", err)
-	case n > maxLimitsText:
-		return "", fmt.Errorf("limits file %s: %w: %d bytes, expected at most %d", path, errTooLarge, max(n, info.Size()), maxLimitsText)
+	case len(text) > maxLimitsText: // it has grown since, or is of a kind that has no size
+		return "", tooLarge(int64(len(text)))
 	}
-	return text.String(), nil
+	return string(text), nil
 }
 
 // Limits returns the limits in force, without pacer's defaults; the slice is the
