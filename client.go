@@ -72,7 +72,8 @@ type Client struct {
 }
 
 // New returns a client for params, which are as for twilio-go. If the error is not nil
-// the client is not usable: every call returns that error.
+// the client is not usable: every call returns that error. Limits that no option sets
+// come from the environment, if it has any: see [WithLimits].
 //
 // A params.Client is used to send the requests. If it is twilio-go's *client.Client,
 // each attempt is sent with its credentials, http.Client and user agent. If it is a

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -640,5 +642,46 @@ func TestParseLimitsNamesTheLine(t *testing.T) {
 		if _, err := ParseLimits([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "15015550123") {
 			t.Errorf("%s: %v, expected it to say %s", text, err, want)
 		}
+	}
+}
+
+// What editors know of the fields is what there is. That the schema accepts what
+// ParseLimits does is tested in module compat.
+func TestSchemaHasTheFieldsOfLimit(t *testing.T) {
+	data, err := os.ReadFile("limits.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Defs struct {
+			Limit struct {
+				Properties           map[string]struct{ Description string }
+				AdditionalProperties *bool
+			}
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(data, &schema); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for i := range reflect.TypeFor[Limit]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[Limit]().Field(i).Tag.Get("json"), ",")
+		want = append(want, name)
+		_, err := ParseLimits([]byte(`[{"resource": "*", "rate": 1, "` + name + `": null}]`))
+		if err == nil || strings.Contains(err.Error(), "unknown field") {
+			t.Errorf("ParseLimits does not know %s: %v", name, err)
+		}
+	}
+	fields := schema.Defs.Limit.Properties
+	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+		t.Errorf("the schema has %v, Limit has %v", got, want)
+	}
+	for name, f := range fields {
+		if f.Description == "" {
+			t.Errorf("%s: no description", name)
+		}
+	}
+	if a := schema.Defs.Limit.AdditionalProperties; a == nil || *a {
+		t.Error("the schema allows unknown fields")
 	}
 }

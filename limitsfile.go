@@ -103,7 +103,9 @@ func (c *Client) limits() (Limits, bool) {
 
 // WatchLimits sets the limits from a file, see [LoadLimits], and sets them again
 // whenever the file changes, until ctx ends or the client is garbage collected. If the
-// first reading fails it returns the error, changes nothing and does not watch.
+// first reading fails it returns the error, changes nothing and does not watch; likewise
+// if ctx has ended, or if the limiter, of [WithLimiter], has no method SetLimits(Limits)
+// error.
 //
 // It looks at the file once a second, and takes what it has found in the same state
 // twice, so that half a file is not taken: a change is in force within about two
