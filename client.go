@@ -72,7 +72,8 @@ type Client struct {
 }
 
 // New returns a client for params, which are as for twilio-go. If the error is not nil
-// the client is not usable: every call returns that error.
+// the client is not usable: every call returns that error. Limits that no option sets
+// come from the environment, if it has any: see [WithLimits].
 //
 // A params.Client is used to send the requests. If it is twilio-go's *client.Client,
 // each attempt is sent with its credentials, http.Client and user agent. If it is a
@@ -112,6 +113,7 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	}
 	c.err = errors.Join(errs...)
 	c.RestClient = twilio.NewRestClientWithParams(ClientParams{Client: &paced{Client: c, ctx: context.Background()}})
+	c.watchEnvironment()
 	for _, start := range cfg.start {
 		if c.err == nil {
 			c.err = start(c)
@@ -154,10 +156,12 @@ func (c *Client) WithContext(ctx context.Context) *RestClient {
 func (c *Client) SetLimits(limits Limits) error {
 	l, ok := c.cfg.limiter.(interface{ SetLimits(Limits) error })
 	if !ok {
-		return fmt.Errorf("pacer: SetLimits: limiter %T has no method SetLimits(pacer.Limits) error", c.cfg.limiter)
+		return fmt.Errorf("pacer: SetLimits: limiter %T %w", c.cfg.limiter, errNoSetLimits)
 	}
 	return l.SetLimits(limits)
 }
+
+var errNoSetLimits = errors.New("has no method SetLimits(pacer.Limits) error")
 
 // SetTimeout sets how long one attempt may take, from connecting to the last byte of
 // the answer's body. Waits do not count. 0 is no limit; the default is the http.Client's

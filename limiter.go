@@ -68,7 +68,8 @@ type Outcome struct {
 type BucketLimiter struct {
 	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
 	limits  Limits
-	fixed   bool // nothing is learned
+	pools   map[string]float64 // default rates of Messaging Services, by SID
+	fixed   bool               // nothing is learned
 	buckets map[Resource]*bucket
 	gates   map[gateKey]*gate
 	byAge   list.List // of *bucket, least recently used first
@@ -280,7 +281,7 @@ func (l *BucketLimiter) Limits() Limits {
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	b.unreserve(now)
 	before := b.rate
-	if b.allowance = l.limits.allow(b.Resource); b.rate != before {
+	if b.allowance = l.allow(b.Resource); b.rate != before {
 		b.learned.forget() // a new limit is there to be tried
 	}
 	b.tokens.SetLimitAt(now, b.pace())
@@ -304,7 +305,7 @@ func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 		return b
 	}
 	b = &bucket{limiter: l, Resource: r, was: now, used: now}
-	b.allowance = l.limits.allow(r)
+	b.allowance = l.allow(r)
 	b.tokens = rate.NewLimiter(b.pace(), b.burst)
 	b.gates[0] = l.gate(accountGate(r))
 	if r.Sender != "" {
