@@ -6,7 +6,7 @@ import (
 )
 
 // Align prints lines of cells so that columns stand below each other: the first
-// left of them flush left, the others flush right. Every line has as many cells.
+// left of them flush left, the others flush right. A line without cells is empty.
 func Align(b *strings.Builder, lines [][]string, left int) {
 	width := map[int]int{}
 	for _, line := range lines {
