@@ -23,8 +23,8 @@ const help = `scenarios puts several Twilio clients to limits that are known, un
 are shared, and prints one table of what came of it. Each client gets a fake Twilio
 of its own (package twiliotest, on loopback), which throttles with 429, code 20429
 and Retry-After: 1. %d callers offer %.1f times the largest possible rate of the
-scenario. Clients have up to %v to adapt, after the start and after a change, and
-are then measured for %v.
+scenario. Clients have %v to adapt, after the start and after a change, and are
+then measured for %v.
 
 It takes %v: all clients of a scenario run at the same time, and so do all
 scenarios but the in-flight one, which comes last. -short takes %v.

@@ -59,12 +59,13 @@ func state(trials []*trial, passed, length time.Duration) string {
 	return fmt.Sprintf("%.0f of %.0f s: %d delivered, %d lost by %d clients", min(passed, length).Seconds(), length.Seconds(), delivered, lost, len(trials))
 }
 
-// losses says why a client lost its first message: a client can be expected to,
-// or be wired wrongly.
+// losses says why each client lost its first message: it may be wired wrongly.
 func (p *progress) losses(trials []*trial) {
+	said := map[string]bool{}
 	for _, t := range trials {
-		if t.load.first != nil {
-			fmt.Fprintf(p.w, "  %s, %s: first lost: %v\n", t.scenario.name, t.entrant.name, t.load.first)
+		if t.load.first != nil && !said[t.entrant.name] {
+			said[t.entrant.name] = true
+			fmt.Fprintf(p.w, "  first lost by %s: %v\n", t.entrant.name, t.load.first)
 		}
 	}
 }

@@ -56,12 +56,12 @@ var scenarios = []scenario{
 		phases: []phase{{rate: 20}, {row: "doubles", rate: 40}},
 	},
 	{
-		name: "two-processes", what: "two clients of the same kind share 20/s, know nothing of each other, and are both told 20/s",
+		name: "two-processes", what: "two clients of a kind, unaware of each other, share 20/s and are each told 20/s",
 		sender: number, told: 20, shared: 2,
 		phases: []phase{{row: "two-processes", rate: 20}},
 	},
 	{
-		name: "in-flight", what: "unknown; 10 requests in progress, answered after 50 ms (200/s), then after 200 ms (50/s): two rows",
+		name: "in-flight", what: "unknown; 10 requests in progress, each for 50 ms (200/s), then 200 ms (50/s): two rows",
 		sender: unlisted, shared: 1,
 		phases: []phase{
 			{row: "in-flight-50ms", inFlight: 10, latency: 50 * time.Millisecond},
