@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -52,7 +50,7 @@ func (l awsLoop) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // attempt makes errors of answers, as the SDK's deserializers do: 429 without a
-// known code is a throttle to it.
+// known code is a throttle to it. Bodies need no closing: see whole.
 func (l awsLoop) attempt(ctx context.Context, in middleware.FinalizeInput) (out middleware.FinalizeOutput, metadata middleware.Metadata, err error) {
 	r := in.Request.(*http.Request).WithContext(ctx)
 	if r.GetBody != nil {
@@ -65,12 +63,6 @@ func (l awsLoop) attempt(ctx context.Context, in middleware.FinalizeInput) (out 
 		return out, metadata, &smithyhttp.RequestSendError{Err: err}
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil {
-			return out, metadata, err
-		}
-		resp.Body = io.NopCloser(bytes.NewReader(body))
 		return out, metadata, &smithyhttp.ResponseError{
 			Response: &smithyhttp.Response{Response: resp},
 			Err:      errors.New(resp.Status),

@@ -35,7 +35,7 @@ func newTrial(ctx context.Context, s scenario, e entrant, tm timing) *trial {
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
 	for range s.shared {
 		t.load.sends = append(t.load.sends, e.sender(t.ctx, setup{
-			clients.Setup{User: twiliotest.AccountSid, Password: twiliotest.AuthToken, Transport: t.fake.Transport()}, s.told,
+			clients.Setup{User: twiliotest.AccountSid, Password: twiliotest.AuthToken, Transport: whole{t.fake.Transport()}}, s.told,
 		}, s.sender))
 	}
 	return t
