@@ -412,6 +412,7 @@ func TestWatchedChangesAreLogged(t *testing.T) {
 			log.Reset()
 			write(t, path, step.text)
 			time.Sleep(time.Minute)
+			synctest.Wait() // the look that is due now; log has no lock
 			got := log.String()
 			if lines := strings.Count(got, "\n"); lines != min(1, len(step.want)) || !strings.Contains(got, step.want) {
 				t.Errorf("%q is logged as %q", step.text, got)
