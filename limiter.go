@@ -58,11 +58,26 @@ type Outcome struct {
 // limits and cool-downs reach those who already wait, the order is fair, and when a
 // cool-down ends the waiters leave at the bucket's pace instead of all at once.
 //
+// Calls of a higher priority go first ([WithPriority]): of any ten requests that leave a
+// turnstile, or take a slot that several buckets wait for, one at least is of each
+// priority that waits.
+//
+// Throttled answers teach it two things, unless SetLearning(false) was called. The rate
+// of a bucket: the one that was accepted before the throttle, held for 22 s of sending
+// and 50 requests at least, then raised step by step until the next throttle, never
+// above the configured rate. And the requests that an account may have in flight: one
+// less than were in progress with a throttled one, if fewer had been accepted within the
+// last minute; raised after 30 s, and less often when that proves too much. What says
+// that it is about a rate teaches the rate only. What says nothing teaches both, until
+// what is accepted and throttled afterwards tells which it was. What was learned is
+// forgotten after an hour without use, and a rate when its limit is changed.
+//
 // The token bucket is a [rate.Limiter]. It lags its rate by up to 2 % as far as the
 // time from leaving to being answered varies, and by 1 % more, at most 5 %, for each time
 // that it is throttled all the same.
 //
-// Buckets are made on first use, and dropped when they have been idle for a minute.
+// Buckets are made on first use, and dropped when they have been idle for a minute, or,
+// if anything was learned, for an hour.
 // Several clients of one process that use the same accounts can share a BucketLimiter.
 // It is safe for concurrent use, has no goroutine of its own, and needs no closing.
 type BucketLimiter struct {

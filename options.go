@@ -186,9 +186,10 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithLearning(false) makes limits fixed: a throttle then stops its bucket for as long
-// as Twilio says, and changes neither its rate nor how many requests an account may
-// have in flight. By default pacer learns both, see [BucketLimiter].
+// WithLearning says whether throttled answers change anything for good. The default is
+// true: pacer learns rates and in-flight limits, see [BucketLimiter]. With false they are
+// as configured: a throttle then stops its bucket for as long as Twilio says, and
+// nothing else.
 func WithLearning(on bool) Option {
 	return func(c *config) error {
 		c.noLearning = !on
