@@ -112,6 +112,11 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	}
 	c.err = errors.Join(errs...)
 	c.RestClient = twilio.NewRestClientWithParams(ClientParams{Client: &paced{Client: c, ctx: context.Background()}})
+	for _, start := range cfg.start {
+		if c.err == nil {
+			c.err = start(c)
+		}
+	}
 	return c, c.err
 }
 
@@ -231,22 +236,31 @@ type call struct {
 	unauthorized bool       // no access token was to be had
 }
 
-func (c *call) do() (*http.Response, error) {
-	throttled, err := c.attempt()
+func (c *call) do() (resp *http.Response, err error) {
+	err = errPanicked // unless it returns
+	defer func() { c.done(err) }()
+	throttled, failed := c.attempt()
 	if throttled {
-		err = c.retry(err)
+		failed = c.retry(failed)
 	}
-	if err != nil {
-		err = c.ended(err)
+	if failed != nil {
+		return nil, c.ended(failed)
 	}
+	return c.resp, nil
+}
+
+// errPanicked is what observers get of a call that a transport, limiter or observer of
+// the program's ended with a panic, or with runtime.Goexit; nobody else gets it.
+var errPanicked = errors.New("the call panicked")
+
+// done counts the call and tells of its end, which always comes: observers may keep
+// something open for each call.
+func (c *call) done(err error) {
+	c.wakeUp()
 	c.cfg.recorder.called(time.Now(), err)
 	if c.observed() {
 		c.emit(Event{Kind: EventDone, Wait: c.waited, Took: time.Since(c.start), Status: c.wire.status, Err: err})
 	}
-	if err != nil {
-		return nil, err
-	}
-	return c.resp, nil
 }
 
 // retry sends a throttled request again until it passes or the schedule ends. The
@@ -288,13 +302,13 @@ func (c *call) attempt() (throttled bool, err error) {
 	c.attempts++
 	outcome.Retry = c.attempts > 1
 	sent := time.Now()
-	c.cfg.recorder.inFlight.Add(1)
 	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
-	c.cfg.recorder.inFlight.Add(-1)
 	a := readAnswer(err)
 	if err != nil && c.wire.status != 0 {
 		a.status = c.wire.status
 		setStatus(err, a.status)
+	} else if err != nil {
+		c.wire.status = a.status // of a BaseClient of the program's own the error is all there is
 	}
 	if c.observed() {
 		c.emit(Event{Kind: EventSent, Took: time.Since(sent), Status: c.wire.status, Code: a.code, Err: err})
@@ -345,9 +359,7 @@ func (c *call) acquire() (func(Outcome), error) {
 		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waited))
 		defer cancel()
 	}
-	c.cfg.recorder.waiting.Add(1)
-	done, err := c.cfg.limiter.Acquire(ctx, c.resource)
-	c.cfg.recorder.waiting.Add(-1)
+	done, err := c.awaitTurn(ctx)
 	wait := time.Since(start)
 	c.waited += wait
 	if wait >= aWait {
@@ -368,6 +380,12 @@ func (c *call) acquire() (func(Outcome), error) {
 		err = c.overMaxWait(need)
 	}
 	return nil, err
+}
+
+func (c *call) awaitTurn(ctx context.Context) (func(Outcome), error) {
+	c.cfg.recorder.waiting.Add(1)
+	defer c.cfg.recorder.waiting.Add(-1)
+	return c.cfg.limiter.Acquire(ctx, c.resource)
 }
 
 // outlasts returns why the call cannot wait for d, if it cannot.

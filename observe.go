@@ -108,6 +108,7 @@ func (c *config) logRetry(r Resource, attempt int, wait time.Duration, rl RateLi
 // raise hands an alert to the program. Nobody listening is no reason to lose one: it
 // then goes to the log.
 func (c *config) raise(a Alert) {
+	c.recorder.raised(a.Kind)
 	for _, alert := range c.alerts {
 		alert(a)
 	}

@@ -30,6 +30,7 @@ type config struct {
 	observers   []func(context.Context, Event)
 	alerts      []func(Alert)
 	callContext []func(context.Context, Resource) context.Context
+	start       []func(*Client) error
 	alarmAbove  float64 // of the requests throttled; 0: never
 	alarmFrom   int     // requests in the window
 	recorder    *recorder
@@ -216,6 +217,20 @@ func WithAlert(f func(Alert)) Option {
 			return errors.New("WithAlert: nil: expected a function")
 		}
 		c.alerts = append(c.alerts, f)
+		return nil
+	}
+}
+
+// WithStart adds a function that the constructor calls with the client that it has made,
+// before anyone else has it. Its error is the constructor's. It is how metrics get at
+// [Client.Stats], whichever constructor is used. The function is not called if another
+// option is invalid.
+func WithStart(f func(*Client) error) Option {
+	return func(c *config) error {
+		if f == nil {
+			return errors.New("WithStart: nil: expected a function")
+		}
+		c.start = append(c.start, f)
 		return nil
 	}
 }

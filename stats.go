@@ -3,6 +3,7 @@ package pacer
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,8 @@ type Stats struct {
 	Calls  int // calls that have returned
 	GaveUp int // of these, those that failed although they may be sent again: retries exhausted and the like
 	Failed int // of these, those that failed otherwise
+
+	Alerts map[AlertKind]int // raised since the client was made, however long ago; never nil
 
 	Waiting  int // calls that wait now: for their turn, or for their next attempt
 	InFlight int // requests on the wire now
@@ -100,6 +103,7 @@ type recorder struct {
 	alarmed  atomic.Bool
 	ring     [slots + 1]slot // one more than is read: a late writer does not spoil what is read
 	mu       sync.Mutex
+	alerts   map[AlertKind]int // guarded by mu
 }
 
 type slot struct {
@@ -108,7 +112,7 @@ type slot struct {
 	calls, gaveUp, failed, waits, nano atomic.Int64
 }
 
-func newRecorder() *recorder { return &recorder{start: time.Now()} }
+func newRecorder() *recorder { return &recorder{start: time.Now(), alerts: map[AlertKind]int{}} }
 
 // slot returns that of now.
 func (r *recorder) slot(now time.Time) *slot {
@@ -144,6 +148,12 @@ func (r *recorder) called(now time.Time, err error) {
 	} else {
 		s.failed.Add(1)
 	}
+}
+
+func (r *recorder) raised(kind AlertKind) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alerts[kind]++
 }
 
 // requested counts one attempt of c's.
@@ -198,6 +208,9 @@ func (r *recorder) recent(now time.Time) iter.Seq[*slot] {
 
 func (r *recorder) stats(now time.Time) Stats {
 	s := Stats{Time: now, Window: windowAt(now, r.start), Waiting: int(r.waiting.Load()), InFlight: int(r.inFlight.Load())}
+	r.mu.Lock()
+	s.Alerts = maps.Clone(r.alerts)
+	r.mu.Unlock()
 	for slot := range r.recent(now) {
 		s.Requests += int(slot.requests.Load())
 		s.Throttled += int(slot.throttled.Load())

@@ -37,6 +37,8 @@ const maxErrorBody = 64 << 10
 
 // send sends the request once.
 func (c *call) send(token string) (*http.Response, error) {
+	c.cfg.recorder.inFlight.Add(1)
+	defer c.cfg.recorder.inFlight.Add(-1)
 	if c.own == nil {
 		return c.sendByOther()
 	}
