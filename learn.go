@@ -136,20 +136,21 @@ func (p *pacing) forget() { *p = pacing{told: p.told} }
 //
 // There is no limit until a request is throttled with more in progress than were ever
 // accepted in the last minute. From then on it is one below that number, which is
-// Twilio's own where the answer has Twilio-Concurrent-Requests, and so counts other
+// Twilio's where the answer has Twilio-Concurrent-Requests, and so counts other
 // processes, else this limiter's. It probes, while requests wait for it, by a tenth and
 // at least one: 30 s after the event, after twice as long each time that the probe was
 // throttled (5 min at most), and after half as long each time that it was not. Unlike a
 // limit derived from response times (Netflix's concurrency-limits) it does not drift
 // when Twilio is slow: it is Twilio's, and fewer requests per second go through it then.
 type concurrency struct {
-	limit    int           // 0: none known
-	proven   bool          // a rate was found not to have been the cause
-	good     int           // the last limit that was not a probe
-	interval time.Duration // between probes
-	probed   time.Time     // the last one, or the event
-	highest  [2]int        // in progress with requests that were accepted, in this half minute and the last
-	half     time.Time     // when this half minute began
+	limit     int           // 0: none known
+	proven    bool          // a rate was found not to have been the cause
+	good      int           // the last limit that was not a probe
+	interval  time.Duration // between probes
+	probed    time.Time     // the last one, or the event
+	concluded time.Time     // when the last event was
+	highest   [2]int        // in progress with requests that were accepted, in this half minute and the last
+	half      time.Time     // when this half minute began
 }
 
 const (
@@ -179,9 +180,15 @@ func (c *concurrency) suspect(n int, now time.Time) bool {
 	return n > 1 && n > max(c.highest[0], c.highest[1])
 }
 
-// congested takes in that a request was throttled with n in progress, of which own are
-// this limiter's.
-func (c *concurrency) congested(n, own int, now time.Time) {
+// congested takes in that a request that left at the given time was throttled with n in
+// progress, of which own are this limiter's: if others have more than those, the limit
+// is one below its own, but half of all at least. Requests of many buckets may be
+// throttled in one event, which counts once.
+func (c *concurrency) congested(n, own int, left, now time.Time) {
+	if left.Before(c.concluded) {
+		return
+	}
+	c.concluded = now
 	limit := max(1, min(n-1, max(own-1, n/2)))
 	switch {
 	case c.limit == 0:
@@ -263,7 +270,7 @@ func (b *bucket) conclude(now time.Time) {
 	account := &b.gates[0].learned
 	mixed := false
 	if !ev.onlyRate && account.suspect(ev.fewest, now) {
-		account.congested(ev.fewest, ev.own, now)
+		account.congested(ev.fewest, ev.own, ev.lastLeft, now)
 		if b.concurrent {
 			return
 		}

@@ -160,8 +160,33 @@ func TestConcurrencyLimitIsFoundAndFollowed(t *testing.T) {
 			}
 			tr.fake.SetMaxInFlight(5)
 			time.Sleep(3 * time.Minute)
-			tr.expect(t, "a quarter", time.Minute, 5/0.203, 0.8)
+			tr.expect(t, "a quarter", 2*time.Minute, 5/0.203, 0.75) // rate and concurrency are both suspected, and both probe
 		})
+	})
+}
+
+// One event counts once for the account, however many buckets are throttled in it.
+func TestConcurrencyIsOfTheAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrial(t, 1, twiliotest.Config{MaxInFlight: 10, Latency: 50 * time.Millisecond}, "")
+		var stop atomic.Bool
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				for !stop.Load() {
+					if err := createOn(tr.clients[0].RestClient, unlisted+strconv.Itoa(i%8)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		time.Sleep(15 * time.Second)
+		if n := tr.clients[0].Stats().Accounts[0].Learned; n < 9 || n > 10 {
+			t.Errorf("learned %d in flight, expected 10", n)
+		}
+		tr.expect(t, "8 senders", 30*time.Second, 10/0.053, 0.85)
+		stop.Store(true)
+		wg.Wait()
 	})
 }
 
@@ -265,7 +290,7 @@ func TestConcurrencyProbesAndWithdraws(t *testing.T) {
 	if c.suspect(10, now) || !c.suspect(11, now) {
 		t.Error("10 were accepted: expected 11 to be suspect and 10 not")
 	}
-	c.congested(11, 60, now)
+	c.congested(11, 60, now, now)
 	if c.limit != 10 {
 		t.Fatalf("throttled with 11 in progress: limit %d", c.limit)
 	}
@@ -277,7 +302,7 @@ func TestConcurrencyProbesAndWithdraws(t *testing.T) {
 		if now = now.Add(1); !c.probe(now) || c.limit != 11 {
 			t.Fatalf("after %v: limit %d, expected a probe of 11", interval, c.limit)
 		}
-		if c.congested(11, 11, now); c.limit != 10 {
+		if c.congested(11, 11, now, now); c.limit != 10 {
 			t.Fatalf("a failed probe left %d", c.limit)
 		}
 	}
@@ -287,7 +312,7 @@ func TestConcurrencyProbesAndWithdraws(t *testing.T) {
 			t.Errorf("probe %d after %v s: limit %d, expected %d", i, int(interval), c.limit, at[i])
 		}
 	}
-	if c.congested(8, 3, now); c.limit != 4 { // others use the account, too
+	if c.congested(8, 3, now, now); c.limit != 4 { // others use the account, too
 		t.Errorf("throttled with 8 in progress of which 3 are ours: limit %d", c.limit)
 	}
 	if now = now.Add(time.Minute); c.suspect(9, now) != true {
