@@ -103,15 +103,15 @@ func (p *pacing) paced(now time.Time, interval time.Duration) {
 }
 
 // congested takes in an event. accepted is how many requests were accepted within the
-// second before it; mixed: it may have been about concurrency instead.
-func (p *pacing) congested(ev congestion, accepted int, listed, mixed bool, now time.Time) {
-	old, measured := p.limit, float64(accepted)
+// second before it, about; mixed: it may have been about concurrency instead.
+func (p *pacing) congested(ev congestion, accepted float64, listed, mixed bool, now time.Time) {
+	old := p.limit
 	first := old == 0 && !listed
 	switch {
 	case ev.pace < Unlimited:
-		p.limit = min(max(measured, ev.pace/2), ev.pace) // an event when little was sent says little
+		p.limit = min(max(accepted, ev.pace/2), ev.pace) // an event when little was sent says little
 	default:
-		p.limit = max(measured, 1)
+		p.limit = max(accepted, 1)
 	}
 	if ev.probing && !p.rough {
 		p.limit = max(p.limit, old) // it was accepted for all of the hold
@@ -241,15 +241,18 @@ func (a *acceptances) add(left time.Time) {
 	}
 }
 
-// until counts those that left within the second that ended at end.
-func (a *acceptances) until(end time.Time) (n int) {
+// until counts those that left within the second that ended at end, and says when the
+// first of them did.
+func (a *acceptances) until(end time.Time) (n int, first time.Time) {
 	start := end.Add(-time.Second)
 	for _, t := range a.ring {
 		if t.After(start) && !t.After(end) {
-			n++
+			if n++; n == 1 || t.Before(first) {
+				first = t
+			}
 		}
 	}
-	return n
+	return n, first
 }
 
 // conclude ends an event with the cool-down that it began.
@@ -285,7 +288,14 @@ func (b *bucket) conclude(now time.Time) {
 		return // "not to be paced" is the program's word
 	}
 	atPace := !ev.probing && ev.pace < Unlimited
-	b.learned.congested(ev, b.acceptances.until(ev.lastLeft), b.listed, mixed, now)
+	n, since := b.acceptances.until(ev.lastLeft)
+	accepted := float64(n)
+	if span := ev.lastLeft.Sub(since).Seconds(); b.listed && b.learned.limit == 0 && n > 0 && span > 0 {
+		// A bucket that keeps its configured rate may be throttled just after it began,
+		// by a server that is a little stricter: that is no reason to halve the rate.
+		accepted = max(accepted, accepted/span)
+	}
+	b.learned.congested(ev, accepted, b.listed, mixed, now)
 	b.mixed = mixed
 	b.arrivals.fit(min(b.learned.limit, b.rate), b.burst)
 	if atPace {
@@ -319,7 +329,10 @@ func (b *bucket) passed(d departure, n int, now time.Time) {
 	b.acceptances.add(d.left)
 	account := &b.gates[0].learned
 	account.accepted(n, now)
-	if b.mixed && b.learned.rough && float64(b.acceptances.until(now)) > 1.25*b.learned.limit+1 {
+	if !b.mixed || !b.learned.rough {
+		return
+	}
+	if recent, _ := b.acceptances.until(now); float64(recent) > 1.25*b.learned.limit+1 {
 		b.concurrent, b.mixed, account.proven = true, false, account.limit > 0
 		b.learned.forget()
 		b.arrivals.fit(b.rate, b.burst)
@@ -337,8 +350,11 @@ func (b *bucket) told(d departure, o Outcome, now time.Time) {
 		b.queue.wakeHead()
 	}
 	allowed := float64(o.Allowed)
-	if used := b.acceptances.until(now); o.Remaining == 0 && !o.Throttled && float64(used) < 0.9*allowed && now.Sub(b.learned.cut) >= time.Second {
-		b.learned.congested(congestion{pace: min(b.allowed(), allowed)}, used, true, false, now)
+	if o.Remaining > 0 || o.Throttled || now.Sub(b.learned.cut) < time.Second {
+		return
+	}
+	if used, _ := b.acceptances.until(now); float64(used) < 0.9*allowed {
+		b.learned.congested(congestion{pace: b.allowed()}, float64(used), true, false, now)
 		b.learned.cut = now
 	}
 }

@@ -254,7 +254,7 @@ func TestCongestionSetsTheRate(t *testing.T) {
 		name     string
 		p        pacing
 		ev       congestion
-		accepted int
+		accepted float64
 		listed   bool
 		mixed    bool
 		want     float64
@@ -448,6 +448,20 @@ func TestSwitchingLearningOffForgets(t *testing.T) {
 	})
 }
 
+// One stray throttle just after the beginning does not halve a configured rate.
+func TestStrayThrottleCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 20}), sender)
+		for range 1 {
+			_ = lane.pass(bg)
+		}
+		lane.throttleWith(Outcome{})
+		if rate, _ := lane.learned(); rate < 19 {
+			t.Errorf("learned %v/s after one throttle at 20/s", rate)
+		}
+	})
+}
+
 // A learned rate below the cap grows back to it, and is then forgotten.
 func TestRateGrowsBackToTheCap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -524,7 +538,7 @@ func TestAcceptancesCountASecond(t *testing.T) {
 	for i := range 5000 { // 100/s for 50 s
 		a.add(start.Add(time.Duration(i) * 10 * time.Millisecond))
 	}
-	if n := a.until(start.Add(49990 * time.Millisecond)); n != 100 {
+	if n, _ := a.until(start.Add(49990 * time.Millisecond)); n != 100 {
 		t.Errorf("%d within the last second, expected 100", n)
 	}
 	if n := len(a.ring); n > 256 {
