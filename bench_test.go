@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +56,9 @@ func BenchmarkCreateMessage(b *testing.B) {
 		{"default-timeout", &http.Client{Transport: stub{}, Timeout: defaultHTTPClient.Timeout}},
 	} {
 		plain := twilio.NewRestClientWithParams(twilio.ClientParams{Client: stubClient(bm.hc)})
-		paced := NewRestClientWithParams(ClientParams{Client: stubClient(bm.hc)}, WithLimits(Limits{{Resource: "*", Rate: 1e9, Burst: 1e6}}))
+		fast := WithLimits(Limits{{Resource: "*", Rate: 1e9, Burst: 1e6}})
+		paced := NewRestClientWithParams(ClientParams{Client: stubClient(bm.hc)}, fast)
+		observed := NewRestClientWithParams(ClientParams{Client: stubClient(bm.hc)}, fast, WithObserver(func(context.Context, Event) {}))
 		p := message("+15005550006")
 		b.Run(bm.name+"/twilio-go", func(b *testing.B) {
 			b.ReportAllocs()
@@ -69,15 +72,26 @@ func BenchmarkCreateMessage(b *testing.B) {
 				createMessage(b, paced, p)
 			}
 		})
-		b.Run(bm.name+"/ratio", func(b *testing.B) {
-			var ratios []float64
+		b.Run(bm.name+"/pacer-observed", func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
-				ratios = append(ratios, pairedRatio(b, plain, paced, p))
+				createMessage(b, observed, p)
 			}
-			slices.Sort(ratios)
-			b.ReportMetric(ratios[len(ratios)/2], "pacer/twilio-go")
-			b.ReportMetric(0, "ns/op") // of a pair of batches: says nothing
 		})
+		for _, vs := range []struct {
+			name string
+			rc   *twilio.RestClient
+		}{{"ratio", paced}, {"ratio-observed", observed}} {
+			b.Run(bm.name+"/"+vs.name, func(b *testing.B) {
+				var ratios []float64
+				for b.Loop() {
+					ratios = append(ratios, pairedRatio(b, plain, vs.rc, p))
+				}
+				slices.Sort(ratios)
+				b.ReportMetric(ratios[len(ratios)/2], "pacer/twilio-go")
+				b.ReportMetric(0, "ns/op") // of a pair of batches: says nothing
+			})
+		}
 	}
 }
 
@@ -193,4 +207,52 @@ func BenchmarkBucket(b *testing.B) {
 		b.ReportMetric(float64(heap()-before)/senders, "B/sender")
 		runtime.KeepAlive(l)
 	}
+}
+
+// BenchmarkParallel is CreateMessage from 1,000 goroutines for each core, and what they
+// feel of statistics: counting for them alone, and reading them all the time meanwhile.
+func BenchmarkParallel(b *testing.B) {
+	hc := &http.Client{Transport: stub{}}
+	plain := twilio.NewRestClientWithParams(twilio.ClientParams{Client: stubClient(hc)})
+	c, err := New(ClientParams{Client: stubClient(hc)}, WithLimits(Limits{{Resource: "*", Rate: 1e9, Burst: 1e6}}), WithObserver(func(context.Context, Event) {}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := message("+15005550006")
+	run := func(name string, rc *twilio.RestClient) {
+		b.Run(name, func(b *testing.B) {
+			b.SetParallelism(1000)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					createMessage(b, rc, p)
+				}
+			})
+		})
+	}
+	run("twilio-go", plain)
+	run("pacer", c.RestClient)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				_ = c.Stats()
+			}
+		}
+	})
+	run("pacer, Stats read 1,000 times a second", c.RestClient)
+	close(stop)
+	wg.Wait()
+	b.Run("recorder", func(b *testing.B) {
+		r := newRecorder()
+		b.SetParallelism(1000)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				r.called(time.Now(), nil)
+			}
+		})
+	})
 }

@@ -2,7 +2,7 @@ package pacer
 
 import (
 	"container/list"
-	"sync"
+	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -10,16 +10,17 @@ import (
 
 // A bucket paces the requests of one resource.
 type bucket struct {
-	mu *sync.Mutex // the limiter's
+	limiter *BucketLimiter
 	Resource
 	allowance
-	age *list.Element
-	was time.Time // when it was last used
+	age  *list.Element
+	was  time.Time // when it was last used, or looked at by sweep
+	used time.Time
 
 	tokens   *rate.Limiter
 	reserved *rate.Reservation // the head's token; it passes to the next head if the head is cancelled
 	due      time.Time         // when reserved may be used
-	queue    list.List         // of *waiter, the turnstile; the head is its front
+	queue    line              // the turnstile
 
 	until   time.Time // the cool-down's end
 	cooled  bool      // a cool-down has begun since a request last left
@@ -30,19 +31,36 @@ type bucket struct {
 	own      gate
 	jitter   jitter
 	arrivals arrivals
-	accepted counter
-	history  history
 	caution  float64 // slack that throttles have added; forgotten with the bucket
-	learned  float64 // requests/s at which an unlisted resource is paced after a throttle; 0: not
-	grown    time.Time
+	history  history
+
+	acceptances acceptances
+	learned     pacing
+	event       congestion
+	concluded   time.Time // when the last event was
+	mixed       bool      // learned is of an event that may have been about concurrency
+	concurrent  bool      // that is what it was about
 }
 
 // A gate counts requests in flight and holds back those above its limit.
 type gate struct {
-	limit    int // 0: none
+	limit    int // as configured; 0: none
 	inFlight int
-	queue    list.List // of *waiter: heads of turnstiles whose token is due
-	buckets  int       // how many buckets pass through it
+	queue    line        // heads of turnstiles whose token is due
+	buckets  int         // how many buckets pass through it
+	learned  concurrency // of an account's gate
+}
+
+// room is how many more may enter.
+func (g *gate) room() int {
+	limit := g.limit
+	if n := g.learned.limit; n > 0 && (limit == 0 || n < limit) {
+		limit = n
+	}
+	if limit == 0 {
+		return math.MaxInt
+	}
+	return limit - g.inFlight
 }
 
 type gateKey struct{ account, region, resource string } // resource is "" for the account's
@@ -50,9 +68,11 @@ type gateKey struct{ account, region, resource string } // resource is "" for th
 // A waiter is a call in a turnstile.
 type waiter struct {
 	wake     chan struct{} // buffered, 1: look again
+	class    int           // its priority, see line
 	place    *list.Element // in the turnstile
 	gate     *gate         // that it queues for, as a head
 	atGate   *list.Element
+	held     bool      // it has waited for a gate
 	deadline time.Time // of its context; zero: none
 }
 
@@ -63,22 +83,9 @@ func (w *waiter) notify() {
 	}
 }
 
-func front(l *list.List) (*waiter, bool) {
-	if e := l.Front(); e != nil {
-		return e.Value.(*waiter), true
-	}
-	return nil, false
-}
-
-func wakeFront(l *list.List) {
-	if w, ok := front(l); ok {
-		w.notify()
-	}
-}
-
 // passAtOnce lets a request through if nothing at all stands in its way.
 func (b *bucket) passAtOnce(now time.Time) bool {
-	if b.queue.Len() > 0 || b.cooled || b.arrivals.opens().After(now) {
+	if b.queue.len() > 0 || b.cooled || (!b.learned.probing() && b.arrivals.opens().After(now)) {
 		return false
 	}
 	for _, g := range b.gates {
@@ -98,6 +105,7 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 	}
 	if b.cooled {
 		b.cooled, b.refuse = false, false
+		b.conclude(now)
 		// What collected in the bucket during the cool-down would leave it as a
 		// herd, and be throttled together.
 		if n := int(b.tokens.TokensAt(now)) - 1; n > 0 {
@@ -110,7 +118,7 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 		b.due = now.Add(b.reserved.DelayFrom(now))
 	}
 	d := b.due.Sub(now)
-	if d <= 0 {
+	if d <= 0 && !b.learned.probing() {
 		d = b.arrivals.hold(now)
 	}
 	if d > 0 {
@@ -118,10 +126,10 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 		return d, nil
 	}
 	for _, g := range b.gates {
-		if g != nil && !g.admits(w) {
+		if g != nil && !g.admits(w) && !(g.learned.probe(now) && g.admits(w)) {
 			if w.gate != g {
 				w.leaveGate()
-				w.gate, w.atGate = g, g.queue.PushBack(w)
+				w.gate, w.atGate, w.held = g, g.queue.push(w), true
 			}
 			return 0, g
 		}
@@ -129,9 +137,9 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 	return 0, nil
 }
 
-// hopeless returns an error for a waiter that cannot leave in time, judged by those
-// before it and the present rate.
-func (b *bucket) hopeless(w *waiter, now time.Time) error {
+// hopeless returns an error for a waiter that cannot leave in time, judged by how many
+// are ahead of it and the present rate.
+func (b *bucket) hopeless(w *waiter, ahead int, now time.Time) error {
 	hold := b.until.Sub(now)
 	if hold > 0 && b.refuse {
 		rl := notSent(b.Resource)
@@ -142,12 +150,11 @@ func (b *bucket) hopeless(w *waiter, now time.Time) error {
 		return nil
 	}
 	need := max(hold, 0)
-	if perSecond := float64(b.pace()); b.queue.Back() == w.place && perSecond < Unlimited { // only on arrival: counting from the back is free
-		ahead := float64(b.queue.Len() - 1)
+	if perSecond := float64(b.pace()); ahead >= 0 && perSecond < Unlimited {
 		if b.reserved != nil {
 			need = max(need, b.due.Sub(now))
 		}
-		need += time.Duration(min(ahead/perSecond, 1e9) * float64(time.Second)) // 1e9: no overflow
+		need += time.Duration(min(float64(ahead)/perSecond, 1e9) * float64(time.Second)) // 1e9: no overflow
 	}
 	if now.Add(need).After(w.deadline) {
 		return tooLate(b.Resource, need)
@@ -158,11 +165,11 @@ func (b *bucket) hopeless(w *waiter, now time.Time) error {
 // leave takes w, which has passed or given up, out of turnstile and gate.
 func (b *bucket) leave(w *waiter) {
 	w.leaveGate()
-	b.queue.Remove(w.place)
-	if b.queue.Len() == 0 {
+	b.queue.remove(w, w.place)
+	if b.queue.len() == 0 {
 		b.unreserve(time.Now())
 	}
-	wakeFront(&b.queue)
+	b.queue.wakeHead()
 }
 
 // unreserve gives the head's token back: nobody waits, or it is due at another time.
@@ -178,35 +185,39 @@ func (w *waiter) leaveGate() {
 		return
 	}
 	g := w.gate
-	g.queue.Remove(w.atGate)
+	g.queue.remove(w, w.atGate)
 	w.gate, w.atGate = nil, nil
-	if g.limit == 0 || g.inFlight < g.limit {
-		wakeFront(&g.queue)
+	if g.room() > 0 {
+		g.queue.wakeHead()
 	}
 }
 
 // free reports room for a request that comes past: those who queue go first.
-func (g *gate) free() bool { return g.limit == 0 || g.inFlight+g.queue.Len() < g.limit }
+func (g *gate) free() bool { return g.room() > g.queue.len() }
 
 func (g *gate) admits(w *waiter) bool {
-	if g.limit == 0 {
-		return true
-	}
-	if g.inFlight >= g.limit {
+	if g.room() <= 0 {
 		return false
 	}
-	first, queued := front(&g.queue)
-	return !queued || first == w
+	first := g.queue.head()
+	return first == nil || first == w || (w.class < first.class && g.queue.passed[first.class] < starvesAfter)
 }
 
-// enter counts a request that leaves at now. It returns its number in arrivals.
-func (b *bucket) enter(now time.Time) uint64 {
+// A departure is what is remembered of a request while it is on the wire.
+type departure struct {
+	due, left time.Time // when it was to leave, and did
+	number    uint64    // in arrivals
+	inFlight  int       // requests of the account, itself included
+}
+
+// enter counts a request that leaves at now.
+func (b *bucket) enter(due, now time.Time) departure {
 	for _, g := range b.gates {
 		if g != nil {
 			g.inFlight++
 		}
 	}
-	return b.arrivals.leave(now)
+	return departure{due: due, left: now, number: b.arrivals.leave(now), inFlight: b.gates[0].inFlight}
 }
 
 // holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
@@ -221,57 +232,35 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 		hold = min(hold, holdAtMost)
 		b.refuse, b.retryAt = true, now.Add(o.RetryAfter)
 	}
-	if b.until.Before(now) { // once for each cool-down, however many were on the wire
-		b.learn(now)
-		b.arrivals.keepDistance()
-		b.caution = min(maxCaution, b.caution+cautionStep)
-	}
 	if until := now.Add(hold); until.After(b.until) {
 		b.until = until
 	}
-	b.cooled, b.grown = true, b.until
+	b.cooled = true
 	b.unreserve(now)
-	wakeFront(&b.queue)
-	for e := b.queue.Front(); e != nil; e = e.Next() {
-		w := e.Value.(*waiter)
+	b.queue.wakeHead()
+	for w := range b.queue.all {
 		if b.refuse || (!w.deadline.IsZero() && w.deadline.Before(b.until)) {
 			w.notify()
 		}
 	}
 }
 
-// learn gives an unlisted resource a pace when it is throttled: that at which requests
-// were accepted so far, and less when that proves too much.
-func (b *bucket) learn(now time.Time) {
-	if b.listed {
-		return
-	}
-	if b.learned == 0 {
-		b.learned = max(1, b.accepted.lastSecond(now))
-	} else {
-		b.learned = max(0.1, b.learned*0.7)
-	}
-	b.arrivals.fit(b.learned, 1)
-}
-
-// grow raises a learned pace by 2 % a second for as long as nothing is throttled.
-func (b *bucket) grow(now time.Time) {
-	if seconds := now.Sub(b.grown).Seconds(); b.learned > 0 && seconds >= 1 {
-		b.learned *= 1 + 0.02*min(seconds, 10)
-		b.grown = now
-	}
-}
-
 // pace is the rate at which the head's token is reserved.
 func (b *bucket) pace() rate.Limit {
-	perSecond := b.rate
-	if b.learned > 0 {
-		perSecond = b.learned
-	}
+	perSecond := b.allowed()
 	if perSecond >= Unlimited {
 		return rate.Inf
 	}
 	return rate.Limit(perSecond / (1 + b.slack()))
+}
+
+// allowed is the rate by what is configured and learned.
+func (b *bucket) allowed() float64 {
+	perSecond := min(b.rate, b.learned.pace())
+	if told := b.learned.told; told > 0 {
+		perSecond = min(perSecond, float64(told))
+	}
+	return perSecond
 }
 
 // maxSlack is how far below its rate a bucket may stay.
@@ -433,28 +422,4 @@ func (a *arrivals) hold(now time.Time) time.Duration {
 		p.held = now.Add(hold)
 	}
 	return p.held.Sub(now)
-}
-
-// counter counts what happened within about the last second.
-type counter struct {
-	second      time.Time
-	count, last int
-}
-
-func (c *counter) add(now time.Time) {
-	if age := now.Sub(c.second); age >= time.Second {
-		c.last = 0
-		if age < 2*time.Second {
-			c.last = c.count
-		}
-		c.second, c.count = now, 0
-	}
-	c.count++
-}
-
-func (c *counter) lastSecond(now time.Time) float64 {
-	if now.Sub(c.second) >= 2*time.Second {
-		return 0
-	}
-	return float64(max(c.count, c.last))
 }

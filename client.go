@@ -72,7 +72,8 @@ type Client struct {
 }
 
 // New returns a client for params, which are as for twilio-go. If the error is not nil
-// the client is not usable: every call returns that error.
+// the client is not usable: every call returns that error. Limits that no option sets
+// come from the environment, if it has any: see [WithLimits].
 //
 // A params.Client is used to send the requests. If it is twilio-go's *client.Client,
 // each attempt is sent with its credentials, http.Client and user agent. If it is a
@@ -112,6 +113,7 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	}
 	c.err = errors.Join(errs...)
 	c.RestClient = twilio.NewRestClientWithParams(ClientParams{Client: &paced{Client: c, ctx: context.Background()}})
+	c.watchEnvironment()
 	for _, start := range cfg.start {
 		if c.err == nil {
 			c.err = start(c)
@@ -154,10 +156,12 @@ func (c *Client) WithContext(ctx context.Context) *RestClient {
 func (c *Client) SetLimits(limits Limits) error {
 	l, ok := c.cfg.limiter.(interface{ SetLimits(Limits) error })
 	if !ok {
-		return fmt.Errorf("pacer: SetLimits: limiter %T has no method SetLimits(pacer.Limits) error", c.cfg.limiter)
+		return fmt.Errorf("pacer: SetLimits: limiter %T %w", c.cfg.limiter, errNoSetLimits)
 	}
 	return l.SetLimits(limits)
 }
+
+var errNoSetLimits = errors.New("has no method SetLimits(pacer.Limits) error")
 
 // SetTimeout sets how long one attempt may take, from connecting to the last byte of
 // the answer's body. Waits do not count. 0 is no limit; the default is the http.Client's
@@ -257,9 +261,10 @@ var errPanicked = errors.New("the call panicked")
 // something open for each call.
 func (c *call) done(err error) {
 	c.wakeUp()
-	c.cfg.recorder.called(time.Now(), err)
+	now := time.Now()
+	c.cfg.recorder.called(now, err)
 	if c.observed() {
-		c.emit(Event{Kind: EventDone, Wait: c.waited, Took: time.Since(c.start), Status: c.wire.status, Err: err})
+		c.emit(Event{Kind: EventDone, Time: now, Wait: c.waited, Took: now.Sub(c.start), Status: c.wire.status, Err: err})
 	}
 }
 
@@ -303,6 +308,7 @@ func (c *call) attempt() (throttled bool, err error) {
 	outcome.Retry = c.attempts > 1
 	sent := time.Now()
 	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
+	now := time.Now()
 	a := readAnswer(err)
 	if err != nil && c.wire.status != 0 {
 		a.status = c.wire.status
@@ -311,7 +317,7 @@ func (c *call) attempt() (throttled bool, err error) {
 		c.wire.status = a.status // of a BaseClient of the program's own the error is all there is
 	}
 	if c.observed() {
-		c.emit(Event{Kind: EventSent, Took: time.Since(sent), Status: c.wire.status, Code: a.code, Err: err})
+		c.emit(Event{Kind: EventSent, Time: now, Took: now.Sub(sent), Status: c.wire.status, Code: a.code, Err: err})
 	}
 	outcome.ConcurrentRequests = c.wire.number("Twilio-Concurrent-Requests")
 	outcome.Allowed, outcome.Remaining = c.wire.number("X-Rate-Limit-Limit"), c.wire.number("X-Rate-Limit-Remaining")
@@ -320,7 +326,7 @@ func (c *call) attempt() (throttled bool, err error) {
 	}
 	kind := classify(a.status, a.code)
 	if c.notNow = kind != ""; !c.notNow {
-		c.cfg.recorder.requested(c, false)
+		c.cfg.recorder.requested(c, false, now)
 		return false, err
 	}
 	c.answer = err
@@ -328,13 +334,13 @@ func (c *call) attempt() (throttled bool, err error) {
 		Kind: kind, Resource: c.resource.String(), Status: a.status, Code: a.code,
 		RequestID: c.wire.header.Get("Twilio-Request-Id"),
 	}
-	c.last.RetryAfter = parseRetryAfter(c.wire.header, time.Now())
+	c.last.RetryAfter = parseRetryAfter(c.wire.header, now)
 	if kind != Throttled {
-		c.cfg.recorder.requested(c, false)
+		c.cfg.recorder.requested(c, false, now)
 		return false, err
 	}
 
-	c.cfg.recorder.requested(c, true)
+	c.cfg.recorder.requested(c, true, now)
 	retryAfter := c.last.RetryAfter
 	outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)
 	outcome.RetryAfter = c.schedule.throttled(retryAfter)
@@ -363,7 +369,7 @@ func (c *call) acquire() (func(Outcome), error) {
 	wait := time.Since(start)
 	c.waited += wait
 	if wait >= aWait {
-		c.cfg.recorder.waited(time.Now(), wait)
+		c.cfg.recorder.waited(start.Add(wait), wait)
 	}
 	if err == nil {
 		if wait >= aWait && c.observed() {
@@ -489,7 +495,10 @@ func (c *call) observed() bool { return len(c.cfg.observers) > 0 }
 
 // emit completes e with what all events have.
 func (c *call) emit(e Event) {
-	e.Time, e.Resource, e.Method, e.Attempt = time.Now(), c.resource, c.method, c.attempts
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	e.Resource, e.Method, e.Attempt = c.resource, c.method, c.attempts
 	for _, observe := range c.cfg.observers {
 		observe(c.ctx, e)
 	}

@@ -35,13 +35,24 @@
 // [Limits] are rules, written in Go or read from JSON by [ParseLimits]; of those that
 // match, the most specific one wins. Where none matches, [DefaultLimits] apply: in
 // the main what Twilio publishes for a new account, such as one message per second from
-// a long code. Yours may be higher: say so with [WithLimits], or with [Client.SetLimits] while the
-// program runs. A resource that neither lists is not paced until it is throttled, and
-// then at the rate at which it was accepted before.
+// a long code. Yours may be higher: say so with [WithLimits], in the environment
+// (PACER_LIMITS, PACER_LIMITS_FILE), or, while the program runs, with
+// [Client.WatchLimits], [Client.LimitsHandler] or [Client.SetLimits].
 //
 // A burst is 1 unless a rule says otherwise, because Twilio counts in a window that
 // slides. A bucket stays up to 2 % below its rate, as far as the network's delays vary,
 // and up to 5 % more once it has been throttled all the same.
+//
+// # Learning
+//
+// Throttled answers teach pacer the real limits: the rate of a bucket, below the one
+// that is configured or where none is, and how many requests an account may have in
+// flight; see [BucketLimiter]. [WithLearning] switches it off.
+//
+// # Priorities
+//
+// [WithPriority] gives the calls of a context a priority: a one-time password overtakes a
+// campaign, and does not starve it.
 //
 // # Retries
 //
@@ -62,7 +73,8 @@
 // Twilio has not processed the request. [InDoubt] is true when no answer came, or a
 // 5xx, and it may have. A call that ended while it waited for its turn gets a
 // [WaitError]. When a call is given up, [WithAlert] or the log tells the people who run
-// the program; [WithObserver] gets every step of every call.
+// the program; [WithObserver] gets every step of every call, and [Client.Stats] says what
+// the last minute was like. Module otelpacer has metrics and traces for OpenTelemetry.
 //
 // # Context
 //

@@ -58,17 +58,33 @@ type Outcome struct {
 // limits and cool-downs reach those who already wait, the order is fair, and when a
 // cool-down ends the waiters leave at the bucket's pace instead of all at once.
 //
+// Calls of a higher priority go first ([WithPriority]): of any ten requests that leave a
+// turnstile, or take a slot that several buckets wait for, one at least is of each
+// priority that waits.
+//
+// Throttled answers teach it two things, unless SetLearning(false) was called. The rate
+// of a bucket: the one that was accepted before the throttle, held for 22 s of sending
+// and 50 requests at least, then raised step by step until the next throttle, never
+// above the configured rate. And the requests that an account may have in flight: one
+// less than were in progress with a throttled one, if fewer had been accepted within the
+// last minute; raised after 30 s, and less often when that proves too much. What says
+// that it is about a rate teaches the rate only. What says nothing teaches both, until
+// what is accepted and throttled afterwards tells which it was. What was learned is
+// forgotten after an hour without use, and a rate when its limit is changed.
+//
 // The token bucket is a [rate.Limiter]. It lags its rate by up to 2 % as far as the
 // time from leaving to being answered varies, and by 1 % more, at most 5 %, for each time
 // that it is throttled all the same.
 //
-// Buckets are made on first use, and dropped when they have been idle for a minute.
+// Buckets are made on first use, and dropped when they have been idle for a minute, or,
+// if anything was learned, for an hour.
 // Several clients of one process that use the same accounts can share a BucketLimiter.
 // It is safe for concurrent use, has no goroutine of its own, and needs no closing.
 type BucketLimiter struct {
 	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
 	limits  Limits
-	fixed   bool // nothing is learned
+	pools   map[string]float64 // default rates of Messaging Services, by SID
+	fixed   bool               // nothing is learned
 	buckets map[Resource]*bucket
 	gates   map[gateKey]*gate
 	byAge   list.List // of *bucket, least recently used first
@@ -97,27 +113,32 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	}
 	now := time.Now()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	b := l.bucket(r, now)
 	if b.passAtOnce(now) {
-		number := b.enter(now)
-		l.mu.Unlock()
-		return b.doneFunc(now, number, false), nil
+		return b.doneFunc(b.enter(now, now), false), nil
 	}
 
-	w := &waiter{wake: make(chan struct{}, 1)}
+	w := &waiter{wake: make(chan struct{}, 1), class: classOf(ctx)}
 	w.deadline, _ = ctx.Deadline()
-	w.place = b.queue.PushBack(w)
-	due, number, err := l.wait(ctx, b, w)
-	l.mu.Unlock()
+	ahead, head := b.queue.before(w.class), b.queue.head()
+	w.place = b.queue.push(w)
+	if head != nil && b.queue.head() == w {
+		head.leaveGate() // overtaken
+	}
+	d, err := l.wait(ctx, b, w, ahead)
 	if err != nil {
 		return nil, err
 	}
-	return b.doneFunc(due, number, true), nil
+	h := b.history.now(d.left)
+	h.waits++
+	h.waited += d.left.Sub(now)
+	return b.doneFunc(d, true), nil
 }
 
-// wait lets w wait in b's turnstile, with l.mu held on entry and return. It returns
-// the time at which the request was due to leave, and its number.
-func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (due time.Time, number uint64, err error) {
+// wait lets w, which has so many ahead of it, wait in b's turnstile, with l.mu held on
+// entry and return.
+func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter, ahead int) (d departure, err error) {
 	var timer *time.Timer
 	defer func() {
 		if timer != nil {
@@ -127,19 +148,21 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (due tim
 	}()
 	for {
 		now := time.Now()
-		if err := b.hopeless(w, now); err != nil {
-			return due, number, err
+		if err := b.hopeless(w, ahead, now); err != nil {
+			return d, err
 		}
+		ahead = -1 // known on arrival only
 		var tick <-chan time.Time
-		if head, _ := front(&b.queue); head == w {
+		if b.queue.head() == w {
 			delay, gate := b.obstacle(w, now)
 			switch {
 			case delay == 0 && gate == nil:
 				b.reserved = nil
-				return b.due, b.enter(now), nil
+				b.departs(w, now)
+				return b.enter(b.due, now), nil
 			case delay > 0:
 				if !w.deadline.IsZero() && now.Add(delay).After(w.deadline) {
-					return due, number, tooLate(b.Resource, delay)
+					return d, tooLate(b.Resource, delay)
 				}
 				if timer == nil {
 					timer = time.NewTimer(delay)
@@ -157,37 +180,65 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter) (due tim
 		}
 		l.mu.Lock()
 		if err := ctx.Err(); err != nil {
-			return due, number, &WaitError{RateLimit: notSent(b.Resource), Err: err}
+			return d, &WaitError{RateLimit: notSent(b.Resource), Err: err}
 		}
 	}
 }
 
-// doneFunc returns what ends request number, which was due to leave b at due. waited:
-// it had to queue.
-func (b *bucket) doneFunc(due time.Time, number uint64, waited bool) func(Outcome) {
+// departs notes that w's turn has come: in the lines that it stands in, and for the
+// pace, which it has waited for unless a gate was what held it.
+func (b *bucket) departs(w *waiter, now time.Time) {
+	b.queue.left(w)
+	for _, g := range b.gates {
+		if g != nil {
+			g.queue.left(w)
+		}
+	}
+	if w.held || b.learned.limit == 0 {
+		b.learned.last = now
+		return
+	}
+	b.learned.paced(now, time.Duration(float64(time.Second)/b.allowed()))
+	if b.listed && !b.learned.rough && b.learned.pace() > b.rate*(1+maxSlack) {
+		b.learned.forget() // it has grown back
+		b.arrivals.fit(b.rate, b.burst)
+	}
+}
+
+// doneFunc returns what ends the request that departed as d. waited: it had to queue.
+func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 	return func(o Outcome) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
+		b.limiter.mu.Lock()
+		defer b.limiter.mu.Unlock()
+		now := time.Now()
 		for _, g := range b.gates {
 			if g != nil {
 				g.inFlight--
-				wakeFront(&g.queue)
+				g.queue.wakeHead()
 			}
 		}
-		if waited || len(b.arrivals.last) > 0 || o.Throttled {
-			now := time.Now()
-			b.arrivals.arrived(number, now)
-			if waited { // only then is the bucket run at its rate
-				b.jitter.add(now.Sub(due))
-			}
-			if o.Throttled {
-				b.coolDown(o, now)
-				return
-			}
-			b.grow(now)
+		b.count(o, now)
+		b.arrivals.arrived(d.number, now)
+		if waited { // only then is the bucket run at its rate
+			b.jitter.add(now.Sub(d.due))
 		}
-		if !b.listed {
-			b.accepted.add(due)
+		inProgress := o.ConcurrentRequests
+		if inProgress == 0 {
+			inProgress = d.inFlight
+		}
+		if o.Throttled {
+			b.coolDown(o, now)
+		}
+		switch fixed := b.limiter.fixed; {
+		case fixed:
+			return
+		case o.Throttled:
+			b.throttled(d, inProgress, o)
+		default:
+			b.passed(d, inProgress, now)
+		}
+		if o.Allowed > 0 {
+			b.told(d, o, now)
 		}
 	}
 }
@@ -204,10 +255,10 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 	now := time.Now()
 	for _, b := range l.buckets {
 		l.apply(b, now)
-		wakeFront(&b.queue)
+		b.queue.wakeHead()
 	}
 	for _, g := range l.gates {
-		wakeFront(&g.queue)
+		g.queue.wakeHead()
 	}
 	return nil
 }
@@ -219,6 +270,19 @@ func (l *BucketLimiter) SetLearning(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fixed = !on
+	if on {
+		return
+	}
+	now := time.Now()
+	for _, g := range l.gates {
+		g.learned = concurrency{}
+		g.queue.wakeHead()
+	}
+	for _, b := range l.buckets {
+		b.learned, b.caution = pacing{}, 0
+		l.apply(b, now)
+		b.queue.wakeHead()
+	}
 }
 
 // Limits returns a copy of the limits last set, without the defaults.
@@ -231,9 +295,9 @@ func (l *BucketLimiter) Limits() Limits {
 // apply gives b what the limits say about it.
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	b.unreserve(now)
-	b.allowance = l.limits.allow(b.Resource)
-	if b.listed {
-		b.learned = 0
+	before := b.rate
+	if b.allowance = l.allow(b.Resource); b.rate != before {
+		b.learned.forget() // a new limit is there to be tried
 	}
 	b.tokens.SetLimitAt(now, b.pace())
 	b.tokens.SetBurstAt(now, b.burst)
@@ -251,12 +315,12 @@ func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 	b, ok := l.buckets[r]
 	if ok {
-		b.was = now
+		b.was, b.used = now, now
 		l.byAge.MoveToBack(b.age)
 		return b
 	}
-	b = &bucket{mu: &l.mu, Resource: r, was: now}
-	b.allowance = l.limits.allow(r)
+	b = &bucket{limiter: l, Resource: r, was: now, used: now}
+	b.allowance = l.allow(r)
 	b.tokens = rate.NewLimiter(b.pace(), b.burst)
 	b.gates[0] = l.gate(accountGate(r))
 	if r.Sender != "" {
@@ -295,7 +359,8 @@ func resourceGate(r Resource) gateKey { return gateKey{r.Account, r.Region, r.St
 
 const (
 	idleAfter  = time.Minute
-	sweepBatch = 4096 // buckets looked at with the lock held
+	learnedFor = time.Hour // that something learned is remembered when it is not used
+	sweepBatch = 4096      // buckets looked at with the lock held
 )
 
 // sweep drops buckets that have been idle for a minute and would be the same if made
@@ -341,8 +406,9 @@ func (l *BucketLimiter) sweep() {
 }
 
 func (b *bucket) idle(now time.Time) bool {
-	return b.queue.Len() == 0 && b.own.inFlight == 0 && now.After(b.until) &&
-		b.tokens.TokensAt(now) >= float64(b.burst)
+	learned := b.learned.limit > 0 || b.gates[0].learned.limit > 0
+	return b.queue.len() == 0 && b.own.inFlight == 0 && now.After(b.until) &&
+		b.tokens.TokensAt(now) >= float64(b.burst) && !(learned && now.Sub(b.used) < learnedFor)
 }
 
 func (l *BucketLimiter) drop(b *bucket) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
 )
@@ -19,6 +18,9 @@ const (
 
 // Unlimited switches pacing off when it is a [Limit.Rate], also where pacer has a default.
 const Unlimited = math.MaxFloat64
+
+// minRate is the least, in requests per second: a request in 11 days.
+const minRate = 1e-6
 
 // Limits is a set of rules. Of the rules that match a request the most specific one
 // wins: one with a Sender before one without, then the longer Resource, then one with
@@ -183,6 +185,8 @@ type allowance struct {
 	burst  int
 	listed bool // false: no rule and no default; unpaced until throttled
 
+	byDefault bool // the rate is from the table of defaults
+
 	accountInFlight, resourceInFlight, senderInFlight int // 0: no limit
 }
 
@@ -219,7 +223,7 @@ func (ls Limits) allow(r Resource) allowance {
 	kind := kindOf(r.Sender)
 	for _, d := range defaultLimits {
 		if d.senders == kind && d.limit.matches(r) > 0 {
-			a.rate, a.listed = d.limit.Rate, true
+			a.rate, a.listed, a.byDefault = d.limit.Rate, true, true
 			break
 		}
 	}
@@ -287,18 +291,18 @@ func splitRule(resource string) (product, name string) {
 func (ls Limits) Validate() error {
 	seen := make(map[Limit]int, len(ls))
 	for i, l := range ls {
-		if err := l.validate(i, seen); err != nil {
+		if err := l.validateFields(); err != nil {
+			return fmt.Errorf("limits[%d].%w", i, err)
+		}
+		if err := l.repeats(i, seen); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// validate checks rule i, and against the rules before it, which are in seen.
-func (l Limit) validate(i int, seen map[Limit]int) error {
-	if err := l.validateFields(); err != nil {
-		return fmt.Errorf("limits[%d].%w", i, err)
-	}
+// repeats is an error if rule i has the scope of one before it; those are in seen.
+func (l Limit) repeats(i int, seen map[Limit]int) error {
 	scope := Limit{Resource: l.Resource, Sender: l.Sender, Account: l.Account, Op: l.Op}
 	if first, dup := seen[scope]; dup {
 		return fmt.Errorf("limits[%d] repeats limits[%d] (resource %q): expected one rule for each combination of resource, sender, account and op", i, first, l.Resource)
@@ -307,6 +311,7 @@ func (l Limit) validate(i int, seen map[Limit]int) error {
 	return nil
 }
 
+// validateFields checks a rule by itself. The error begins with the field.
 func (l Limit) validateFields() error {
 	switch product, name := splitRule(l.Resource); {
 	case l.Resource == "*":
@@ -333,7 +338,7 @@ func (l Limit) validateFields() error {
 	switch {
 	case math.IsNaN(l.Rate), l.Rate < 0:
 		return fmt.Errorf("rate: %v: expected requests per second above 0, or Unlimited", l.Rate)
-	case l.Rate > 0 && l.Rate < 1e-6:
+	case l.Rate > 0 && l.Rate < minRate:
 		return fmt.Errorf("rate: %v: expected at least 0.000001 requests per second; there is no rate that pauses", l.Rate)
 	case l.Burst < 0 || l.Burst > 1e6:
 		return fmt.Errorf("burst: %d: expected 0 (which is 1) to 1000000 requests", l.Burst)
@@ -372,43 +377,207 @@ func fixedWords(name string) bool {
 //	  {"resource": "lookups/PhoneNumbers", "rate": 10, "maxInFlight": 5}
 //	]
 //
-// Unknown fields are errors. The error gives the line on which the offending rule
-// begins, the field, its value and what was expected.
+// The array may also stand in an object, {"$schema": "...", "limits": [...]}, by which
+// an editor finds the schema, limits.schema.json in pacer's repository.
+//
+// Unknown fields are errors, as are null and a field given twice. The error gives the
+// line of what is wrong (where a field is missing, that on which its rule begins), the
+// field, its value and what was expected. Beside an error the limits are nil.
 func ParseLimits(data []byte) (Limits, error) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	line := func(at int64) int { return 1 + bytes.Count(data[:min(int(at), len(data))], []byte("\n")) }
-	fail := func(at int64, err error) (Limits, error) {
-		return nil, fmt.Errorf("pacer: limits, line %d: %w", line(at), err)
-	}
-
-	var ls Limits
-	seen := map[Limit]int{}
-	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return fail(dec.InputOffset(), errors.New("expected an array of rules, [{\"resource\": ..., \"rate\": ...}, ...]"))
-	}
-	for dec.More() {
-		at := dec.InputOffset()
-		at += int64(len(data[at:]) - len(bytes.TrimLeft(data[at:], " \t\r\n,")))
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			return fail(at, err)
-		}
-		var l Limit
-		if err := l.UnmarshalJSON(raw); err != nil {
-			return fail(at, err)
-		}
-		if err := l.validate(len(ls), seen); err != nil {
-			return fail(at, err)
-		}
-		ls = append(ls, l)
-	}
-	if _, err := dec.Token(); err != nil {
-		return fail(dec.InputOffset(), errors.New("expected a comma and another rule, or ] after the last one"))
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return fail(dec.InputOffset(), errors.New("expected nothing after the array of rules"))
+	ls, err := parseLimits(data)
+	if err != nil {
+		return nil, fmt.Errorf("pacer: limits, %w", err)
 	}
 	return ls, nil
+}
+
+// parseLimits is ParseLimits with errors that begin with the line.
+func parseLimits(data []byte) (Limits, error) {
+	p := limitsParser{seen: map[Limit]int{}}
+	if err := p.parse(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))); err != nil { // some editors begin a file with a mark
+		return nil, fmt.Errorf("line %d: %w", 1+bytes.Count(data[:min(p.at, len(data))], []byte("\n")), err)
+	}
+	return p.limits, nil
+}
+
+type limitsParser struct {
+	limits Limits
+	seen   map[Limit]int // by scope, for [Limit.repeats]
+	at     int           // of what is being read, in the text: where an error is
+}
+
+const expectedLimits = `expected an array of rules, [{"resource": ..., "rate": ...}, ...], or an object {"limits": [...]}`
+
+func (p *limitsParser) parse(data []byte) error {
+	// First of all the whole text has to be JSON: nothing below meets a syntax error,
+	// and the decoder tells its place exactly only here.
+	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			p.at = max(0, int(syntax.Offset)-1)
+		}
+		return fmt.Errorf("%w: %s", err, expectedLimits)
+	}
+	p.at = len(data) - len(bytes.TrimLeft(data, " \t\r\n"))
+	switch data[p.at] {
+	case '[':
+		return p.rules(data, 0)
+	case '{':
+		return p.object(data)
+	}
+	return fmt.Errorf("%s: %s", shown(data[p.at:]), expectedLimits)
+}
+
+func (p *limitsParser) object(data []byte) error {
+	start, found := p.at, false
+	err := walk(data, func(key string, at int, value []byte) error {
+		p.at = at
+		switch {
+		case key == "limits" && value[0] == '[' && !found:
+			found = true
+			return p.rules(value, at)
+		case key == "limits" && found:
+			return errors.New("limits: given twice: expected it once")
+		case key == "limits":
+			return fmt.Errorf("limits: %s: expected an array of rules", shown(value))
+		case key == "$schema" && value[0] != '"':
+			return fmt.Errorf("$schema: %s: expected a string, the address of limits.schema.json", shown(value))
+		case key != "$schema":
+			return fmt.Errorf("%s: unknown field: %s", quoted(key), expectedLimits)
+		}
+		return nil
+	})
+	if err == nil && !found {
+		p.at = start
+		err = errors.New("limits: missing: " + expectedLimits)
+	}
+	return err
+}
+
+// rules reads the array data, which begins at base in the text.
+func (p *limitsParser) rules(data []byte, base int) error {
+	return walk(data, func(_ string, at int, value []byte) error {
+		start, i := base+at, len(p.limits)
+		p.at = start
+		if value[0] != '{' {
+			return fmt.Errorf("limits[%d]: %w", i, notRule(value))
+		}
+		var l Limit
+		fields := map[string]int{}
+		err := walk(value, func(key string, at int, value []byte) error {
+			p.at = start + at
+			if _, twice := fields[key]; twice {
+				return fmt.Errorf("%s: given twice: expected it once", key)
+			}
+			fields[key] = p.at
+			return l.set(key, value)
+		})
+		if err == nil {
+			p.at = start
+			if err = l.validateFields(); err != nil {
+				field, _, _ := strings.Cut(err.Error(), ":") // which it begins with
+				if at, given := fields[field]; given {
+					p.at = at
+				}
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("limits[%d].%w", i, err)
+		}
+		if err := l.repeats(i, p.seen); err != nil {
+			return err
+		}
+		p.limits = append(p.limits, l)
+		return nil
+	})
+}
+
+// walk calls f for each element of data, a JSON array or object, with its key, where
+// its value begins in data, and the value.
+func walk(data []byte, f func(key string, at int, value []byte) error) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	open, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	for dec.More() {
+		var key string
+		if open == json.Delim('{') {
+			t, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			key, _ = t.(string)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return err
+		}
+		if err := f(key, int(dec.InputOffset())-len(value), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notRule(value []byte) error {
+	return fmt.Errorf("%s: expected an object, {\"resource\": ..., \"rate\": ...}", shown(value))
+}
+
+// set reads one field of a rule from JSON.
+func (l *Limit) set(field string, value []byte) error {
+	var to any
+	var expected string
+	switch field {
+	case "resource":
+		to, expected = &l.Resource, `a string such as "Messages" or "lookups/PhoneNumbers"`
+	case "sender":
+		to, expected = &l.Sender, "a string, in quotes also where it is a number"
+	case "account":
+		to, expected = &l.Account, "a string, an account SID"
+	case "op":
+		to, expected = &l.Op, `a string: "read", "create" or "write"`
+	case "rate":
+		if string(value) == `"unlimited"` {
+			l.Rate = Unlimited
+			return nil
+		}
+		to, expected = &l.Rate, `a number of requests per second, or "unlimited"`
+	case "burst":
+		to, expected = &l.Burst, "a whole number of requests"
+	case "maxInFlight":
+		to, expected = &l.MaxInFlight, "a whole number of requests"
+	default:
+		return fmt.Errorf("%s: unknown field: expected resource, sender, account, op, rate, burst, maxInFlight", quoted(field))
+	}
+	if string(value) == "null" || json.Unmarshal(value, to) != nil {
+		return fmt.Errorf("%s: %s: expected %s", field, shown(value), expected)
+	}
+	return nil
+}
+
+// shown is a JSON value for an error: short, on one line, and without phone numbers.
+func shown(value []byte) string {
+	var s string
+	switch {
+	case bytes.HasPrefix(value, []byte("[")):
+		return "an array"
+	case bytes.HasPrefix(value, []byte("{")):
+		return "an object"
+	case bytes.HasPrefix(value, []byte(`"`)) && json.Unmarshal(value, &s) == nil:
+		return quoted(s)
+	}
+	return cut(mask(strings.TrimSpace(string(value))))
+}
+
+func quoted(s string) string { return fmt.Sprintf("%q", cut(mask(s))) }
+
+func cut(s string) string {
+	const enough = 60
+	if len(s) <= enough {
+		return s
+	}
+	return strings.ToValidUTF8(s[:enough], "") + "..."
 }
 
 // limitJSON is Limit as it stands in JSON: Rate may be "unlimited".
@@ -433,25 +602,13 @@ func (l Limit) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads one rule and refuses unknown fields. It does not validate; see
 // [ParseLimits] and [Limits.Validate].
 func (l *Limit) UnmarshalJSON(data []byte) error {
-	var in limitJSON
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
-		if strings.Contains(err.Error(), "unknown field") {
-			return fmt.Errorf("%w: expected resource, sender, account, op, rate, burst, maxInFlight", err)
-		}
+	if data = bytes.TrimSpace(data); len(data) == 0 || data[0] != '{' {
+		return notRule(data)
+	}
+	var in Limit
+	if err := walk(data, func(key string, _ int, value []byte) error { return in.set(key, value) }); err != nil {
 		return err
 	}
-	*l = Limit(in.plainLimit)
-	switch rate := in.Rate.(type) {
-	case nil:
-	case float64:
-		l.Rate = rate
-	default:
-		if rate != "unlimited" {
-			return fmt.Errorf("rate: %v: expected a number of requests per second, or \"unlimited\"", rate)
-		}
-		l.Rate = Unlimited
-	}
+	*l = in
 	return nil
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -364,6 +366,37 @@ func TestParseLimits(t *testing.T) {
 	}
 }
 
+// The form in which an editor finds the schema, and the mark with which some editors
+// begin a file.
+func TestParseLimitsAsObject(t *testing.T) {
+	want, _ := ParseLimits([]byte(goodLimits))
+	for _, in := range []string{
+		`{"$schema": "https://example.com/limits.schema.json", "limits": ` + goodLimits + `}`,
+		`{"limits": ` + goodLimits + `, "$schema": ""}`,
+		"\xef\xbb\xbf" + goodLimits,
+	} {
+		if got, err := ParseLimits([]byte(in)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %+v, %v", in, got, err)
+		}
+	}
+	if got, err := ParseLimits([]byte(`{"limits": []}`)); err != nil || len(got) != 0 {
+		t.Errorf("no rules: %v, %v", got, err)
+	}
+}
+
+func TestUnmarshalLimitLeavesTheRuleOnError(t *testing.T) {
+	l := Limit{Resource: Calls, Rate: 3, Burst: 2}
+	before := l
+	for _, in := range []string{"null", `"Messages"`, `{"resource": "Messages", "rate": "fast"}`, `{"rat": 1}`} {
+		if err := json.Unmarshal([]byte(in), &l); err == nil || l != before {
+			t.Errorf("%s: %+v, %v", in, l, err)
+		}
+	}
+	if err := json.Unmarshal([]byte(` {"resource": "Messages", "rate": 1} `), &l); err != nil || l != (Limit{Resource: Messages, Rate: 1}) {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
 func TestParseLimitsRoundTrip(t *testing.T) {
 	var want Limits
 	for _, d := range DefaultLimits() {
@@ -392,31 +425,54 @@ func TestParseLimitsErrors(t *testing.T) {
 		line int
 		want []string
 	}{
-		{"", 1, []string{"expected an array"}},
-		{"null", 1, []string{"expected an array"}},
-		{"\n\n{\"resource\": \"Messages\", \"rate\": 1}", 3, []string{"expected an array"}},
-		{"\n\"Messages\"", 2, []string{"expected an array"}},
-		{"garbage", 1, []string{"expected an array"}},
-		{"[\n{\"resource\": \"Messages\", \"rate\": 1},\n{\"resource\": \"Calls\", \"rat\": 1}\n]", 3, []string{"\"rat\"", "expected resource, sender, account, op, rate, burst, maxInFlight"}},
-		{"[\n\n{\n\"resource\": \"Messages\",\n\"rate\": true}]", 3, []string{"rate: true", "expected a number", "\"unlimited\""}},
-		{"[{\"resource\": \"Messages\",\n\"rate\": \"20\"}]", 1, []string{"rate: 20", "expected a number", "\"unlimited\""}},
-		{"[{\"resource\": \"Messages\", \"rate\": \"Unlimited\"}]", 1, []string{"rate: Unlimited", "expected a number"}},
-		{"[{\"resource\": \"Messages\", \"rate\": [1]}]", 1, []string{"rate: [1]", "expected a number"}},
-		{"[\n{\"resource\": 7, \"rate\": 1}]", 2, []string{"resource", "number"}},
-		{"[\n{\"resource\": \"Messages\", \"rate\": 1, \"burst\": \"2\"}]", 2, []string{"burst", "string"}},
-		{"[\n{\"resource\": \"Messages\", \"rate\": 1, \"burst\": 1.5}]", 2, []string{"burst", "1.5"}},
-		{"[\n{\"resource\": \"Messages\", \"rate\": 1, \"maxInFlight\": {}}]", 2, []string{"maxInFlight", "object"}},
-		{"[\n\"Messages\"]", 2, []string{"string"}},
-		{"[\n{\"resource\": \"Messages\", \"rate\": 1},\n\n  {\"resource\": \"Messages\", \"rate\": -1}]", 4, []string{"limits[1].rate: -1", "expected"}},
-		{"[\n{\"resource\": \"Messages\", \"rate\": 1},\n{\"resource\": \"Messages\", \"rate\": 2}]", 3, []string{"limits[1] repeats limits[0]"}},
-		{"[\nnull]", 2, []string{"limits[0].resource: \"\"", "expected"}},
+		{"", 1, []string{"end of JSON", "expected an array"}},
+		{"\n\n null", 3, []string{"null", "expected an array"}},
+		{"\n\"Messages\"", 2, []string{"\"Messages\"", "expected an array"}},
+		{"7", 1, []string{"7: expected an array"}},
+		{"garbage", 1, []string{"'g'", "expected an array"}},
+
+		// fields
+		{"[\n{\"resource\": \"Messages\", \"rate\": 1},\n{\"resource\": \"Calls\",\n\"rat\": 1}\n]", 4, []string{"limits[1].\"rat\": unknown field", "expected resource, sender, account, op, rate, burst, maxInFlight"}},
+		{"[{\"resource\": \"Messages\", \"RATE\": 1}]", 1, []string{"limits[0].\"RATE\": unknown field"}},
+		{"[{\"resource\": \"Messages\",\n\"rate\": 1,\n\"rate\": 2}]", 3, []string{"limits[0].rate: given twice", "expected it once"}},
+		{"[\n\n{\n\"resource\": \"Messages\",\n\"rate\": true}]", 5, []string{"limits[0].rate: true", "expected a number", "\"unlimited\""}},
+		{"[{\"resource\": \"Messages\",\n\"rate\":\n\"20\"}]", 3, []string{"rate: \"20\"", "expected a number of requests per second, or \"unlimited\""}},
+		{"[{\"resource\": \"Messages\", \"rate\": \"Unlimited\"}]", 1, []string{"rate: \"Unlimited\"", "expected a number"}},
+		{"[{\"resource\": \"Messages\", \"rate\": [1]}]", 1, []string{"rate: an array", "expected a number"}},
+		{"[{\"resource\": \"Messages\", \"rate\": null}]", 1, []string{"rate: null", "expected a number"}},
+		{"[{\"resource\": \"Messages\", \"rate\": 1e400}]", 1, []string{"rate: 1e400", "expected a number"}},
+		{"[\n{\"resource\": 7, \"rate\": 1}]", 2, []string{"limits[0].resource: 7", "expected a string"}},
+		{"[\n{\"resource\": \"Messages\", \"sender\": 12345, \"rate\": 1}]", 2, []string{"limits[0].sender: 12345", "expected a string, in quotes"}},
+		{"[\n{\"resource\": \"Messages\", \"account\": false, \"rate\": 1}]", 2, []string{"limits[0].account: false", "expected a string"}},
+		{"[\n{\"resource\": \"Messages\", \"op\": 1, \"rate\": 1}]", 2, []string{"limits[0].op: 1", "\"read\", \"create\" or \"write\""}},
+		{"[\n{\"resource\": \"Messages\", \"rate\": 1, \"burst\": \"2\"}]", 2, []string{"limits[0].burst: \"2\"", "expected a whole number of requests"}},
+		{"[\n{\"resource\": \"Messages\", \"rate\": 1, \"burst\": 1.5}]", 2, []string{"burst: 1.5", "expected a whole number"}},
+		{"[\n{\"resource\": \"Messages\", \"rate\": 1, \"maxInFlight\": {}}]", 2, []string{"maxInFlight: an object", "expected a whole number"}},
+
+		// rules
+		{"[\n\"Messages\"]", 2, []string{"limits[0]: \"Messages\"", "expected an object"}},
+		{"[\n{\"resource\": \"Messages\", \"rate\": 1},\n\n  {\"resource\": \"Messages\",\n\"rate\": -1}]", 5, []string{"limits[1].rate: -1", "expected"}},
+		{"[\n{\"resource\": \"Messages\", \"rate\": 1},\n{\n\"resource\": \"Messages\", \"rate\": 2}]", 3, []string{"limits[1] repeats limits[0]"}},
+		{"[\nnull]", 2, []string{"limits[0]: null", "expected an object"}},
 		{"[\n{}]", 2, []string{"limits[0].resource: \"\"", "expected"}},
-		{"[{\"resource\": \"Messages\", \"rate\": 1}]\n[]", 2, []string{"expected nothing after"}},
-		{"[{\"resource\": \"Messages\", \"rate\": 1}]\n\nx", 3, []string{"expected nothing after"}},
-		{"[{\"resource\": \"Messages\", \"rate\": 1}", 1, []string{"expected a comma and another rule, or ]"}},
-		{"[\n{\"resource\": \"Messages\", \"rate\": 1}\n", 0, []string{"expected a comma and another rule, or ]"}},
-		{"[\n{\"resource\": \"Mess", 0, []string{"unexpected EOF"}},
-		{"[{\"resource\": \"Messages\", \"rate\": 1} {\"resource\": \"Calls\", \"rate\": 1}]", 1, []string{"comma"}},
+		{"[\n{\n\"resource\": \"Messages\"}]", 2, []string{"limits[0].rate: 0", "expected"}},
+
+		// syntax
+		{"[{\"resource\": \"Messages\", \"rate\": 1}]\n[]", 2, []string{"'[' after top-level value"}},
+		{"[{\"resource\": \"Messages\", \"rate\": 1}]\n\nx", 3, []string{"'x' after top-level value"}},
+		{"[{\"resource\": \"Messages\", \"rate\": 1}", 1, []string{"unexpected end of JSON"}},
+		{"[\n{\"resource\": \"Messages\", \"rate\": 1}\n", 2, []string{"unexpected end of JSON"}},
+		{"[\n{\"resource\": \"Mess", 2, []string{"unexpected end of JSON"}},
+		{"[{\"resource\": \"Messages\", \"rate\": 1}\n{\"resource\": \"Calls\", \"rate\": 1}]", 2, []string{"'{' after array element"}},
+
+		// the form of an object
+		{"\n\n{\n\"resource\": \"Messages\", \"rate\": 1}", 4, []string{"\"resource\": unknown field", "expected an array", "or an object {\"limits\": [...]}"}},
+		{"\n{}", 2, []string{"limits: missing", "expected an array"}},
+		{"{\"limits\":\n{}}", 2, []string{"limits: an object", "expected an array of rules"}},
+		{"{\"limits\": null}", 1, []string{"limits: null", "expected an array of rules"}},
+		{"{\"limits\": [],\n\"limits\": []}", 2, []string{"limits: given twice"}},
+		{"{\"$schema\":\n7, \"limits\": []}", 2, []string{"$schema: 7", "expected a string"}},
+		{"{\"$schema\": \"x\",\n\"limits\": [\n{\"resource\": \"Messages\", \"rate\": 1},\n{\"resource\": \"Calls\",\n\"rate\": -1}]}", 5, []string{"limits[1].rate: -1", "expected"}},
 	}
 	for _, tt := range tests {
 		got, err := ParseLimits([]byte(tt.in))
@@ -433,8 +489,14 @@ func TestParseLimitsErrors(t *testing.T) {
 		}
 		wantWords(t, err, words...)
 	}
-	if _, err := ParseLimits([]byte(`[{"resource": "Messages", "sender": "+1 212 555 0199", "rate": 1}]`)); err == nil || strings.Contains(err.Error(), "555 0199") {
-		t.Errorf("phone number in %v", err)
+	for _, rule := range []string{`"sender": "+1 212 555 0199"`, `"sender": 12125550199`, `"burst": "+12125550199"`, `"+12125550199": 1`, `"sender": ["+12125550199"]`} {
+		_, err := ParseLimits([]byte(`[{"resource": "Messages", "rate": 1, ` + rule + `}]`))
+		if err == nil || strings.Contains(strings.ReplaceAll(err.Error(), " ", ""), "5550199") {
+			t.Errorf("%s: phone number in %v", rule, err)
+		}
+	}
+	if _, err := ParseLimits([]byte(`[{"resource": "Messages", "rate": "` + strings.Repeat("é", 1<<20) + `"}]`)); err == nil || len(err.Error()) > 300 {
+		t.Errorf("an error of %d bytes", len(err.Error()))
 	}
 }
 
@@ -539,7 +601,8 @@ func TestNewWithBadLimits(t *testing.T) {
 func FuzzParseLimits(f *testing.F) {
 	for _, s := range []string{
 		goodLimits, "[]", "null", "[null]", "[{}]", `[{"resource":"*","rate":1e308}]`, `[{"resource":"Messages","sender":"a:\u0000\ud800<&","rate":1e-6}]`,
-		`[{"resource":"verify/*","RATE":"unlimited","maxinflight":3}]`, `[{"resource":"*","rate":1.7976931348623157e308}]`, `[{"resource":"*","rate":1}`, "[[[[",
+		`[{"resource":"verify/*","rate":"unlimited","maxInFlight":3}]`,
+		`{"$schema":"x","limits":` + goodLimits + `}`, `{"limits":[]}`, `{"limits":[{"resource":"*","rate":1}],"limits":[]}`, "{}", `{"limits":{"":[]}}`, "\xef\xbb\xbf[]", `[{"resource":"*","rate":1.7976931348623157e308}]`, `[{"resource":"*","rate":1}`, "[[[[",
 	} {
 		f.Add([]byte(s))
 	}
@@ -568,8 +631,7 @@ func FuzzParseLimits(f *testing.F) {
 	})
 }
 
-// The line is that on which the rule begins, also where the JSON is at fault; and a
-// number without its + is masked as one with it.
+// The line is that of the fault, also where it is in the JSON; and a number without its + is masked as one with it.
 func TestParseLimitsNamesTheLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"[\n{\"resource\": \"Messages\", \"rate\": 1},\n\n\n{\"resource\": \"Calls\", rate: 1}\n]": "line 5",
@@ -580,5 +642,46 @@ func TestParseLimitsNamesTheLine(t *testing.T) {
 		if _, err := ParseLimits([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "15015550123") {
 			t.Errorf("%s: %v, expected it to say %s", text, err, want)
 		}
+	}
+}
+
+// What editors know of the fields is what there is. That the schema accepts what
+// ParseLimits does is tested in module compat.
+func TestSchemaHasTheFieldsOfLimit(t *testing.T) {
+	data, err := os.ReadFile("limits.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Defs struct {
+			Limit struct {
+				Properties           map[string]struct{ Description string }
+				AdditionalProperties *bool
+			}
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(data, &schema); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for i := range reflect.TypeFor[Limit]().NumField() {
+		name, _, _ := strings.Cut(reflect.TypeFor[Limit]().Field(i).Tag.Get("json"), ",")
+		want = append(want, name)
+		_, err := ParseLimits([]byte(`[{"resource": "*", "rate": 1, "` + name + `": null}]`))
+		if err == nil || strings.Contains(err.Error(), "unknown field") {
+			t.Errorf("ParseLimits does not know %s: %v", name, err)
+		}
+	}
+	fields := schema.Defs.Limit.Properties
+	if got := slices.Sorted(maps.Keys(fields)); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+		t.Errorf("the schema has %v, Limit has %v", got, want)
+	}
+	for name, f := range fields {
+		if f.Description == "" {
+			t.Errorf("%s: no description", name)
+		}
+	}
+	if a := schema.Defs.Limit.AdditionalProperties; a == nil || *a {
+		t.Error("the schema allows unknown fields")
 	}
 }

@@ -55,7 +55,8 @@ const (
 	// and again only after the share has been below half of it.
 	AlertThrottled AlertKind = "throttled too often"
 	// AlertLimitsRejected: a file of limits that is watched is gone, or not valid. The
-	// limits that were in force stay so. It is raised once for each state of the file.
+	// limits that were in force stay so. It is raised once for each state of the file, from a
+	// goroutine of its own.
 	AlertLimitsRejected AlertKind = "limits rejected"
 )
 

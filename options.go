@@ -21,6 +21,8 @@ type config struct {
 	maxWait        time.Duration // 0: no limit
 	fallbackJitter time.Duration
 	limits         Limits
+	limitsFile     string // that limits come from, as the environment says; and its text
+	limitsText     string
 	limiter        Limiter
 	httpClient     *http.Client
 	logger         *slog.Logger
@@ -51,6 +53,11 @@ func configOf(opts []Option) (*config, error) {
 			errs = append(errs, fmt.Errorf("pacer: %w", err))
 		}
 	}
+	if cfg.limits == nil && cfg.limiter == nil {
+		if err := cfg.fromEnvironment(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if cfg.limiter == nil {
 		l, err := NewLimiter(cfg.limits)
 		if err != nil {
@@ -58,8 +65,8 @@ func configOf(opts []Option) (*config, error) {
 		}
 		if l != nil {
 			l.SetLearning(!cfg.noLearning)
+			cfg.limiter = l
 		}
-		cfg.limiter = l
 	} else {
 		if cfg.limits != nil {
 			errs = append(errs, errors.New("pacer: WithLimits: expected not beside WithLimiter, whose limiter has limits of its own"))
@@ -127,6 +134,12 @@ func WithFallbackJitter(d time.Duration) Option {
 
 // WithLimits sets how much may be sent of what; see [Limits]. Where no rule matches,
 // [DefaultLimits] apply.
+//
+// Without it, and without [WithLimiter], the constructors read limits from the environment:
+// PACER_LIMITS is the JSON itself (see [ParseLimits]), PACER_LIMITS_FILE the path of a file
+// with it, which is then watched as by [Client.WatchLimits] while the client lives. To have
+// both, or what is invalid, is the constructor's error. An empty variable counts as
+// unset. WithLimits(nil) keeps the environment out.
 func WithLimits(limits Limits) Option {
 	return func(c *config) error {
 		c.limits = append(Limits{}, limits...)
@@ -173,9 +186,10 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithLearning(false) makes limits fixed: a throttle then stops its bucket for as long
-// as Twilio says, and changes neither its rate nor how many requests an account may
-// have in flight. By default pacer learns both, see [BucketLimiter].
+// WithLearning says whether throttled answers change anything for good. The default is
+// true: pacer learns rates and in-flight limits, see [BucketLimiter]. With false they are
+// as configured: a throttle then stops its bucket for as long as Twilio says, and
+// nothing else.
 func WithLearning(on bool) Option {
 	return func(c *config) error {
 		c.noLearning = !on

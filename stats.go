@@ -157,8 +157,7 @@ func (r *recorder) raised(kind AlertKind) {
 }
 
 // requested counts one attempt of c's.
-func (r *recorder) requested(c *call, throttled bool) {
-	now := time.Now()
+func (r *recorder) requested(c *call, throttled bool, now time.Time) {
 	s := r.slot(now)
 	s.requests.Add(1)
 	if c.attempts > 1 {
@@ -251,6 +250,18 @@ func (h *history) now(t time.Time) *tally {
 	return &h.ring[h.number%slots]
 }
 
+// count takes in a request that has ended.
+func (b *bucket) count(o Outcome, now time.Time) {
+	h := b.history.now(now)
+	h.requests++
+	if o.Throttled {
+		h.throttled++
+	}
+	if o.Retry {
+		h.retries++
+	}
+}
+
 func (h *history) counts(t time.Time) (c Counts) {
 	h.now(t)
 	for _, s := range h.ring {
@@ -275,11 +286,11 @@ func (l *BucketLimiter) describe(s *Stats) {
 		s.Buckets = append(s.Buckets, BucketStats{
 			Resource: b.Resource,
 			Counts:   b.history.counts(s.Time),
-			Waiting:  b.queue.Len(),
+			Waiting:  b.queue.len(),
 			InFlight: b.own.inFlight,
 			Rate:     b.rate,
 			Pace:     finite(float64(b.pace())),
-			Learned:  b.learned,
+			Learned:  b.learned.limit,
 			CoolDown: max(0, b.until.Sub(s.Time)),
 		})
 	}
@@ -287,7 +298,7 @@ func (l *BucketLimiter) describe(s *Stats) {
 		if key.resource == "" {
 			s.Accounts = append(s.Accounts, AccountStats{
 				Account: key.account, Region: key.region,
-				InFlight: g.inFlight, MaxInFlight: g.limit, Waiting: g.queue.Len(),
+				InFlight: g.inFlight, MaxInFlight: g.limit, Learned: g.learned.limit, Waiting: g.queue.len(),
 			})
 		}
 	}

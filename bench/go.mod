@@ -3,6 +3,8 @@ module github.com/twilio-pacer/pacer/bench
 go 1.25.0
 
 require (
+	github.com/aws/aws-sdk-go-v2 v1.48.0
+	github.com/aws/smithy-go v1.28.9
 	github.com/failsafe-go/failsafe-go v0.9.8
 	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/twilio-pacer/pacer v0.0.0

@@ -8,4 +8,6 @@
 // package client pass when requests go through pacer (TestClientTests). Both are
 // taken from the module cache at test time, so that an update of twilio-go is
 // noticed.
+//
+// The JSON Schema of pacer's limits and pacer agree on what is valid (TestLimitsSchema).
 package compat

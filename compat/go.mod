@@ -3,6 +3,7 @@ module github.com/twilio-pacer/pacer/compat
 go 1.25.0
 
 require (
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	github.com/stretchr/testify v1.7.0
 	github.com/twilio-pacer/pacer v0.0.0-00010101000000-000000000000
 	github.com/twilio/twilio-go v1.31.0
@@ -15,6 +16,7 @@ require (
 	github.com/golang/mock v1.6.0 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/pmezard/go-difflib v1.0.0 // indirect
+	golang.org/x/text v0.14.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

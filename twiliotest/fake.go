@@ -34,6 +34,7 @@ type Fake struct {
 	ledger
 	accounts   map[string]*account
 	services   map[string][]string // numbers of messaging services
+	shortCodes map[string][]string // of messaging services
 	tokens     map[string]token
 	failTokens int
 	seq        uint64 // of SIDs and tokens, never repeated
@@ -57,6 +58,7 @@ func New(cfg Config) *Fake {
 		latency:     cfg.Latency,
 		inFlight:    map[string]int{},
 		services:    map[string][]string{},
+		shortCodes:  map[string][]string{},
 	}
 	f.Reset()
 	return f
@@ -88,7 +90,7 @@ func (f *Fake) SetLatency(d time.Duration) {
 }
 
 // Reset forgets all records and counts, messages, calls and OAuth tokens.
-// Settings, faults and the numbers of messaging services stay. SIDs go on
+// Settings, faults and the senders of messaging services stay. SIDs go on
 // from where they were.
 func (f *Fake) Reset() {
 	f.mu.Lock()

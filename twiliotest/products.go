@@ -134,20 +134,41 @@ func (f *Fake) AddServiceNumbers(serviceSid string, numbers ...string) {
 	f.services[serviceSid] = append(f.services[serviceSid], numbers...)
 }
 
+// AddServiceShortCodes adds short codes to a messaging service's sender pool,
+// as GET messaging.twilio.com/v1/Services/{Sid}/ShortCodes lists them. It is
+// otherwise as [Fake.AddServiceNumbers].
+func (f *Fake) AddServiceShortCodes(serviceSid string, codes ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shortCodes[serviceSid] = append(f.shortCodes[serviceSid], codes...)
+}
+
 func (f *Fake) serviceNumbers(in *inbound, service string) *answer {
+	return f.pool(in, service, f.services[service], "phone_number", "PN", []string{"SMS", "Voice"})
+}
+
+func (f *Fake) serviceShortCodes(in *inbound, service string) *answer {
+	return f.pool(in, service, f.shortCodes[service], "short_code", "SC", []string{"SMS"})
+}
+
+// pool lists senders of one kind, whose name is also that of the field they stand in.
+func (f *Fake) pool(in *inbound, service string, senders []string, kind, prefix string, capabilities []string) *answer {
 	created := f.epoch.UTC().Format(time.RFC3339)
-	numbers := f.services[service]
-	all := make([]any, len(numbers))
-	for i, number := range numbers {
-		sid := fmt.Sprintf("PN%032x", 1<<60+i) // far from those of newSID
+	all := make([]any, len(senders))
+	for i, sender := range senders {
+		sid := fmt.Sprintf("%s%032x", prefix, 1<<60+i) // far from those of newSID
+		code := any("US")                              // short codes do not tell
+		if kind == "phone_number" {
+			code = country(sender)
+		}
 		all[i] = map[string]any{
 			"sid": sid, "account_sid": in.req.Account, "service_sid": service,
-			"phone_number": number, "country_code": country(number), "capabilities": []string{"SMS", "Voice"},
+			kind: sender, "country_code": code, "capabilities": capabilities,
 			"date_created": created, "date_updated": created,
 			"url": "https://" + in.req.Host + in.req.Path + "/" + sid,
 		}
 	}
-	return success(http.StatusOK, metaList(in, "phone_numbers", all))
+	return success(http.StatusOK, metaList(in, kind+"s", all))
 }
 
 // lookup answers GET lookups.twilio.com/v1 and v2/PhoneNumbers/{number}. A

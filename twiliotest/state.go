@@ -88,6 +88,8 @@ func (f *Fake) work(in *inbound) *answer {
 		return f.lookup(in, names[1])
 	case product == "messaging" && len(names) == 3 && names[0] == "Services" && names[2] == "PhoneNumbers" && in.req.Method == http.MethodGet:
 		return f.serviceNumbers(in, names[1])
+	case product == "messaging" && len(names) == 3 && names[0] == "Services" && names[2] == "ShortCodes" && in.req.Method == http.MethodGet:
+		return f.serviceShortCodes(in, names[1])
 	default:
 		return f.general(in)
 	}

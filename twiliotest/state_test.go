@@ -276,6 +276,23 @@ func TestServiceNumbers(t *testing.T) {
 	if none, err := rest.MessagingV1.ListPhoneNumber("MG2", nil); err != nil || len(none) != 0 {
 		t.Errorf("%v, %v", none, err)
 	}
+	codes := []string{"12345", "54321", "77777"}
+	f.AddServiceShortCodes("MG1", codes[:2]...)
+	f.AddServiceShortCodes("MG1", codes[2])
+	list2, err := rest.MessagingV1.ListShortCode("MG1", new(messaging.ListShortCodeParams).SetPageSize(2))
+	got = nil
+	for _, c := range list2 {
+		if !strings.HasPrefix(*c.Sid, "SC") || *c.ServiceSid != "MG1" {
+			t.Errorf("short code %+v", c)
+		}
+		got = append(got, *c.ShortCode)
+	}
+	if err != nil || !slices.Equal(got, codes) {
+		t.Errorf("short codes %v, %v", got, err)
+	}
+	if none, err := rest.MessagingV1.ListShortCode("MG2", nil); err != nil || len(none) != 0 {
+		t.Errorf("%v, %v", none, err)
+	}
 	if s, err := rest.MessagingV1.FetchService("MG1"); err != nil || *s.Sid != "MG1" {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/twilio-pacer/pacer/bench/internal/clients"
 	"github.com/twilio/twilio-go"
 )
 
@@ -14,7 +15,7 @@ import (
 // (src/base/RequestClient.ts at 45d3d65), which twilio-node itself has off by
 // default: 429 only, three retries, Retry-After ignored.
 func nodeAutoRetry(ctx context.Context, s setup) *twilio.RestClient {
-	return over(ctx, s, autoRetry{s.transport})
+	return clients.Over(ctx, s.Setup, autoRetry{s.Transport})
 }
 
 const autoRetries = 3

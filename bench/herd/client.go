@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"net/http"
 
+	"github.com/twilio-pacer/pacer/bench/internal/clients"
 	"github.com/twilio/twilio-go"
-	"github.com/twilio/twilio-go/client"
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 )
 
@@ -17,8 +16,10 @@ type entrant struct {
 }
 
 var entrants = []entrant{
-	{"twilio-go", plain},
-	{"go-retryablehttp", retryable},
+	{"twilio-go", func(ctx context.Context, s setup) *twilio.RestClient { return clients.Plain(ctx, s.Setup) }},
+	{"go-retryablehttp", func(ctx context.Context, s setup) *twilio.RestClient {
+		return clients.Retryable(ctx, s.Setup, 4) // its default
+	}},
 	{"failsafe-go", failsafeRetry},
 	{"node-autoretry", nodeAutoRetry},
 	{"pacer", paced},
@@ -26,9 +27,8 @@ var entrants = []entrant{
 
 // setup is what a client is made from.
 type setup struct {
-	user, password string
-	transport      http.RoundTripper
-	rate           int
+	clients.Setup
+	rate int
 }
 
 // sender returns the function that sends one message.
@@ -38,29 +38,5 @@ func (e entrant) sender(ctx context.Context, s setup) func(text string) error {
 		params := new(api.CreateMessageParams).SetFrom("+15005550006").SetTo("+15005550001").SetBody(text)
 		_, err := rest.Api.CreateMessage(params)
 		return err
-	}
-}
-
-// plain is twilio-go as it is.
-func plain(ctx context.Context, s setup) *twilio.RestClient {
-	return over(ctx, s, s.transport)
-}
-
-// over is twilio-go over a transport that may retry.
-func over(ctx context.Context, s setup, transport http.RoundTripper) *twilio.RestClient {
-	c := &client.Client{
-		Credentials: client.NewCredentials(s.user, s.password),
-		HTTPClient:  httpClient(stoppable{ctx, transport}),
-	}
-	c.SetAccountSid(s.user)
-	return twilio.NewRestClientWithParams(twilio.ClientParams{Client: c})
-}
-
-// httpClient is twilio-go's default one without its Timeout of 10 s, which would
-// cut the waits of those that retry below it.
-func httpClient(transport http.RoundTripper) *http.Client {
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/failsafehttp"
+	"github.com/twilio-pacer/pacer/bench/internal/clients"
 	"github.com/twilio/twilio-go"
 )
 
@@ -20,5 +21,5 @@ func failsafeRetry(ctx context.Context, s setup) *twilio.RestClient {
 		WithJitterFactor(.25).
 		ReturnLastFailure().
 		Build()
-	return over(ctx, s, failsafehttp.NewRoundTripper(s.transport, policy))
+	return clients.Over(ctx, s.Setup, failsafehttp.NewRoundTripper(s.Transport, policy))
 }

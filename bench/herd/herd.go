@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 // A herd sends n messages from some goroutines, as fast as the client lets it.
@@ -75,19 +76,10 @@ func (h *herd) row(seconds time.Duration) row {
 		Throttled: int(h.wire.throttled.Load()),
 		Requests:  int(h.wire.requests.Load()),
 		Seconds:   seconds.Seconds(),
-		P99:       percentile(h.took, 99).Seconds(),
+		P99:       output.Percentile(h.took, 99).Seconds(),
 	}
 	if err := h.firstError(); err != nil {
 		r.Error = err.Error()
 	}
 	return r
-}
-
-// percentile is the smallest of the durations that at least p % are not above.
-func percentile(ds []time.Duration, p int) time.Duration {
-	if len(ds) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(ds))
-	return sorted[(len(sorted)*p+99)/100-1]
 }

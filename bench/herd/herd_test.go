@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 func TestHerdCounts(t *testing.T) {
@@ -43,24 +42,6 @@ func TestHerdStopsWithItsContext(t *testing.T) {
 	h.run(ctx, func(string) error { cancel(); return nil })
 	if n := h.delivered.Load(); n > 2 {
 		t.Errorf("%d calls, expected no further ones", n)
-	}
-}
-
-func TestPercentile(t *testing.T) {
-	var ds []time.Duration
-	for i := 200; i > 0; i-- {
-		ds = append(ds, time.Duration(i))
-	}
-	for p, want := range map[int]time.Duration{50: 100, 99: 198, 100: 200} {
-		if got := percentile(ds, p); got != want {
-			t.Errorf("p%d is %d, expected %d", p, got, want)
-		}
-	}
-	if got := percentile([]time.Duration{7}, 99); got != 7 {
-		t.Errorf("p99 of one is %d", got)
-	}
-	if got := percentile(nil, 99); got != 0 {
-		t.Errorf("p99 of none is %d", got)
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/clients"
+	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 func main() {
@@ -45,7 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	defer time.AfterFunc(o.timeout, func() { cancel(late) }).Stop()
 
 	rows, err := runAll(ctx, o, getenv, newProgress(stderr))
-	rep := report{Environment: environment(time.Now()), Parameters: o.parameters(), Rows: rows}
+	rep := report{Environment: output.Environment(time.Now()), Parameters: o.parameters(), Rows: rows}
 	if o.check && err == nil {
 		rep.Missed = missed(rows)
 	}
@@ -90,10 +93,7 @@ func runOne(ctx context.Context, o *options, sc scenario, e entrant, getenv func
 	defer srv.close()
 	wire := &wire{next: srv.transport}
 	h := &herd{n: o.n, workers: o.workers, wire: wire}
-	send := e.sender(ctx, setup{
-		user: srv.user, password: srv.password,
-		transport: wire, rate: o.rate,
-	})
+	send := e.sender(ctx, setup{clients.Setup{User: srv.user, Password: srv.password, Transport: wire}, o.rate})
 	stop := p.follow(e.name, h)
 	seconds := h.run(ctx, send)
 	if err := context.Cause(ctx); err != nil {

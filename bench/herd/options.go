@@ -7,8 +7,9 @@ import (
 	"io"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 )
 
 // options is the command line.
@@ -45,9 +46,9 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 	fs.Func("n", "send `N` messages (default 200)", intIn(&o.n, 1, 100_000, "messages"))
 	fs.Func("workers", "from `N` goroutines (default 50)", intIn(&o.workers, 1, 1000, "goroutines"))
 	fs.Func("rate", "the limiter takes `N` messages per second, and pacer is told so (default 20)", intIn(&o.rate, 1, 10_000, "messages per second"))
-	fs.Func("clients", "run only these, in the order of the table, from a comma-separated `list`", pick(&o.entrants, entrants, func(e entrant) string { return e.name }))
+	fs.Func("clients", "run only these, in the order of the table, from a comma-separated `list`", cmdline.Pick(&o.entrants, entrants, func(e entrant) string { return e.name }))
 	scenariosGiven := false
-	pickScenarios := pick(&o.scenarios, scenarios, func(s scenario) string { return s.name })
+	pickScenarios := cmdline.Pick(&o.scenarios, scenarios, func(s scenario) string { return s.name })
 	fs.Func("scenario", "run only these, from a comma-separated `list`", func(v string) error { scenariosGiven = true; return pickScenarios(v) })
 	fs.Func("target", "send to the server at `URL` instead, which answers for Twilio. The limiter is then that\nserver's, and what it accepted twice is not known. Credentials are taken from\nTWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or are fake ones. Never the real Twilio", func(v string) (err error) {
 		o.target, err = parseTarget(v)
@@ -69,7 +70,7 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 		fs.SetOutput(usageTo)
 		fmt.Fprint(usageTo, help)
 		fs.PrintDefaults()
-		fmt.Fprintf(usageTo, helpAfter, names(entrants, func(e entrant) string { return e.name }), names(scenarios, func(s scenario) string { return s.name }))
+		fmt.Fprintf(usageTo, helpAfter, cmdline.Names(entrants, func(e entrant) string { return e.name }), cmdline.Names(scenarios, func(s scenario) string { return s.name }))
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -106,34 +107,4 @@ func intIn(to *int, low, high int, unit string) func(string) error {
 		*to = n
 		return nil
 	}
-}
-
-// pick sets to to those of all that a list names, in the order of all.
-func pick[T any](to *[]T, all []T, name func(T) string) func(string) error {
-	return func(list string) error {
-		wanted := map[string]bool{}
-		for word := range strings.SplitSeq(list, ",") {
-			wanted[strings.TrimSpace(word)] = true
-		}
-		var picked []T
-		for _, t := range all {
-			if wanted[name(t)] {
-				picked = append(picked, t)
-				delete(wanted, name(t))
-			}
-		}
-		for word := range wanted {
-			return fmt.Errorf("%q is unknown: expected some of %s, separated by commas", word, names(all, name))
-		}
-		*to = picked
-		return nil
-	}
-}
-
-func names[T any](all []T, name func(T) string) string {
-	words := make([]string, len(all))
-	for i, t := range all {
-		words[i] = name(t)
-	}
-	return strings.Join(words, ", ")
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 )
 
 func TestBadFlagsAreRefused(t *testing.T) {
@@ -52,10 +54,10 @@ func TestGoodFlags(t *testing.T) {
 		t.Errorf("options are %+v", o)
 	}
 	if len(o.entrants) != 2 || o.entrants[0].name != "twilio-go" || o.entrants[1].name != "pacer" {
-		t.Errorf("clients are %v, expected twilio-go and pacer", names(o.entrants, func(e entrant) string { return e.name }))
+		t.Errorf("clients are %v, expected twilio-go and pacer", cmdline.Names(o.entrants, func(e entrant) string { return e.name }))
 	}
 	if len(o.scenarios) != 1 || o.scenarios[0].name != "strict" {
-		t.Errorf("scenarios are %v, expected strict", names(o.scenarios, func(s scenario) string { return s.name }))
+		t.Errorf("scenarios are %v, expected strict", cmdline.Names(o.scenarios, func(s scenario) string { return s.name }))
 	}
 	for _, target := range []string{"http://127.0.0.1:4010/", "https://[::1]:8443", "http://nottwilio.com"} {
 		if _, err := parseOptions([]string{"-target", target}, &usage); err != nil {

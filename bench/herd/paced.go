@@ -5,14 +5,15 @@ import (
 	"log/slog"
 
 	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/bench/internal/clients"
 	"github.com/twilio/twilio-go"
 )
 
 // paced is pacer, told the rate, and otherwise with its defaults.
 func paced(ctx context.Context, s setup) *twilio.RestClient {
 	rest := pacer.NewRestClientWithParams(
-		pacer.ClientParams{Username: s.user, Password: s.password},
-		pacer.WithHTTPClient(httpClient(s.transport)),
+		pacer.ClientParams{Username: s.User, Password: s.Password},
+		pacer.WithHTTPClient(clients.HTTPClient(s.Transport)),
 		pacer.WithLimits(pacer.Limits{{Resource: pacer.Messages, Rate: float64(s.rate)}}),
 		pacer.WithLogger(slog.New(slog.DiscardHandler)), // what is lost is in the table
 	)

@@ -3,9 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 // progress shows how far the herd is: on a terminal a bar that is drawn anew
@@ -16,12 +17,7 @@ type progress struct {
 }
 
 func newProgress(w io.Writer) *progress {
-	f, ok := w.(*os.File)
-	if !ok {
-		return &progress{w: w}
-	}
-	info, err := f.Stat()
-	return &progress{w: w, live: err == nil && info.Mode()&os.ModeCharDevice != 0}
+	return &progress{w: w, live: output.Terminal(w)}
 }
 
 func (p *progress) scenario(s scenario, o *options) {

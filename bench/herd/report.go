@@ -3,24 +3,16 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"runtime"
-	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 // A report is all that a run has to say.
 type report struct {
-	Environment env      `json:"environment"`
-	Parameters  params   `json:"parameters"`
-	Rows        []row    `json:"rows"`
-	Missed      []string `json:"missed,omitempty"` // with -check
-}
-
-type env struct {
-	Go   string `json:"go"`
-	OS   string `json:"os"`
-	Arch string `json:"arch"`
-	CPUs int    `json:"cpus"`
-	Date string `json:"date"`
+	Environment output.Env `json:"environment"`
+	Parameters  params     `json:"parameters"`
+	Rows        []row      `json:"rows"`
+	Missed      []string   `json:"missed,omitempty"` // with -check
 }
 
 type params struct {
@@ -28,10 +20,6 @@ type params struct {
 	Workers  int    `json:"workers"`
 	Rate     int    `json:"rate"`
 	Target   string `json:"target,omitempty"`
-}
-
-func environment(now time.Time) env {
-	return env{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0), Date: now.UTC().Format(time.RFC3339)}
 }
 
 func (o *options) parameters() params {

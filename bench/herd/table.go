@@ -1,10 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 // column is one of the table. The first is flush left, the others flush right.
@@ -45,7 +46,7 @@ One run on a machine that may be shared: compare rows, not runs.
 
 // table prints one table for each scenario, and how to read them.
 func (r report) table(w io.Writer) error {
-	var b bytes.Buffer
+	var b strings.Builder
 	p := r.Parameters
 	fmt.Fprintf(&b, "%d messages from %d goroutines at a limit of %d/s   (%s %s/%s, %d CPUs, %s)\n",
 		p.Messages, p.Workers, p.Rate, r.Environment.Go, r.Environment.OS, r.Environment.Arch, r.Environment.CPUs, r.Environment.Date)
@@ -62,14 +63,13 @@ func (r report) table(w io.Writer) error {
 		i = j
 	}
 	fmt.Fprintf(&b, footer, p.Rate, p.Rate, p.Rate)
-	_, err := w.Write(b.Bytes())
+	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // align prints rows below the columns' heads.
-func align(b *bytes.Buffer, rows []row) {
+func align(b *strings.Builder, rows []row) {
 	lines := [][]string{make([]string, len(columns))}
-	width := make([]int, len(columns))
 	for i, c := range columns {
 		lines[0][i] = c.head
 	}
@@ -80,20 +80,5 @@ func align(b *bytes.Buffer, rows []row) {
 		}
 		lines = append(lines, line)
 	}
-	for _, line := range lines {
-		for i, cell := range line {
-			width[i] = max(width[i], len(cell))
-		}
-	}
-	for _, line := range lines {
-		for i, cell := range line {
-			pad := strings.Repeat(" ", width[i]-len(cell))
-			if i == 0 {
-				b.WriteString("  " + cell + pad)
-			} else {
-				b.WriteString("  " + pad + cell)
-			}
-		}
-		b.WriteByte('\n')
-	}
+	output.Align(b, lines, 1)
 }

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 func testReport() report {
 	two := 2
 	return report{
-		Environment: env{Go: "go1.25.0", OS: "linux", Arch: "amd64", CPUs: 2, Date: "2026-01-02T03:04:05Z"},
+		Environment: output.Env{Go: "go1.25.0", OS: "linux", Arch: "amd64", CPUs: 2, Date: "2026-01-02T03:04:05Z"},
 		Parameters:  params{Messages: 200, Workers: 50, Rate: 20},
 		Rows: []row{
 			{Scenario: "sliding-window", Client: "twilio-go", Messages: 200, Delivered: 20, Lost: 180, Doubled: &two, Throttled: 180, Requests: 200, Seconds: 0.05, Possible: 20, P99: 0.0123},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"sync/atomic"
 )
@@ -20,15 +19,4 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.throttled.Add(1)
 	}
 	return resp, err
-}
-
-// stoppable is above a client that retries in its http.Client: twilio-go gives
-// its requests no context, and so nothing could end their waits.
-type stoppable struct {
-	ctx  context.Context
-	next http.RoundTripper
-}
-
-func (s stoppable) RoundTrip(r *http.Request) (*http.Response, error) {
-	return s.next.RoundTrip(r.WithContext(s.ctx))
 }

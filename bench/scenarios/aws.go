@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"github.com/twilio-pacer/pacer/bench/internal/clients"
+	"github.com/twilio/twilio-go"
+)
+
+// awsAdaptive is the retry loop of the AWS SDK for Go v2 in its adaptive mode,
+// the SDK's own code with Twilio's transport below it: a token bucket whose rate
+// is CUBIC's, full jitter from 1 s on for a throttle, and a quota of retries that
+// only successes fill again. Its defaults hold but for the number of attempts.
+// Retry-After means nothing to it: it knows AWS's own header only.
+func awsAdaptive(ctx context.Context, s setup) *twilio.RestClient {
+	mode := retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+		o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = 1 + retries })
+	})
+	attempts := retry.NewAttemptMiddleware(mode, cloneRequest)
+	return clients.Over(ctx, s.Setup, awsLoop{attempts, s.Transport})
+}
+
+func cloneRequest(r any) any {
+	req := r.(*http.Request)
+	return req.Clone(req.Context())
+}
+
+type awsLoop struct {
+	attempts *retry.Attempt
+	next     http.RoundTripper
+}
+
+func (l awsLoop) RoundTrip(r *http.Request) (*http.Response, error) {
+	out, _, err := l.attempts.HandleFinalize(r.Context(), middleware.FinalizeInput{Request: r}, middleware.FinalizeHandlerFunc(l.attempt))
+	// The last answer is returned as it is, so that twilio-go can make its usual
+	// error of it.
+	var refused *smithyhttp.ResponseError
+	if errors.As(err, &refused) {
+		return refused.Response.Response, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.Result.(*http.Response), nil
+}
+
+// attempt makes errors of answers, as the SDK's deserializers do: 429 without a
+// known code is a throttle to it. Bodies need no closing: see whole.
+func (l awsLoop) attempt(ctx context.Context, in middleware.FinalizeInput) (out middleware.FinalizeOutput, metadata middleware.Metadata, err error) {
+	r := in.Request.(*http.Request).WithContext(ctx)
+	if r.GetBody != nil {
+		if r.Body, err = r.GetBody(); err != nil {
+			return out, metadata, err
+		}
+	}
+	resp, err := l.next.RoundTrip(r)
+	if err != nil {
+		return out, metadata, &smithyhttp.RequestSendError{Err: err}
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return out, metadata, &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: resp},
+			Err:      errors.New(resp.Status),
+		}
+	}
+	out.Result = resp
+	return out, metadata, nil
+}

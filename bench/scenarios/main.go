@@ -1,0 +1,125 @@
+// Command scenarios puts several clients to limits that are known, unknown,
+// change or are shared, and prints one table of what came of it. See the README
+// beside its module, and scenarios -h.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// The exit codes: a run that could not be finished or missed a figure, and a
+// command line that makes no sense.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args, stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "scenarios: %v\nscenarios -h explains all flags.\n", err)
+		return exitUsage
+	}
+	return o.run(ctx, stdout, stderr)
+}
+
+func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
+	rows, err := runAll(ctx, o, newProgress(stderr))
+	rep := report{Environment: output.Environment(time.Now()), Parameters: o.parameters(), Rows: rows}
+	if o.check && err == nil {
+		rep.Missed = missed(rows)
+	}
+	if werr := rep.write(stdout, o.json); err == nil {
+		err = werr
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "scenarios: %v\n", err)
+		return exitFailed
+	}
+	for _, m := range rep.Missed {
+		fmt.Fprintf(stderr, "scenarios: missed: %s\n", m)
+	}
+	switch {
+	case len(rep.Missed) > 0:
+		return exitFailed
+	case o.check:
+		fmt.Fprintln(stderr, "scenarios: no figure missed")
+	}
+	return 0
+}
+
+// runAll runs one batch after the other. With an error it returns the rows of
+// those that had finished.
+func runAll(ctx context.Context, o *options, p *progress) ([]row, error) {
+	var rows []row
+	for _, b := range batches(o.scenarios) {
+		more, err := runBatch(ctx, b, o, p)
+		if err != nil {
+			return rows, fmt.Errorf("not finished: %w", err)
+		}
+		rows = append(rows, more...)
+	}
+	return rows, nil
+}
+
+func runBatch(ctx context.Context, b batch, o *options, p *progress) ([]row, error) {
+	var trials []*trial
+	for _, s := range b {
+		for _, e := range o.entrants {
+			t := newTrial(ctx, s, e, o.timing)
+			defer t.close()
+			trials = append(trials, t)
+		}
+	}
+	start := time.Now()
+	stop := p.follow(b, trials, start, b.length(o.timing))
+	var wg sync.WaitGroup
+	for _, t := range trials {
+		wg.Go(func() { t.run(start) })
+	}
+	wg.Wait()
+	stop()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	p.losses(trials)
+	return inOrder(trials, start), nil
+}
+
+// inOrder are the rows of all clients, those of one name together.
+func inOrder(trials []*trial, start time.Time) []row {
+	var names []string
+	byName := map[string][]row{}
+	for _, t := range trials {
+		for _, r := range t.rows(start) {
+			if byName[r.Scenario] == nil {
+				names = append(names, r.Scenario)
+			}
+			byName[r.Scenario] = append(byName[r.Scenario], r)
+		}
+	}
+	var rows []row
+	for _, name := range names {
+		rows = append(rows, byName[name]...)
+	}
+	return rows
+}

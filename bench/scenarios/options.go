@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
+)
+
+// options is the command line.
+type options struct {
+	scenarios          []scenario
+	entrants           []entrant
+	timing             timing
+	check, json, short bool
+}
+
+const help = `scenarios puts several Twilio clients to limits that are known, unknown, change, or
+are shared, and prints one table of what came of it. Each client gets a fake Twilio
+of its own (package twiliotest, on loopback), which throttles with 429, code 20429
+and Retry-After: 1. %d callers offer %.1f times the largest possible rate of the
+scenario. Clients have %v to adapt, after the start and after a change, and are
+then measured for %v.
+
+It takes %v: all clients of a scenario run at the same time, and so do all
+scenarios but the in-flight one, which comes last. -short takes %v.
+
+Usage: go run ./scenarios [flags]
+
+`
+
+const helpAfter = `
+Clients: %s.
+Scenarios:
+%s
+Exit code: 0; 1 if it could not be finished, or -check missed a figure;
+2 for a mistake on the command line.
+`
+
+func parseOptions(args []string, usageTo io.Writer) (*options, error) {
+	o := &options{scenarios: scenarios, entrants: entrants, timing: full}
+	fs := flag.NewFlagSet("scenarios", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Func("only", "run only these scenarios, from a comma-separated `list`", cmdline.Pick(&o.scenarios, scenarios, scenarioName))
+	fs.Func("clients", "run only these, in the order of the table, from a comma-separated `list`", cmdline.Pick(&o.entrants, entrants, entrantName))
+	fs.BoolVar(&o.check, "check", false, "exit with 1, and say which, if pacer misses a figure:\n"+checked)
+	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
+	fs.BoolVar(&o.short, "short", false, fmt.Sprintf("%v to adapt and %v to measure: to try it out, too short for figures that mean anything", short.converge, short.measure))
+
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fs.SetOutput(usageTo)
+		fmt.Fprintf(usageTo, help, callers, overload, spoken(full.converge), spoken(full.measure), spoken(total(scenarios, full)), spoken(total(scenarios, short)))
+		fs.PrintDefaults()
+		fmt.Fprintf(usageTo, helpAfter, cmdline.Names(entrants, entrantName), scenarioHelp())
+		return nil, err
+	case err != nil:
+		return nil, err
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("argument %q: expected flags only", fs.Arg(0))
+	case o.check && o.short:
+		return nil, errors.New("-check: expected not beside -short, which leaves no time to adapt")
+	case o.check && !slices.ContainsFunc(o.entrants, func(e entrant) bool { return e.name == subject }):
+		return nil, errors.New("-check: expected pacer among -clients, as its figures are checked")
+	}
+	if o.short {
+		o.timing = short
+	}
+	return o, nil
+}
+
+func scenarioName(s scenario) string { return s.name }
+func entrantName(e entrant) string   { return e.name }
+
+func scenarioHelp() string {
+	text := ""
+	for _, s := range scenarios {
+		text += fmt.Sprintf("  %-14s %s\n", s.name, s.what)
+	}
+	return text
+}
+
+// spoken is a duration for people: "5 min", "90 s".
+func spoken(d time.Duration) string {
+	if d >= 2*time.Minute && d%time.Minute == 0 {
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return fmt.Sprintf("%.0f s", d.Seconds())
+}
