@@ -33,7 +33,7 @@ skip() { # skip NAME REASON
 # Each module is tested by itself, as its users get it: with its replace directives,
 # without go.work.
 export GOWORK=off
-modules=(. bench compat)
+modules=(. bench compat otelpacer)
 
 formatted() {
 	local files
@@ -41,13 +41,25 @@ formatted() {
 }
 run "gofmt" formatted
 
+# otelpacer's tests run the rules and the dashboard of deploy/ under a real Prometheus.
+# Debian's package would start a server of its own; policy-rc.d forbids that.
+if ! command -v promtool >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+	say "installing prometheus"
+	policy=/usr/sbin/policy-rc.d
+	[ -e $policy ] && policy= || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; }
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; } >/dev/null ||
+		echo "prometheus cannot be installed here"
+	[ -n "$policy" ] && rm -f "$policy"
+fi
+command -v promtool >/dev/null || skip "rules and dashboard under Prometheus" "apt-get install prometheus"
+
 for m in "${modules[@]}"; do
 	run "$m: go vet" go -C "$m" vet ./...
 	run "$m: go.mod is tidy" go -C "$m" mod tidy -diff
 	run "$m: go test -race" go -C "$m" test -race -timeout 15m ./...
 done
 run "memory, without the race detector" go test -run Memory -count 1 .
-workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... >/dev/null; }
+workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... ./otelpacer/... >/dev/null; }
 run "the workspace is one" workspace
 
 requirements() {
@@ -65,7 +77,11 @@ for dir in examples/*/; do
 	[ -f "$dir/main.go" ] && run "example $name" example "$name"
 done
 
+observability() { timeout 120 go -C otelpacer run ./examples/observability -for 5s -addr 127.0.0.1:0 >"$out" 2>&1 || { cat "$out"; return 1; }; }
+run "example observability" observability
+
 run "benchmarks run" go test -run '^$' -bench 'Acquire|CreateMessage/.*/(pacer|twilio-go)$' -benchtime 1000x .
+run "otelpacer: benchmarks run" go -C otelpacer test -run '^$' -bench . -benchtime 20x .
 
 lint() (
 	root=$PWD

@@ -85,7 +85,8 @@ func (w *world) throttle(times int, retryAfter string) {
 }
 
 // metrics returns all that is collected, a line for each series: "name{attributes} value
-// unit". A histogram's value is its count and sum.
+// unit". A histogram's value is its count and its sum, in tenths: hundredths are the
+// limiter's margin.
 func (w *world) metrics() map[string]string {
 	w.t.Helper()
 	var rm metricdata.ResourceMetrics
@@ -114,7 +115,7 @@ func (w *world) metrics() map[string]string {
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
-					add(p.Attributes.Encoded(encoder), fmt.Sprintf("%d/%.4g", p.Count, p.Sum))
+					add(p.Attributes.Encoded(encoder), fmt.Sprintf("%d/%.1f", p.Count, p.Sum))
 				}
 			default:
 				w.t.Fatalf("%s: %T", m.Name, data)
@@ -157,14 +158,14 @@ func TestMetrics(t *testing.T) {
 		const http = "http.client.request.duration{error.type=%s,http.request.method=POST,http.response.status_code=%s,pacer.resource=api/Messages:create,server.address=api.twilio.com,server.port=443}"
 		w.want(map[string]string{
 			strings.Replace(fmt.Sprintf(http, "", "201"), "error.type=,", "", 1): "2/0.2 s",
-			fmt.Sprintf(http, "429", "429"):                                      "3/0 s",
-			fmt.Sprintf(http, "400", "400"):                                      "1/0 s",
+			fmt.Sprintf(http, "429", "429"):                                      "3/0.0 s",
+			fmt.Sprintf(http, "400", "400"):                                      "1/0.0 s",
 			"http.client.request.duration{http.request.method=GET,http.response.status_code=200,pacer.resource=lookups/PhoneNumbers:read,server.address=lookups.twilio.com,server.port=443}": "1/0.1 s",
 
 			"pacer.call.duration{pacer.outcome=ok," + messages + "}":        "2/1.6 s",
-			"pacer.call.duration{pacer.outcome=throttled," + messages + "}": "1/1.5 s",
-			"pacer.call.duration{pacer.outcome=error," + messages + "}":     "1/0 s",
-			"pacer.wait.duration{" + messages + "}":                         "6/0.9 s",
+			"pacer.call.duration{pacer.outcome=throttled," + messages + "}": "1/1.4 s",
+			"pacer.call.duration{pacer.outcome=error," + messages + "}":     "1/0.0 s",
+			"pacer.wait.duration{" + messages + "}":                         "6/0.8 s",
 			"pacer.requests.throttled{" + messages + "}":                    "3 {request}",
 			"pacer.requests.retried{" + messages + "}":                      "2 {request}",
 			"pacer.calls.gave_up{pacer.reason=throttled," + messages + "}":  "1 {call}",
@@ -388,7 +389,7 @@ func TestDropInConstructors(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.want(map[string]string{
-			"pacer.call.duration{pacer.outcome=ok,pacer.resource=api/Messages:create}": "1/0 s",
+			"pacer.call.duration{pacer.outcome=ok,pacer.resource=api/Messages:create}": "1/0.0 s",
 			"pacer.rate.configured{pacer.resource=api/Messages:create}":                "1 {request}/s",
 		})
 	})

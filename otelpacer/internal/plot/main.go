@@ -116,7 +116,7 @@ func (d *drawing) panel(i int, p dashboard.Panel) error {
 
 	x0, y0 := float64(panelWidth*(i%2)), float64(header+panelHeight*(i/2))
 	title := p.Title
-	if unit != "" {
+	if unit != "" && !strings.Contains(title, "per second") {
 		title += ", " + unit
 	}
 	d.text(x0+left, y0+18, ink, 14, "start", "font-weight='600'", title)
@@ -143,6 +143,16 @@ func (d *drawing) panel(i int, p dashboard.Panel) error {
 	}
 
 	lx, ly := px, py+plotHeight+36
+	legend := func(name, color, dash string) {
+		width := 30 + 6.3*float64(len(name))
+		if lx+width > px+plotWidth+20 {
+			lx, ly = px, ly+16
+		}
+		fmt.Fprintf(d, "<path d='M%.1f %.1fh14' stroke='%s' stroke-width='2.5' %s/>\n", lx, ly-4, color, dash)
+		d.text(lx+19, ly, ink, 11, "start", "", name)
+		lx += width
+	}
+	dashed := "" // what its lines mean: their colors are those of the others
 	for _, l := range lines {
 		dash := ""
 		if l.dashed {
@@ -150,13 +160,14 @@ func (d *drawing) panel(i int, p dashboard.Panel) error {
 		}
 		color := d.color(l.legend)
 		fmt.Fprintf(d, "<path d='%s' fill='none' stroke='%s' stroke-width='1.6' %s/>\n", path(l, x, func(v float64) float64 { return y(v * scale) }), color, dash)
-		width := 30 + 6.3*float64(len(l.legend))
-		if lx+width > px+plotWidth+20 {
-			lx, ly = px, ly+16
+		if l.dashed {
+			dashed = l.legend[strings.LastIndexByte(l.legend, ' ')+1:]
+		} else {
+			legend(l.legend, color, "")
 		}
-		fmt.Fprintf(d, "<path d='M%.1f %.1fh14' stroke='%s' stroke-width='2.5' %s/>\n", lx, ly-4, color, strings.Replace(dash, "6 4", "4 3", 1))
-		d.text(lx+19, ly, ink, 11, "start", "", l.legend)
-		lx += width
+	}
+	if dashed != "" {
+		legend(dashed, grey, "stroke-dasharray='4 3'")
 	}
 	return nil
 }

@@ -1,0 +1,44 @@
+package otelpacer_test
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// names returns what re finds first in parentheses in the files, sorted.
+func names(t *testing.T, re string, files ...string) []string {
+	found := map[string]bool{}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(re).FindAllStringSubmatch(string(data), -1) {
+			found[m[1]] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// TestWatching: docs/watching.md lists every metric there is and no other, and says what
+// to do for every alert.
+func TestWatching(t *testing.T) {
+	const doc = "../docs/watching.md"
+	for what, pair := range map[string][2][]string{
+		"metrics": {
+			names(t, `(?:Histogram|Counter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go"),
+			names(t, "(?m)^\\| `((?:http|pacer)\\.[a-z_.]+)` \\|", doc),
+		},
+		"alerts": {
+			names(t, `- alert: (\w+)`, "../deploy/alerts.yml"),
+			names(t, `(?m)^### (Pacer\w+)$`, doc),
+		},
+	} {
+		if there, documented := pair[0], pair[1]; len(there) == 0 || !slices.Equal(there, documented) {
+			t.Errorf("%s: there are %v; documented are %v", what, there, documented)
+		}
+	}
+}
