@@ -69,7 +69,8 @@ requirements() {
 }
 run "the root module requires three modules" requirements
 
-example() { timeout 120 go run "./examples/$1" >"$out" 2>&1 || { cat "$out"; return 1; }; }
+example() { timeout 120 go run "./examples/$1" ${args[$1]:-} >"$out" 2>&1 || { cat "$out"; return 1; }; }
+declare -A args=([learning]="-unit 100ms") # whole it takes 75 s
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 for dir in examples/*/; do
@@ -80,6 +81,8 @@ done
 observability() { timeout 120 go -C otelpacer run ./examples/observability -for 5s -addr 127.0.0.1:0 >"$out" 2>&1 || { cat "$out"; return 1; }; }
 run "example observability" observability
 
+scenarios() { go -C bench run ./scenarios -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
+run "bench: scenarios, short" scenarios
 run "benchmarks run" go test -run '^$' -bench 'Acquire|CreateMessage/.*/(pacer|twilio-go)$' -benchtime 1000x .
 run "otelpacer: benchmarks run" go -C otelpacer test -run '^$' -bench . -benchtime 20x .
 
