@@ -35,6 +35,7 @@ type bucket struct {
 	history  history
 
 	acceptances acceptances
+	run         int // requests accepted since the last event
 	learned     pacing
 	event       congestion
 	concluded   time.Time // when the last event was

@@ -23,6 +23,9 @@ type congestion struct {
 	fewest   int       // requests of the account in progress with any of those throttled
 	own      int       // the most of this limiter's
 	onlyRate bool      // an answer said that it is about a rate
+	began    time.Time // when the first of them came
+	ended    time.Time // when the cool-down did
+	passed   float64   // requests/s that were accepted since the last event, the cool-down included
 }
 
 // A pacing is the controller of one bucket's rate. It finds the rate at which requests
@@ -38,7 +41,11 @@ type congestion struct {
 //     requests were accepted within the second that ended with the throttled one. For a
 //     limiter whose window slides that is its limit, exactly. (BBR, in the same way,
 //     goes by the rate of delivery: Cardwell et al., ACM Queue 14(5), 2016.) Only if
-//     that, too, is throttled soon, is it cut: by 5 %, then 15 %, then 30 %.
+//     that, too, is throttled soon, is it cut: by 5 %, by 15 %, and then to what passed
+//     in all since the last event, its cool-down included. If even that is throttled
+//     soon the rate is not the cause (another program may use up the account's
+//     concurrency): it is set back to what it was before the cuts, and throttled answers
+//     change nothing for a minute. Cutting on would stop the bucket for nothing.
 //   - It then holds for 22 s of sending, and for 50 requests at least, so that in the
 //     steady state a throttled answer costs one second in twenty-five, and is one answer in
 //     fifty or less. Then it asks: 3.5 % more for each of two seconds, and, if that is
@@ -49,22 +56,26 @@ type congestion struct {
 // from it the rate doubles each second until the next throttle ("slow start", RFC 5681).
 // Only time in which calls waited for the pace counts: an idle bucket learns nothing.
 type pacing struct {
-	limit   float64       // requests/s found; 0: none
-	busy    time.Duration // for which calls have waited for the pace since
-	last    time.Time     // when one that had waited left
-	strikes int           // events in a row that came soon after the one before
-	rough   bool          // limit is a first estimate, or of an event that may have been about concurrency
-	told    int           // requests/s by X-Rate-Limit-Limit; 0: not said
-	cut     time.Time     // when X-Rate-Limit-Remaining last lowered limit
+	limit     float64       // requests/s found; 0: none
+	busy      time.Duration // for which calls have waited for the pace since
+	last      time.Time     // when one that had waited left
+	strikes   int           // events in a row that came soon after the one before
+	base      float64       // limit before the first of them
+	blameless time.Time     // until when throttled answers do not change limit
+	rough     bool          // limit is a first estimate, or of an event that may have been about concurrency
+	told      int           // requests/s by X-Rate-Limit-Limit; 0: not said
+	cut       time.Time     // when X-Rate-Limit-Remaining last lowered limit
 }
 
 const (
-	holdTime     = 22 * time.Second
-	holdRequests = 50
-	probeTime    = 2 * time.Second
-	probeGain    = 0.035 // per second
-	climbGain    = 0.25  // per second
-	maxDoublings = 30
+	holdTime      = 22 * time.Second
+	holdRequests  = 50
+	holdAtMostFor = 150 * time.Second
+	blamelessFor  = time.Minute
+	probeTime     = 2 * time.Second
+	probeGain     = 0.035 // per second
+	climbGain     = 0.25  // per second
+	maxDoublings  = 30
 )
 
 // pace returns the requests/s that p allows, Unlimited if it knows nothing.
@@ -86,8 +97,9 @@ func (p *pacing) pace() float64 {
 	return p.limit * reached * math.Pow(1+climbGain, min(probe-probeTime.Seconds(), 3*maxDoublings))
 }
 
+// hold is how long the rate stays.
 func (p *pacing) hold() time.Duration {
-	return max(holdTime, time.Duration(holdRequests/max(p.limit, 1e-6)*float64(time.Second)))
+	return min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(p.limit, 1e-6)*float64(time.Second))))
 }
 
 // probing reports that the pace is above what is known to be accepted.
@@ -116,15 +128,31 @@ func (p *pacing) congested(ev congestion, accepted float64, listed, mixed bool, 
 	if ev.probing && !p.rough {
 		p.limit = max(p.limit, old) // it was accepted for all of the hold
 	}
+	p.rough = first || mixed
 	if ev.soon && !ev.probing {
-		p.strikes++
-		p.limit = min(p.limit, max(old, p.limit)*[]float64{0.95, 0.85, 0.7}[min(p.strikes, 3)-1])
+		p.struck(old, ev)
 	} else {
 		p.strikes = 0
 	}
-	p.limit = max(p.limit, 0.01)
-	p.rough = first || mixed
 	p.busy, p.last = 0, now
+}
+
+// struck lowers a limit that was throttled soon after it had been found, up to three
+// times in a row.
+func (p *pacing) struck(old float64, ev congestion) {
+	p.strikes++
+	switch p.strikes {
+	case 1:
+		p.base = old
+		p.limit = min(p.limit, 0.95*old)
+	case 2:
+		p.limit = min(p.limit, 0.85*old)
+	case 3:
+		p.limit = max(min(p.limit, ev.passed), p.base/100)
+	default:
+		p.limit, p.strikes, p.rough = p.base, 0, false
+		p.blameless = ev.ended.Add(blamelessFor)
+	}
 }
 
 // forget drops what was learned, but not what Twilio says itself.
@@ -284,9 +312,17 @@ func (b *bucket) conclude(now time.Time) {
 			account.innocent()
 		}
 	}
-	if b.listed && b.rate >= Unlimited {
-		return // "not to be paced" is the program's word
+	run := b.run
+	b.run = 0
+	switch {
+	case b.listed && b.rate >= Unlimited: // "not to be paced" is the program's word
+		return
+	case ev.began.Before(b.learned.blameless):
+		b.learned.busy, b.learned.last = 0, now
+		return
 	}
+	ev.ended = now
+	ev.passed = float64(run) / (b.learned.busy + b.until.Sub(ev.began)).Seconds()
 	atPace := !ev.probing && ev.pace < Unlimited
 	n, since := b.acceptances.until(ev.lastLeft)
 	accepted := float64(n)
@@ -305,7 +341,7 @@ func (b *bucket) conclude(now time.Time) {
 }
 
 // throttled takes in one throttled answer, to a request with n of the account in progress.
-func (b *bucket) throttled(d departure, n int, o Outcome) {
+func (b *bucket) throttled(d departure, n int, o Outcome, now time.Time) {
 	if d.left.Before(b.concluded) {
 		return // of an event that is over
 	}
@@ -314,7 +350,7 @@ func (b *bucket) throttled(d departure, n int, o Outcome) {
 		known := b.learned.limit > 0 && !b.learned.rough
 		*ev = congestion{
 			open: true, pace: min(b.allowed(), Unlimited), probing: b.learned.probing(),
-			soon: known && b.learned.busy < b.learned.hold()/2, fewest: n, own: d.inFlight,
+			soon: known && b.learned.busy < b.learned.hold()/2, fewest: n, own: d.inFlight, began: now,
 		}
 	}
 	if d.left.After(ev.lastLeft) {
@@ -327,6 +363,7 @@ func (b *bucket) throttled(d departure, n int, o Outcome) {
 // passed takes in that a request was accepted with n of the account in progress.
 func (b *bucket) passed(d departure, n int, now time.Time) {
 	b.acceptances.add(d.left)
+	b.run++
 	account := &b.gates[0].learned
 	account.accepted(n, now)
 	if !b.mixed || !b.learned.rough {

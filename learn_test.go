@@ -165,6 +165,39 @@ func TestConcurrencyLimitIsFoundAndFollowed(t *testing.T) {
 	})
 }
 
+// Throttles that have nothing to do with the bucket's rate must not stop it: here every
+// eighth request, whatever the pace. At a pace of 20/s that leaves some 5/s.
+func TestThrottlesOfAnotherCauseDoNotStopTheBucket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var trouble atomic.Bool
+		var n atomic.Int64
+		tr := newTrial(t, 1, twiliotest.Config{}, sender, WithLimits(Limits{{Resource: Messages, Rate: 20}}), WithMaxRetries(1000))
+		tr.clients[0].own.HTTPClient = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			if trouble.Load() && n.Add(1)%8 == 0 {
+				return respond(429, throttleBody, "Retry-After", "1"), nil
+			}
+			return tr.RoundTrip(r)
+		})}
+		passed := func(d time.Duration) float64 {
+			before := tr.requests.Load()
+			time.Sleep(d)
+			return float64(tr.requests.Load()-before) / d.Seconds()
+		}
+		tr.run(t, func() {
+			time.Sleep(10 * time.Second)
+			trouble.Store(true)
+			if rate := passed(3 * time.Minute); rate < 3.5 {
+				t.Errorf("%.1f/s passed in the trouble", rate)
+			}
+			trouble.Store(false)
+			time.Sleep(30 * time.Second)
+			if rate := passed(30 * time.Second); rate < 17 {
+				t.Errorf("%.1f/s passed half a minute after it", rate)
+			}
+		})
+	})
+}
+
 // One event counts once for the account, however many buckets are throttled in it.
 func TestConcurrencyIsOfTheAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -269,7 +302,8 @@ func TestCongestionSetsTheRate(t *testing.T) {
 		{"slow start ended: what was accepted", pacing{limit: 20, rough: true}, congestion{pace: 38, probing: true}, 30, false, false, 30, false},
 		{"soon after the last: less", pacing{limit: 20}, congestion{pace: 20, soon: true}, 20, false, false, 19, false},
 		{"and again", pacing{limit: 20, strikes: 1}, congestion{pace: 20, soon: true}, 20, false, false, 17, false},
-		{"and again and again", pacing{limit: 20, strikes: 7}, congestion{pace: 20, soon: true}, 20, false, false, 14, false},
+		{"and again: what passes, cool-downs included", pacing{limit: 20, strikes: 2, base: 25}, congestion{pace: 20, soon: true, passed: 6}, 20, false, false, 6, false},
+		{"and even then: it is not the rate", pacing{limit: 6, strikes: 3, base: 25}, congestion{pace: 6, soon: true, passed: 2}, 6, false, false, 25, false},
 		{"perhaps concurrency: rough", pacing{limit: 20}, congestion{pace: 20}, 20, false, true, 20, true},
 	} {
 		p := tc.p

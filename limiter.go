@@ -233,7 +233,7 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 		case fixed:
 			return
 		case o.Throttled:
-			b.throttled(d, inProgress, o)
+			b.throttled(d, inProgress, o, now)
 		default:
 			b.passed(d, inProgress, now)
 		}

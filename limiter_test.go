@@ -67,7 +67,7 @@ func (l *lane) throttle(retryAfter time.Duration) {
 	now, o := time.Now(), Outcome{Throttled: true, RetryAfter: retryAfter}
 	b := l.l.bucket(l.r, now)
 	if !l.l.fixed {
-		b.throttled(departure{left: now, inFlight: 1}, 1, o)
+		b.throttled(departure{left: now, inFlight: 1}, 1, o, now)
 	}
 	b.coolDown(o, now)
 }
@@ -642,7 +642,7 @@ func TestSlack(t *testing.T) {
 	}
 	for i := range 20 { // throttled all the same, time and again
 		now := time.Now().Add(time.Duration(i) * time.Hour)
-		b.throttled(departure{left: now, inFlight: 1}, 1, Outcome{Throttled: true})
+		b.throttled(departure{left: now, inFlight: 1}, 1, Outcome{Throttled: true}, now)
 		b.conclude(now.Add(time.Second))
 	}
 	if got := b.slack(); got < maxSlack+maxCaution-1e-9 || got > maxSlack+maxCaution+1e-9 {
