@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -18,11 +19,17 @@ import (
 // only successes fill again. Its defaults hold but for the number of attempts.
 // Retry-After means nothing to it: it knows AWS's own header only.
 func awsAdaptive(ctx context.Context, s setup) *twilio.RestClient {
-	mode := retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
+	return clients.Over(ctx, s.Setup, newAWSLoop(awsMode(), s.Transport))
+}
+
+func awsMode() aws.RetryerV2 {
+	return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
 		o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = 1 + retries })
 	})
-	attempts := retry.NewAttemptMiddleware(mode, cloneRequest)
-	return clients.Over(ctx, s.Setup, awsLoop{attempts, s.Transport})
+}
+
+func newAWSLoop(mode aws.RetryerV2, next http.RoundTripper) awsLoop {
+	return awsLoop{retry.NewAttemptMiddleware(mode, cloneRequest), next}
 }
 
 func cloneRequest(r any) any {

@@ -93,8 +93,9 @@ func runBatch(ctx context.Context, b batch, o *options, p *progress) ([]row, err
 	start := time.Now()
 	stop := p.follow(b, trials, start, b.length(o.timing))
 	var wg sync.WaitGroup
-	for _, t := range trials {
-		wg.Go(func() { t.run(start) })
+	for i, t := range trials {
+		t.start = start.Add(stagger(i, len(trials)))
+		wg.Go(t.run)
 	}
 	wg.Wait()
 	stop()
@@ -102,15 +103,22 @@ func runBatch(ctx context.Context, b batch, o *options, p *progress) ([]row, err
 		return nil, context.Cause(ctx)
 	}
 	p.losses(trials)
-	return inOrder(trials, start), nil
+	return inOrder(trials), nil
 }
 
+// stagger is how long after the first the i-th of n trials starts: all within a
+// second. Clients that wait for Retry-After wait for exactly a second, all their
+// callers at once. If all such clients began together, every second would begin
+// with hundreds of requests, and a machine of two cores would be late for the
+// others by a tenth of a second, and bunch what they had spaced.
+func stagger(i, n int) time.Duration { return time.Second * time.Duration(i) / time.Duration(n) }
+
 // inOrder are the rows of all clients, those of one name together.
-func inOrder(trials []*trial, start time.Time) []row {
+func inOrder(trials []*trial) []row {
 	var names []string
 	byName := map[string][]row{}
 	for _, t := range trials {
-		for _, r := range t.rows(start) {
+		for _, r := range t.rows() {
 			if byName[r.Scenario] == nil {
 				names = append(names, r.Scenario)
 			}

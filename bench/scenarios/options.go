@@ -26,8 +26,8 @@ and Retry-After: 1. %d callers offer %.1f times the largest possible rate of the
 scenario. Clients have %v to adapt, after the start and after a change, and are
 then measured for %v.
 
-It takes %v: all clients of a scenario run at the same time, and so do all
-scenarios but the in-flight one, which comes last. -short takes %v.
+It takes %v: all clients of a scenario run at the same time, and so do known
+and two-processes, then unknown, halves and doubles. -short takes %v.
 
 Usage: go run ./scenarios [flags]
 
@@ -84,10 +84,10 @@ func scenarioHelp() string {
 	return text
 }
 
-// spoken is a duration for people: "5 min", "90 s".
+// spoken is a duration for people: "6.5 min", "90 s".
 func spoken(d time.Duration) string {
-	if d >= 2*time.Minute && d%time.Minute == 0 {
-		return fmt.Sprintf("%d min", d/time.Minute)
+	if d >= 2*time.Minute {
+		return fmt.Sprintf("%g min", d.Minutes())
 	}
 	return fmt.Sprintf("%.0f s", d.Seconds())
 }

@@ -8,6 +8,7 @@ import (
 
 // A scenario is a limit that clients are put to, and what becomes of it.
 type scenario struct {
+	batch  int // those of one number run at the same time, batches one after the other
 	name   string
 	what   string // for people
 	sender string // of all messages
@@ -36,32 +37,32 @@ const (
 
 var scenarios = []scenario{
 	{
-		name: "known", what: "20/s per sender, and those that can be told are told",
+		batch: 1, name: "known", what: "20/s per sender, and those that can be told are told",
 		sender: number, told: 20, shared: 1,
 		phases: []phase{{row: "known", rate: 20}},
 	},
 	{
-		name: "unknown", what: "20/s, and nobody is told",
-		sender: unlisted, shared: 1,
-		phases: []phase{{row: "unknown", rate: 20}},
-	},
-	{
-		name: "halves", what: "unknown; 20/s become 10/s, and are measured then",
-		sender: unlisted, shared: 1,
-		phases: []phase{{rate: 20}, {row: "halves", rate: 10}},
-	},
-	{
-		name: "doubles", what: "unknown; 20/s become 40/s, and are measured then",
-		sender: unlisted, shared: 1,
-		phases: []phase{{rate: 20}, {row: "doubles", rate: 40}},
-	},
-	{
-		name: "two-processes", what: "two clients of a kind, unaware of each other, share 20/s and are each told 20/s",
+		batch: 1, name: "two-processes", what: "two clients of a kind, unaware of each other, share 20/s and are each told 20/s",
 		sender: number, told: 20, shared: 2,
 		phases: []phase{{row: "two-processes", rate: 20}},
 	},
 	{
-		name: "in-flight", what: "unknown; 10 requests in progress, each for 50 ms (200/s), then 200 ms (50/s): two rows",
+		batch: 2, name: "unknown", what: "20/s, and nobody is told",
+		sender: unlisted, shared: 1,
+		phases: []phase{{row: "unknown", rate: 20}},
+	},
+	{
+		batch: 2, name: "halves", what: "unknown; 20/s become 10/s, and are measured then",
+		sender: unlisted, shared: 1,
+		phases: []phase{{rate: 20}, {row: "halves", rate: 10}},
+	},
+	{
+		batch: 2, name: "doubles", what: "unknown; 20/s become 40/s, and are measured then",
+		sender: unlisted, shared: 1,
+		phases: []phase{{rate: 20}, {row: "doubles", rate: 40}},
+	},
+	{
+		batch: 3, name: "in-flight", what: "unknown; 10 requests in progress, each for 50 ms (200/s), then 200 ms (50/s): two rows",
 		sender: unlisted, shared: 1,
 		phases: []phase{
 			{row: "in-flight-50ms", inFlight: 10, latency: 50 * time.Millisecond},
@@ -97,10 +98,6 @@ func (s scenario) offered() float64 {
 	}
 	return overload * most
 }
-
-// busy is whether it needs the machine for itself: its rates are ten times the
-// others', and they are begun when those have ended.
-func (s scenario) busy() bool { return s.phases[0].inFlight > 0 }
 
 func (p phase) limits() []twiliotest.Limit {
 	if p.rate == 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -31,8 +32,8 @@ func TestOffered(t *testing.T) {
 
 // What is said of the time it takes, here and in the README, is true.
 func TestLength(t *testing.T) {
-	if got := total(scenarios, full); got != 5*time.Minute {
-		t.Errorf("%v in all, expected 5m", got)
+	if got := total(scenarios, full); got != 390*time.Second {
+		t.Errorf("%v in all, expected 6m30s", got)
 	}
 	if got := total(scenarios, short); got >= time.Minute {
 		t.Errorf("%v in all with -short, expected less than a minute", got)
@@ -49,12 +50,21 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-func TestTheBusyScenarioRunsByItself(t *testing.T) {
-	bs := batches(scenarios)
-	if len(bs) != 2 || len(bs[0]) != 5 || len(bs[1]) != 1 || bs[1][0].name != "in-flight" {
-		t.Errorf("batches are %v", bs)
+func TestBatches(t *testing.T) {
+	var got []int
+	for _, b := range batches(scenarios) {
+		got = append(got, len(b))
 	}
-	if bs := batches(scenarios[5:]); len(bs) != 1 {
-		t.Errorf("%d batches for the in-flight scenario alone, expected 1", len(bs))
+	if !slices.Equal(got, []int{2, 3, 1}) {
+		t.Errorf("batches are of %v scenarios, expected 2, 3 and 1", got)
+	}
+	if bs := batches(scenarios[5:]); len(bs) != 1 || bs[0][0].name != "in-flight" {
+		t.Errorf("batches are %v, expected the in-flight scenario by itself", bs)
+	}
+}
+
+func TestStaggeredWithinASecond(t *testing.T) {
+	if a, b := stagger(0, 10), stagger(9, 10); a != 0 || b != 900*time.Millisecond {
+		t.Errorf("first and last of ten start after %v and %v, expected 0 and 900ms", a, b)
 	}
 }

@@ -38,23 +38,17 @@ func (s scenario) length(t timing) time.Duration {
 	return ws[len(ws)-1].to
 }
 
-// A batch is run at the same time.
+// A batch is run at the same time. All at once would be done sooner, but a small
+// machine would be late then, and what a client had spaced would arrive bunched.
 type batch []scenario
 
 func batches(all []scenario) []batch {
-	var quiet, busy batch
-	for _, s := range all {
-		if s.busy() {
-			busy = append(busy, s)
-		} else {
-			quiet = append(quiet, s)
-		}
-	}
 	var out []batch
-	for _, b := range []batch{quiet, busy} {
-		if len(b) > 0 {
-			out = append(out, b)
+	for i, s := range all {
+		if i == 0 || s.batch != all[i-1].batch {
+			out = append(out, nil)
 		}
+		out[len(out)-1] = append(out[len(out)-1], s)
 	}
 	return out
 }

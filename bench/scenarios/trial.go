@@ -22,6 +22,7 @@ type trial struct {
 	windows  []window
 	fake     *twiliotest.Server
 	load     *load
+	start    time.Time
 	ctx      context.Context // of all calls
 	cancel   context.CancelCauseFunc
 }
@@ -43,7 +44,7 @@ func newTrial(ctx context.Context, s scenario, e entrant, tm timing) *trial {
 
 // run sends, and changes the limit as time goes by. At the end of the last window
 // it ends the calls that are under way, and returns when all have.
-func (t *trial) run(start time.Time) {
+func (t *trial) run() {
 	go func() {
 		defer t.cancel(errOver)
 		for i, w := range t.windows {
@@ -51,18 +52,18 @@ func (t *trial) run(start time.Time) {
 				w.apply(t.fake.Fake)
 			}
 			select {
-			case <-time.After(time.Until(start.Add(w.to))):
+			case <-time.After(time.Until(t.start.Add(w.to))):
 			case <-t.ctx.Done():
 				return
 			}
 		}
 	}()
-	t.load.run(t.ctx, start)
+	t.load.run(t.ctx, t.start)
 }
 
 // rows are what came of it, by the fake's records.
-func (t *trial) rows(start time.Time) []row {
-	rows := account(t.windows, start, t.load.calls, t.fake.Accepted(), t.fake.Refused(), t.fake.Duplicates())
+func (t *trial) rows() []row {
+	rows := account(t.windows, t.start, t.load.calls, t.fake.Accepted(), t.fake.Refused(), t.fake.Duplicates())
 	for i := range rows {
 		rows[i].Client = t.entrant.name
 	}
