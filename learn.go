@@ -379,7 +379,7 @@ func (b *bucket) passed(d departure, n int, now time.Time) {
 // told takes in what X-Rate-Limit-Limit and -Remaining say. If nothing remains although
 // this limiter has used clearly less, others use it too: that is a congestion before
 // anything was throttled.
-func (b *bucket) told(d departure, o Outcome, now time.Time) {
+func (b *bucket) told(o Outcome, now time.Time) {
 	if b.learned.told != o.Allowed {
 		b.learned.told = o.Allowed
 		b.unreserve(now)

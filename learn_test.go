@@ -349,7 +349,7 @@ func TestConcurrencyProbesAndWithdraws(t *testing.T) {
 	if c.congested(8, 3, now, now); c.limit != 4 { // others use the account, too
 		t.Errorf("throttled with 8 in progress of which 3 are ours: limit %d", c.limit)
 	}
-	if now = now.Add(time.Minute); c.suspect(9, now) != true {
+	if now = now.Add(time.Minute); !c.suspect(9, now) {
 		t.Error("what was accepted a minute ago still counts")
 	}
 }

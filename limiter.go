@@ -65,7 +65,8 @@ type Outcome struct {
 // Throttled answers teach it two things, unless SetLearning(false) was called. The rate
 // of a bucket: the one that was accepted before the throttle, held for 22 s of sending
 // and 50 requests at least, then raised step by step until the next throttle, never
-// above the configured rate. And the requests that an account may have in flight: one
+// above the configured rate. If it is throttled sooner it is cut, up to three times; when
+// that does not help it is set back. And the requests that an account may have in flight: one
 // less than were in progress with a throttled one, if fewer had been accepted within the
 // last minute; raised after 30 s, and less often when that proves too much. What says
 // that it is about a rate teaches the rate only. What says nothing teaches both, until
@@ -238,7 +239,7 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			b.passed(d, inProgress, now)
 		}
 		if o.Allowed > 0 {
-			b.told(d, o, now)
+			b.told(o, now)
 		}
 	}
 }
