@@ -184,6 +184,7 @@ type concurrency struct {
 const (
 	probeAfter   = 30 * time.Second
 	probeAtLeast = time.Second
+	againWithin  = 10 * time.Second
 	probeAtMost  = 5 * time.Minute
 )
 
@@ -216,15 +217,21 @@ func (c *concurrency) congested(n, own int, left, now time.Time) {
 	if left.Before(c.concluded) {
 		return
 	}
+	again := now.Sub(c.concluded) < againWithin
 	c.concluded = now
-	limit := max(1, min(n-1, max(own-1, n/2)))
+	limit := max(1, n-1)
+	if n > own+1 { // one more is an answer on its way
+		limit = max(1, min(limit, max(own-1, n/2)))
+	}
 	switch {
 	case c.limit == 0:
 		c.interval = probeAfter
 	case c.limit > c.good: // a probe has failed
 		limit, c.interval = min(c.good, limit), min(2*c.interval, probeAtMost)
-	default:
+	case again:
 		limit, c.interval = max(1, min(limit, c.limit-1)), probeAfter
+	default: // perhaps one that was sent while Twilio still counted the one before
+		limit = min(limit, c.limit)
 	}
 	c.limit, c.good, c.probed = limit, limit, now
 }

@@ -346,6 +346,22 @@ func TestConcurrencyProbesAndWithdraws(t *testing.T) {
 			t.Errorf("probe %d after %v s: limit %d, expected %d", i, int(interval), c.limit, at[i])
 		}
 	}
+	if now = now.Add(time.Minute); c.probe(now) {
+		now = now.Add(time.Second)
+	}
+	limit := c.good
+	if c.congested(limit+1, limit, now, now); c.limit != limit {
+		t.Errorf("a failed probe, one answer on its way: limit %d, expected %d", c.limit, limit)
+	}
+	now = now.Add(time.Minute - time.Second)
+	if c.congested(limit+1, limit, now, now); c.limit != limit {
+		t.Errorf("throttled once at the limit: %d, expected %d still", c.limit, limit)
+	}
+	now = now.Add(time.Second)
+	if c.congested(limit+1, limit, now, now); c.limit != limit-1 {
+		t.Errorf("throttled at the limit again: %d, expected one less than %d", c.limit, limit)
+	}
+	now = now.Add(time.Second)
 	if c.congested(8, 3, now, now); c.limit != 4 { // others use the account, too
 		t.Errorf("throttled with 8 in progress of which 3 are ours: limit %d", c.limit)
 	}
