@@ -544,6 +544,35 @@ func TestLearnedBucketIsKeptForAnHour(t *testing.T) {
 	})
 }
 
+// What was learned about an account does not keep the buckets of all its senders, and
+// outlives them for an hour.
+func TestAccountsLimitOutlivesItsBuckets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t)
+		newLane(l, unlisted).throttleWith(Outcome{ConcurrentRequests: 21})
+		for i := range 1000 {
+			_ = newLane(l, strconv.Itoa(i)).pass(bg)
+		}
+		learned := func() (buckets, slots int) {
+			var s Stats
+			l.describe(&s)
+			if len(s.Accounts) > 0 {
+				slots = s.Accounts[0].Learned
+			}
+			return s.BucketsInAll, slots
+		}
+		time.Sleep(3 * time.Minute)
+		if buckets, slots := learned(); buckets > 1 || slots != 10 {
+			t.Errorf("after 3 minutes: %d buckets, %d in flight learned", buckets, slots)
+		}
+		time.Sleep(time.Hour)
+		_ = newLane(l, "1").pass(bg)
+		if buckets, slots := learned(); buckets != 1 || slots != 0 {
+			t.Errorf("after an hour: %d buckets, %d in flight learned", buckets, slots)
+		}
+	})
+}
+
 // X-Rate-Limit-Limit paces a resource that nobody has listed; -Remaining shows that
 // others use it. Neither needs a throttled answer.
 func TestRateLimitHeadersAreUsedBeforeThrottling(t *testing.T) {

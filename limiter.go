@@ -344,13 +344,16 @@ func (l *BucketLimiter) gate(key gateKey) *gate {
 		g = &gate{}
 		l.gates[key] = g
 	}
+	if g.buckets == 0 && time.Since(g.learned.probed) > learnedFor {
+		g.learned = concurrency{}
+	}
 	g.buckets++
 	return g
 }
 
 func (l *BucketLimiter) release(key gateKey) {
 	g := l.gates[key]
-	if g.buckets--; g.buckets == 0 {
+	if g.buckets--; g.buckets == 0 && g.learned.limit == 0 { // what an account has taught outlives its buckets
 		delete(l.gates, key)
 	}
 }
@@ -407,9 +410,8 @@ func (l *BucketLimiter) sweep() {
 }
 
 func (b *bucket) idle(now time.Time) bool {
-	learned := b.learned.limit > 0 || b.gates[0].learned.limit > 0
 	return b.queue.len() == 0 && b.own.inFlight == 0 && now.After(b.until) &&
-		b.tokens.TokensAt(now) >= float64(b.burst) && !(learned && now.Sub(b.used) < learnedFor)
+		b.tokens.TokensAt(now) >= float64(b.burst) && !(b.learned.limit > 0 && now.Sub(b.used) < learnedFor)
 }
 
 func (l *BucketLimiter) drop(b *bucket) {
