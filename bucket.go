@@ -13,9 +13,10 @@ type bucket struct {
 	limiter *BucketLimiter
 	Resource
 	allowance
-	age  *list.Element
-	was  time.Time // when it was last used, or looked at by sweep
-	used time.Time
+	age      *list.Element
+	was      time.Time // when it was last used, or looked at by sweep
+	used     time.Time
+	departed time.Time // when a request last left
 
 	tokens   *rate.Limiter
 	reserved *rate.Reservation // the head's token; it passes to the next head if the head is cancelled
@@ -109,8 +110,14 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 		b.conclude(now)
 		// What collected in the bucket during the cool-down would leave it as a
 		// herd, and be throttled together.
+		b.tokens.SetLimitAt(now, b.pace())
 		if n := int(b.tokens.TokensAt(now)) - 1; n > 0 {
 			b.tokens.AllowN(now, n)
+		} else if n < 0 && now.Sub(b.departed).Seconds() >= 1/b.rate {
+			// Twilio said when to try again. A rate that was lowered meanwhile must not
+			// put that off: it holds from this request on.
+			b.tokens = rate.NewLimiter(b.pace(), b.burst)
+			b.tokens.AllowN(now, b.burst-1)
 		}
 	}
 	if b.reserved == nil {
@@ -218,6 +225,7 @@ func (b *bucket) enter(due, now time.Time) departure {
 			g.inFlight++
 		}
 	}
+	b.departed = now
 	return departure{due: due, left: now, number: b.arrivals.leave(now), inFlight: b.gates[0].inFlight}
 }
 
