@@ -603,10 +603,13 @@ func TestRateLimitHeadersAreUsedBeforeThrottling(t *testing.T) {
 }
 
 func TestOnlyWholeNumbersOfHeadersCount(t *testing.T) {
-	for value, want := range map[string]int{"7": 7, " 7 ": 7, "": 0, "-1": 0, "1.5": 0, "many": 0, "99999999999999999999": 0} {
-		w := wire{header: http.Header{"X-Rate-Limit-Limit": {value}}}
-		if got := w.number("X-Rate-Limit-Limit"); got != want {
-			t.Errorf("%q: %d, expected %d", value, got, want)
+	for _, tc := range []struct {
+		value string
+		want  int
+	}{{"7", 7}, {" 7 ", 7}, {"", 0}, {"-1", 0}, {"1.5", 0}, {"many", 0}, {"99999999999999999999", 0}} {
+		w := wire{header: http.Header{"X-Rate-Limit-Limit": {tc.value}}}
+		if got := w.number("X-Rate-Limit-Limit"); got != tc.want {
+			t.Errorf("%q: %d, expected %d", tc.value, got, tc.want)
 		}
 	}
 }
