@@ -378,9 +378,14 @@ func (b *bucket) passed(d departure, n int, now time.Time) {
 	}
 	if recent, _ := b.acceptances.until(now); float64(recent) > 1.25*b.learned.limit+1 {
 		b.concurrent, b.mixed, account.proven = true, false, account.limit > 0
-		b.learned.forget()
-		b.arrivals.fit(b.rate, b.burst)
+		b.unlearn()
 	}
+}
+
+// unlearn goes back to the rate that is configured.
+func (b *bucket) unlearn() {
+	b.learned.forget()
+	b.arrivals.fit(b.rate, b.burst)
 }
 
 // told takes in what X-Rate-Limit-Limit and -Remaining say. If nothing remains although

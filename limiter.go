@@ -201,8 +201,7 @@ func (b *bucket) departs(w *waiter, now time.Time) {
 	}
 	b.learned.paced(now, time.Duration(float64(time.Second)/b.allowed()))
 	if b.listed && !b.learned.rough && b.learned.pace() > b.rate*(1+maxSlack) {
-		b.learned.forget() // it has grown back
-		b.arrivals.fit(b.rate, b.burst)
+		b.unlearn() // it has grown back
 	}
 }
 
@@ -256,7 +255,6 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 	now := time.Now()
 	for _, b := range l.buckets {
 		l.apply(b, now)
-		b.queue.wakeHead()
 	}
 	for _, g := range l.gates {
 		g.queue.wakeHead()
@@ -282,7 +280,6 @@ func (l *BucketLimiter) SetLearning(on bool) {
 	for _, b := range l.buckets {
 		b.learned, b.caution = pacing{}, 0
 		l.apply(b, now)
-		b.queue.wakeHead()
 	}
 }
 
@@ -293,7 +290,7 @@ func (l *BucketLimiter) Limits() Limits {
 	return append(Limits(nil), l.limits...)
 }
 
-// apply gives b what the limits say about it.
+// apply gives b what the limits say about it; its head feels it at once.
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	b.unreserve(now)
 	before := b.rate
@@ -310,6 +307,7 @@ func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	} else {
 		b.gates[1].limit = b.resourceInFlight
 	}
+	b.queue.wakeHead()
 }
 
 // bucket returns r's bucket, and makes it if need be.

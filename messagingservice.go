@@ -103,7 +103,6 @@ func (l *BucketLimiter) SetMessagingServiceRate(sid string, requestsPerSecond fl
 	for r, b := range l.buckets {
 		if r.Sender == sid {
 			l.apply(b, now)
-			b.queue.wakeHead()
 		}
 	}
 	return nil
