@@ -2,8 +2,7 @@
 # Runs every check of every module: ./test.sh
 #
 # Needs Go, and the Go module proxy for what is not in the module cache. A check that
-# cannot run says SKIP and why; with CI=true it fails instead. Takes 10 to 15 minutes
-# with a cold cache, of which the linter's build is half.
+# cannot run says SKIP and why; with CI=true it fails instead. Takes 10 to 15 minutes.
 set -uo pipefail
 cd "$(dirname "$0")"
 
