@@ -28,17 +28,7 @@ type schedule struct {
 // the answer asked for; 0 if it did not say. hold is that wait without jitter: how
 // long the whole bucket keeps still.
 func (s *schedule) throttled(retryAfter time.Duration) (hold time.Duration) {
-	if s.steps == nil {
-		// Not backoff's defaults, which randomise each step by 50 % and stop after
-		// 15 minutes, the attempts' own time included.
-		s.steps = backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(time.Second),
-			backoff.WithMultiplier(2),
-			backoff.WithMaxInterval(16*time.Second),
-			backoff.WithRandomizationFactor(0),
-			backoff.WithMaxElapsedTime(0),
-		)
-	}
+	s.begin()
 	step := s.steps.NextBackOff() // drawn also when not used: the n-th answer without a header waits the n-th step
 	s.retries++
 	s.next, hold = step, step
@@ -53,6 +43,28 @@ func (s *schedule) throttled(retryAfter time.Duration) (hold time.Duration) {
 		s.next = backoff.Stop
 	}
 	return hold
+}
+
+// skip leaves out the first steps.
+func (s *schedule) skip(steps int) {
+	for range min(steps, 8) { // they do not grow for so long
+		s.begin()
+		s.steps.NextBackOff()
+	}
+}
+
+func (s *schedule) begin() {
+	if s.steps == nil {
+		// Not backoff's defaults, which randomise each step by 50 % and stop after
+		// 15 minutes, the attempts' own time included.
+		s.steps = backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(time.Second),
+			backoff.WithMultiplier(2),
+			backoff.WithMaxInterval(16*time.Second),
+			backoff.WithRandomizationFactor(0),
+			backoff.WithMaxElapsedTime(0),
+		)
+	}
 }
 
 func (s *schedule) NextBackOff() time.Duration { return s.next }

@@ -113,7 +113,7 @@ func pairedRatio(b *testing.B, plain, paced *twilio.RestClient, p *api.CreateMes
 // BenchmarkAcquire is the limiter's share of an uncontended call.
 func BenchmarkAcquire(b *testing.B) {
 	ctx := context.Background()
-	r := resourceOf("POST", "https://api.twilio.com/2010-04-01/Accounts/"+account+"/Messages.json", map[string][]string{"From": {"+15005550006"}}, account)
+	r := ResourceOf("POST", "https://api.twilio.com/2010-04-01/Accounts/"+account+"/Messages.json", map[string][]string{"From": {"+15005550006"}}, account)
 	acquire := func(b *testing.B, l *BucketLimiter) {
 		done, err := l.Acquire(ctx, r)
 		if err != nil {
@@ -158,7 +158,7 @@ func BenchmarkResourceOf(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				resourceOf("POST", u, form, account)
+				ResourceOf("POST", u, form, account)
 			}
 		})
 	}

@@ -197,7 +197,7 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 	if p.anonymous {
 		account = "" // or the call that waits for the token would hold the slot that this one needs
 	}
-	ctx, resource := p.ctx, resourceOf(method, rawURL, data, account)
+	ctx, resource := p.ctx, ResourceOf(method, rawURL, data, account)
 	for _, begin := range p.cfg.callContext {
 		ctx = begin(ctx, resource)
 	}
@@ -226,6 +226,7 @@ type call struct {
 	body        []byte
 	resource    Resource
 	start       time.Time
+	turn        *Turn // that the program has waited for; nil: the call waits itself
 
 	schedule schedule
 	wire     wire
@@ -244,7 +245,7 @@ func (c *call) do() (resp *http.Response, err error) {
 	err = errPanicked // unless it returns
 	defer func() { c.done(err) }()
 	throttled, failed := c.attempt()
-	if throttled {
+	if throttled && c.turn == nil {
 		failed = c.retry(failed)
 	}
 	if failed != nil {
@@ -290,6 +291,9 @@ func (c *call) retry(answer error) error {
 func (c *call) attempt() (throttled bool, err error) {
 	c.wakeUp()
 	if err := c.ctx.Err(); err != nil {
+		if c.turn != nil {
+			c.turn.done(Outcome{Unused: true})
+		}
 		return false, err // a wait that was cancelled must not send
 	}
 	done, err := c.acquire()
@@ -348,6 +352,9 @@ func (c *call) attempt() (throttled bool, err error) {
 	if c.observed() {
 		c.emit(Event{Kind: EventThrottled, Status: a.status, Code: a.code, RetryAfter: retryAfter, Err: err})
 	}
+	if c.turn != nil {
+		return true, err
+	}
 	if refused := c.outlasts(c.schedule.next); refused != nil {
 		return false, refused
 	}
@@ -356,6 +363,13 @@ func (c *call) attempt() (throttled bool, err error) {
 
 // acquire waits for the limiter, and no longer than WithMaxWait allows.
 func (c *call) acquire() (func(Outcome), error) {
+	if c.turn != nil {
+		c.waited = c.turn.waited
+		if c.waited >= aWait && c.observed() {
+			c.emit(Event{Kind: EventWaited, Wait: c.waited})
+		}
+		return c.turn.done, nil
+	}
 	ctx, start := c.ctx, c.start
 	if c.attempts > 0 {
 		start = time.Now()
@@ -464,7 +478,7 @@ func (c *call) ended(err error) error {
 	default:
 		return err // an answer that is no throttle, or a failure: as twilio-go gives it
 	}
-	if c.attempts > 0 {
+	if c.attempts > 0 && c.turn == nil {
 		c.gaveUp(rl, err)
 	}
 	return err

@@ -46,6 +46,8 @@ type Outcome struct {
 	Allowed, Remaining int
 	// Retry: the request was not the first attempt of its call.
 	Retry bool
+	// Unused: nothing was sent; the slot is free again, and nothing is to be learned.
+	Unused bool
 }
 
 // BucketLimiter is pacer's own [Limiter], for one process: a token bucket, a
@@ -217,8 +219,11 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 				g.queue.wakeHead()
 			}
 		}
-		b.count(o, now)
 		b.arrivals.arrived(d.number, now)
+		if o.Unused {
+			return
+		}
+		b.count(o, now)
 		if waited { // only then is the bucket run at its rate
 			b.jitter.add(now.Sub(d.due))
 		}

@@ -230,7 +230,7 @@ func TestArticleLimitsAreOnePerSecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, op := range operations(t) {
-		r := resourceOf(op.method, op.with(ids[0]), nil, account)
+		r := ResourceOf(op.method, op.with(ids[0]), nil, account)
 		if a := limits.allow(r); a.rate != 1 || a.burst != 1 || !a.listed {
 			t.Fatalf("%v: %+v", r, a)
 		}

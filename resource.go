@@ -51,9 +51,11 @@ func (r Resource) String() string {
 	return r.Product + "/" + r.Name + ":" + string(r.Op)
 }
 
-// resourceOf maps a request to its resource. It allocates only for names of more
-// than one segment.
-func resourceOf(method, rawURL string, form url.Values, clientAccount string) Resource {
+// ResourceOf maps a request to its resource. method, rawURL and form are as twilio-go
+// gives them to its client.BaseClient, account is the SID of the account whose credentials
+// the request is sent with. Any input has a resource; of a nonsensical one it is one of
+// its own. It allocates only for names of more than one segment.
+func ResourceOf(method, rawURL string, form url.Values, clientAccount string) Resource {
 	host, path := splitURL(rawURL)
 	r := Resource{Account: clientAccount}
 	r.Product, r.Region = productAndRegion(host)

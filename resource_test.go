@@ -81,7 +81,7 @@ func TestResourceOfAllOperations(t *testing.T) {
 	for _, op := range operations(t) {
 		var first Resource
 		for i, id := range ids {
-			r := resourceOf(op.method, op.with(id), nil, account)
+			r := ResourceOf(op.method, op.with(id), nil, account)
 			r.Sender = ""
 			if i == 0 {
 				first = r
@@ -175,7 +175,7 @@ func TestResourceOf(t *testing.T) {
 			Resource{account, "us1", "lookups", "PhoneNumbers", Write, ""}},
 	}
 	for _, tt := range tests {
-		if got := resourceOf(tt.method, tt.url, tt.form, account); got != tt.want {
+		if got := ResourceOf(tt.method, tt.url, tt.form, account); got != tt.want {
 			t.Errorf("%s %s:\n got %#v\nwant %#v", tt.method, tt.url, got, tt.want)
 		}
 	}
@@ -184,7 +184,7 @@ func TestResourceOf(t *testing.T) {
 // An endpoint that Twilio adds tomorrow gets a resource of its own, and its
 // identifiers do not get into the name even where they follow each other.
 func TestResourceOfUnknownEndpoint(t *testing.T) {
-	got := resourceOf("GET", "https://novel.twilio.com/v9/Things/TH0123456789abcdef0123456789abcdef/XX0123456789abcdef0123456789abcdef/+15005550006/Parts", nil, account)
+	got := ResourceOf("GET", "https://novel.twilio.com/v9/Things/TH0123456789abcdef0123456789abcdef/XX0123456789abcdef0123456789abcdef/+15005550006/Parts", nil, account)
 	if want := (Resource{account, "us1", "novel", "Things/Parts", Read, ""}); got != want {
 		t.Errorf("got %#v, want %#v", got, want)
 	}
@@ -214,7 +214,7 @@ func FuzzResourceOf(f *testing.F) {
 	f.Add("POST", "://", "")
 	f.Add("POST", "https://[::1]:80/2010-04-01//Accounts/", "")
 	f.Fuzz(func(t *testing.T, method, rawURL, from string) {
-		r := resourceOf(method, rawURL, url.Values{"From": {from}}, account)
+		r := ResourceOf(method, rawURL, url.Values{"From": {from}}, account)
 		for word := range strings.SplitSeq(r.Name, "/") {
 			if word != "" && !looksFixed(word) {
 				t.Errorf("%q: name %q has the word %q", rawURL, r.Name, word)

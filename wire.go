@@ -57,6 +57,9 @@ func (c *call) send(token string) (*http.Response, error) {
 	if w.timeout = time.Duration(c.timeout.Load()); w.timeout < 0 {
 		w.timeout = hc.Timeout
 	}
+	if c.turn != nil {
+		w.timeout = 0 // ctx says how long
+	}
 	w.http = http.Client{Transport: w, CheckRedirect: hc.CheckRedirect, Jar: hc.Jar}
 	// Only the exported fields: twilio-go changes the others while it runs.
 	w.twilio = client.Client{Credentials: c.own.Credentials, HTTPClient: &w.http, UserAgentExtensions: c.own.UserAgentExtensions}

@@ -1,0 +1,87 @@
+package pacer
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// A Turn is the right to send one request of a resource now. It is for programs that
+// keep requests elsewhere, such as pacer's queue: they wait for a turn first, and then
+// choose which request takes it, so that none is held while it waits. A Turn is used up
+// by [Turn.Send] or given back by [Turn.Drop], soon: the resource's in-flight slot is
+// taken already.
+type Turn struct {
+	client   *Client
+	resource Resource
+	done     func(Outcome)
+	waited   time.Duration
+	used     atomic.Bool
+}
+
+// Turn waits until a request of resource r may be sent: for its cool-down, a token and an
+// in-flight slot, in the order of ctx's priority ([WithPriority]). It fails as
+// [Limiter].Acquire does; the error is mostly a [*WaitError], whose RetryAfter is above 0
+// when the resource is closed for longer than calls are to wait ([WithMaxRetryAfter]).
+func (c *Client) Turn(ctx context.Context, r Resource) (*Turn, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	start := time.Now()
+	c.cfg.recorder.waiting.Add(1)
+	defer c.cfg.recorder.waiting.Add(-1)
+	done, err := c.cfg.limiter.Acquire(ctx, r)
+	waited := time.Since(start)
+	if waited >= aWait {
+		c.cfg.recorder.waited(start.Add(waited), waited)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Turn{client: c, resource: r, done: done, waited: waited}, nil
+}
+
+// A SentRequest is a request in the form in which twilio-go's client.BaseClient takes it.
+type SentRequest struct {
+	Method, URL string
+	Form        url.Values
+	Header      map[string]any // Content-Type, and what else the operation needs; no credentials
+	Body        []byte
+
+	// Throttled is how often in a row the resource has been throttled before. It chooses
+	// the step of the fixed schedule, 1, 2, 4, 8, 16 s, for which the resource keeps still
+	// if this request is throttled, too, and the answer has no Retry-After.
+	Throttled int
+}
+
+// Send sends r, once: a throttled request is not sent again, and its error is as for a
+// call that has used up its retries, but raises no alert. The attempt may take as long as
+// ctx lasts; the client's timeout does not apply. The response's body is the caller's to
+// close. A Turn that is used already is an error.
+func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) {
+	if t.used.Swap(true) {
+		return nil, errors.New("pacer: Turn.Send: this turn is used up: expected one Send or Drop for each")
+	}
+	for _, begin := range t.client.cfg.callContext {
+		ctx = begin(ctx, t.resource)
+	}
+	c := &call{
+		paced: &paced{Client: t.client, ctx: ctx}, ctx: ctx,
+		method: r.Method, url: r.URL, form: r.Form, headers: r.Header, body: r.Body,
+		resource: t.resource, start: time.Now().Add(-t.waited), turn: t,
+	}
+	c.schedule.ctx, c.schedule.cfg = ctx, t.client.cfg
+	c.schedule.skip(r.Throttled)
+	return c.do()
+}
+
+// Drop gives the turn back unused: its slot is free again, its token is spent. After Send
+// it does nothing.
+func (t *Turn) Drop() {
+	if !t.used.Swap(true) {
+		t.done(Outcome{Unused: true})
+	}
+}
