@@ -1,0 +1,6 @@
+package queue
+
+import (
+	_ "github.com/google/uuid"
+	_ "modernc.org/sqlite"
+)

@@ -1,0 +1,158 @@
+package queue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Request is one request to Twilio as it is kept: what twilio-go would have sent, with
+// no credentials in it. Programs in any language can write its JSON, which docs/queue.md
+// describes.
+type Request struct {
+	Method string              `json:"method"`           // GET, POST, PUT, PATCH or DELETE
+	URL    string              `json:"url"`              // whole, https, of a host of Twilio's
+	Form   map[string][]string `json:"form,omitempty"`   // for JSON bodies, GET and DELETE: the query
+	Header map[string]string   `json:"header,omitempty"` // Content-Type, Accept, X-Twilio-...; never credentials
+	Body   string              `json:"body,omitempty"`   // JSON; only where the Content-Type says so
+}
+
+// The version of the JSON. A reader takes any minor version of its own major one, and
+// ignores fields that it does not know: what must not be ignored is a new major version.
+const (
+	formatMajor = 1
+	formatMinor = 0
+)
+
+// maxRequest bounds a stored request. Twilio's own limit for a message is some kilobytes.
+const maxRequest = 1 << 20
+
+// MarshalJSON adds the version: "v": "1.0".
+func (r Request) MarshalJSON() ([]byte, error) {
+	type plain Request
+	return json.Marshal(struct {
+		Version string `json:"v"`
+		plain
+	}{fmt.Sprintf("%d.%d", formatMajor, formatMinor), plain(r)})
+}
+
+// UnmarshalJSON reads any minor version of major version 1, and validates.
+func (r *Request) UnmarshalJSON(b []byte) error {
+	type plain Request
+	var v struct {
+		Version string `json:"v"`
+		plain
+	}
+	if len(b) > maxRequest {
+		return fmt.Errorf("queue: request of %d bytes: expected at most %d", len(b), maxRequest)
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return fmt.Errorf("queue: request is not valid JSON: %w", withoutValues(err))
+	}
+	major, minor, ok := strings.Cut(v.Version, ".")
+	m, err := strconv.ParseUint(major, 10, 16)
+	_, errMinor := strconv.ParseUint(minor, 10, 16)
+	if !ok || err != nil || errMinor != nil {
+		return fmt.Errorf(`queue: request: "v": %.20q: expected a version like "%d.%d"`, v.Version, formatMajor, formatMinor)
+	}
+	if m != formatMajor {
+		return fmt.Errorf(`queue: request: "v": %q: expected %d.x; it was written by another version of pacer: update this program`, v.Version, formatMajor)
+	}
+	*r = Request(v.plain)
+	return r.validate()
+}
+
+// withoutValues keeps what stands in a request out of an error about its form.
+func withoutValues(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("field %q: expected another type than %s", wrong.Field, strings.Fields(wrong.Value + " ?")[0])
+	}
+	return err
+}
+
+// validate reports what makes a request unfit to be sent. A worker sends the account's
+// credentials to the URL, so that its host matters.
+func (r *Request) validate() error {
+	switch r.Method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default:
+		return fmt.Errorf(`queue: request: "method": %.20q: expected GET, POST, PUT, PATCH or DELETE`, r.Method)
+	}
+	u, err := url.Parse(r.URL)
+	switch {
+	case err != nil:
+		return errors.New(`queue: request: "url": expected a URL`) // the text of err quotes it, and it may hold a number
+	case u.Scheme != "https":
+		return fmt.Errorf(`queue: request: "url": scheme %.20q: expected https`, u.Scheme)
+	case u.User != nil:
+		return errors.New(`queue: request: "url" has a user: expected no credentials in a queued request`)
+	case !strings.HasSuffix(strings.ToLower(u.Hostname()), ".twilio.com"):
+		return fmt.Errorf(`queue: request: "url": host %.100q: expected one under twilio.com, as credentials are sent there`, u.Hostname())
+	case u.Port() != "" && u.Port() != "443":
+		return fmt.Errorf(`queue: request: "url": port %q: expected none`, u.Port())
+	}
+	for name, value := range r.Header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Authorization", "Proxy-Authorization", "Cookie":
+			return fmt.Errorf(`queue: request: "header" has %s: expected no credentials in a queued request; the worker has its own`, http.CanonicalHeaderKey(name))
+		}
+		if strings.ContainsAny(name+value, "\r\n\x00") {
+			return fmt.Errorf(`queue: request: "header" %.50q: expected no line break`, name)
+		}
+	}
+	if r.Body != "" && !r.json() {
+		return fmt.Errorf(`queue: request: "body" with Content-Type %.50q: expected application/json, or no body but a form`, r.contentType())
+	}
+	return nil
+}
+
+func (r *Request) contentType() string {
+	for name, value := range r.Header {
+		if http.CanonicalHeaderKey(name) == "Content-Type" {
+			return value
+		}
+	}
+	return ""
+}
+
+func (r *Request) json() bool { return r.contentType() == "application/json" }
+
+// header returns the headers as twilio-go's SendRequest takes them.
+func (r *Request) header() map[string]any {
+	h := make(map[string]any, len(r.Header)+1)
+	for name, value := range r.Header {
+		h[http.CanonicalHeaderKey(name)] = value
+	}
+	return h
+}
+
+// newRequest makes a Request of what twilio-go has passed to SendRequest.
+func newRequest(method, rawURL string, form url.Values, headers map[string]any, body []byte) (Request, error) {
+	r := Request{Method: method, URL: rawURL, Form: form, Body: string(body)}
+	if len(headers) > 0 {
+		r.Header = make(map[string]string, len(headers))
+		for name, value := range headers {
+			r.Header[name] = fmt.Sprint(value)
+		}
+	}
+	if !utf8.ValidString(r.Body) {
+		return r, errors.New("queue: request: body is not UTF-8: expected JSON")
+	}
+	for _, values := range form {
+		for _, v := range values {
+			if !utf8.ValidString(v) {
+				return r, errors.New("queue: request: a field of the form is not UTF-8: expected text")
+			}
+		}
+	}
+	return r, r.validate()
+}
+
+// safe reports whether sending the request twice does the same as sending it once.
+func (r *Request) safe() bool { return r.Method == http.MethodGet || r.Method == http.MethodDelete }
