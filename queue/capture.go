@@ -1,0 +1,117 @@
+package queue
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/twilio/twilio-go"
+	"github.com/twilio/twilio-go/client"
+)
+
+// A capture is a client.BaseClient that hands requests to take instead of sending them.
+type capture struct {
+	account string
+	take    func(Request) (answer string, err error)
+}
+
+func (c *capture) AccountSid() string       { return c.account }
+func (c *capture) SetTimeout(time.Duration) {}
+func (c *capture) SetOauth(client.OAuth)    {}
+func (c *capture) OAuth() client.OAuth      { return nil }
+func (c *capture) SendRequest(method, rawURL string, form url.Values, headers map[string]any, body ...byte) (*http.Response, error) {
+	if c.account == "" && strings.Contains(rawURL, "/Accounts//") {
+		return nil, errNoAccount
+	}
+	r, err := newRequest(method, rawURL, form, headers, body)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.take(r)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: http.StatusAccepted, Status: "202 Accepted", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(answer)),
+	}, nil
+}
+
+var errNoAccount = errors.New("queue: the request's path needs an account: expected WithAccount, or TWILIO_ACCOUNT_SID in the environment")
+
+func restClient(c *capture) *twilio.RestClient {
+	return twilio.NewRestClientWithParams(twilio.ClientParams{Client: c})
+}
+
+// captureOne returns the one request that build makes.
+func captureOne(account string, build func(*twilio.RestClient) error) (r Request, err error) {
+	if build == nil {
+		return r, errors.New("queue: no function: expected one that makes a request with the client that it gets")
+	}
+	n := 0
+	rc := restClient(&capture{account, func(made Request) (string, error) {
+		if n++; n > 1 {
+			return "", errTwo
+		}
+		r = made
+		return "{}", nil
+	}})
+	err = call(build, rc)
+	switch {
+	case n > 1: // whatever the function made of the error
+		return r, errTwo
+	case err != nil && n == 1 && !errors.Is(err, errReadsResult):
+		return r, fmt.Errorf("queue: the function made its request and then failed, so that nothing was enqueued: %w", err)
+	case err != nil:
+		return r, err
+	case n == 0:
+		return r, errors.New("queue: the function made no request: expected one, with the client that it gets as its argument")
+	}
+	return r, nil
+}
+
+var (
+	errTwo         = errors.New("queue: the function made a second request: expected one for each Enqueue; nothing was enqueued")
+	errReadsResult = errors.New("queue: the function used a result that is not there yet (a nil SID, perhaps): expected one that only makes its request; the result comes from Queue.Result; nothing was enqueued")
+)
+
+// call runs build. What a captured request answers has no fields, so that a function
+// which reads one dereferences nil: that is the caller's mistake, and not worth a crash.
+func call(build func(*twilio.RestClient) error, rc *twilio.RestClient) (err error) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = fmt.Errorf("%w: %w", errReadsResult, p)
+		default:
+			panic(p)
+		}
+	}()
+	return build(rc)
+}
+
+// queuedAnswer is what a drop-in client's creates answer: no SID, as there is none yet.
+func queuedAnswer(r Request) string {
+	if strings.HasSuffix(r.URL, "/Messages.json") || strings.HasSuffix(r.URL, "/Calls.json") {
+		return `{"status":"queued"}`
+	}
+	return "{}"
+}
+
+// sid reads the SID of what a request has created from its answer.
+func sid(body []byte) string {
+	var created struct {
+		SID any `json:"sid"`
+	}
+	if !bytes.Contains(body, []byte(`"sid"`)) || decode(body, &created) != nil {
+		return ""
+	}
+	s, _ := created.SID.(string)
+	return s
+}

@@ -1,6 +1,0 @@
-package queue
-
-import (
-	_ "github.com/google/uuid"
-	_ "modernc.org/sqlite"
-)
