@@ -338,7 +338,7 @@ func (q *Queue) Cancel(ctx context.Context, id ID) error {
 // One in doubt may have been sent: Requeue is how a person decides that it is to be sent
 // all the same. Its deadline, if it has passed, does not apply any more.
 func (q *Queue) Requeue(ctx context.Context, id ID) error {
-	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, Due: time.Now(), Outcome: &Outcome{}})
+	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, Due: time.Now(), NoDeadline: true, Outcome: &Outcome{}})
 }
 
 // Confirm says that Twilio has a request that is in doubt, or fails wrongly, with the SID
