@@ -71,7 +71,7 @@ func (r *Request) UnmarshalJSON(b []byte) error {
 func withoutValues(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("field %q: expected another type than %s", wrong.Field, strings.Fields(wrong.Value + " ?")[0])
+		return fmt.Errorf("field %q: expected another type than %s", strings.TrimPrefix(wrong.Field, "plain."), strings.Fields(wrong.Value + " ?")[0])
 	}
 	return err
 }
