@@ -81,7 +81,7 @@ func looks(j *Job) string {
 	f := url.Values(j.Request.Form)
 	return strings.Join([]string{
 		j.Lane.Resource.Account, j.Lane.Resource.String(),
-		address(f.Get("To")), address(f.Get("From")), f.Get("MessagingServiceSid"), text(f.Get("Body")),
+		receiver(f.Get("To")), receiver(f.Get("From")), f.Get("MessagingServiceSid"), text(f.Get("Body")),
 	}, "\x00")
 }
 
@@ -181,7 +181,7 @@ const (
 // are given one each. All else is unsure.
 func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, error) {
 	f := url.Values(j.Request.Form)
-	if address(f.Get("To")) == "" {
+	if receiver(f.Get("To")) == "" {
 		return "", unsure("it has no number or address that Twilio's list could be asked for")
 	}
 	calls := j.Lane.Resource.String() == createCall
@@ -228,19 +228,19 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 }
 
 func matches(f url.Values, c created) bool {
-	if address(c.To) != address(f.Get("To")) {
+	if receiver(c.To) != receiver(f.Get("To")) {
 		return false
 	}
 	if service := f.Get("MessagingServiceSid"); service != "" && c.MessagingServiceSID != service {
 		return false
 	}
 	from := f.Get("From")
-	return from == "" || address(c.From) == address(from)
+	return from == "" || receiver(c.From) == receiver(from)
 }
 
-// address makes numbers comparable that are written differently: "+1 (555) 010-0006".
+// receiver makes numbers comparable that are written differently: "+1 (555) 010-0006".
 // What is no number (an alphanumeric sender, a SIP or WhatsApp address) keeps its text.
-func address(s string) string {
+func receiver(s string) string {
 	s = strings.TrimSpace(s)
 	if strings.Trim(s, "+0123456789 ()-.") == "" {
 		s = strings.NewReplacer(" ", "", "(", "", ")", "", "-", "", ".", "").Replace(s)
