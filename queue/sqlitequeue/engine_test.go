@@ -1,12 +1,10 @@
 package sqlitequeue_test
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
@@ -33,37 +31,6 @@ func job(n, lane int) queue.Job {
 		},
 		Unique: fmt.Sprintf("key-%d", n),
 	}
-}
-
-func TestSmoke(t *testing.T) {
-	e := open(t)
-	ctx := context.Background()
-	if a, err := e.Add(ctx, []queue.Job{job(1, 0), job(2, 0), job(1, 0)}); err != nil {
-		t.Fatal(a, err)
-	}
-	lanes, next, err := e.Work(ctx)
-	t.Log(lanes, next, err)
-	js, err := e.Claim(ctx, queue.Claim{Lane: lanes[0].Lane, Max: 10, Lease: time.Second, Oldest: true})
-	t.Log(js, err)
-	for _, j := range js {
-		if err := e.Move(ctx, queue.Move{ID: j.ID, From: []queue.State{queue.Sending}, Claim: 1, To: queue.Sent, Outcome: &queue.Outcome{SID: "SM1"}}); err != nil {
-			t.Fatal(err)
-		}
-		g, err := e.Get(ctx, j.ID)
-		t.Log(g, err)
-	}
-	l, err := e.List(ctx, queue.Filter{States: []queue.State{queue.Sent}, SID: "SM1"}, "", 10)
-	t.Log(len(l), err)
-	st, err := e.Stats(ctx)
-	t.Log(st, err)
-	w, err := e.Sweep(ctx, queue.Sweep{Max: 10, Keep: time.Nanosecond, Lease: time.Second})
-	t.Log(w, err)
-	f, err := e.Reserve(ctx, "x", 3, 2)
-	t.Log(f, err)
-	t.Log(e.Put(ctx, "a", []byte("b"), 0), e.Put(ctx, "a", []byte("b"), 0), e.Park(ctx, lanes[0].Lane.Resource, time.Now().Add(time.Hour)))
-	t.Log(e.Documents(ctx))
-	t.Log(e.CancelWaiting(ctx, "c", 10))
-	t.Log(e.Await(ctx, time.Second), e.Await(ctx, time.Millisecond))
 }
 
 func BenchmarkAdd(b *testing.B) {
