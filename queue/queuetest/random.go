@@ -138,9 +138,8 @@ func (m *model) adds() {
 		if j.Unique != "" {
 			m.keys[j.Unique] = j.ID
 		}
-		j.State = queue.Ready
-		if j.Due.After(time.Now()) {
-			j.State = queue.Delayed
+		if j.State = m.get(j.ID).State; j.State != queue.Ready && j.State != queue.Delayed || j.Due.After(time.Now()) && j.State == queue.Ready {
+			m.Fatalf("Add with Due %v has made job %s %s", j.Due, j.ID, j.State)
 		}
 		if m.lanes[j.Lane] == nil {
 			m.lanes[j.Lane] = &queue.LaneStats{Lane: j.Lane}
