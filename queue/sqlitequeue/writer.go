@@ -3,7 +3,6 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -109,9 +108,6 @@ func (e *Engine) commit(batch []*op) {
 		// Also for those that had failed by themselves: they may have seen what others
 		// of the batch had done, and that is undone.
 		err = e.explain(err)
-		if errors.Is(err, queue.ErrFull) {
-			e.shrink()
-		}
 		for _, o := range batch {
 			o.err = err
 		}
@@ -122,13 +118,6 @@ func (e *Engine) commit(batch []*op) {
 	for _, o := range batch {
 		close(o.done)
 	}
-}
-
-// shrink gives back the room that the WAL takes, if it can: on a small disk it may be
-// most of it.
-func (e *Engine) shrink() {
-	t := tx{e: e}
-	_, _ = t.one("PRAGMA wal_checkpoint(TRUNCATE)", nil, new(int64), new(int64), new(int64))
 }
 
 // transact runs a batch as one transaction.
