@@ -333,3 +333,10 @@ func readableBody(body []byte, v1 bool) []byte {
 	}
 	return fmt.Appendf(nil, `{"code":%d,"message":%q,"more_info":%q,"status":429}`, codeThrottled, tooManyRequests, moreInfo)
 }
+
+// Unauthorized reports that a request was not sent since no access token was to be had, or
+// that Twilio did not take its credentials (status 401).
+func Unauthorized(err error) bool {
+	var unsent *noToken
+	return err != nil && (errors.As(err, &unsent) || readAnswer(err).status == http.StatusUnauthorized)
+}

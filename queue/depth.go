@@ -1,3 +1,166 @@
 package queue
 
-type depth struct{}
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Stats is the depth of a queue: how much waits, and how fast it comes and goes.
+type Stats struct {
+	Time  time.Time
+	Lanes []LaneDepth // of all lanes that have or had jobs
+	Total LaneDepth   // its Lane is the zero Lane
+}
+
+// A LaneDepth is the depth of one lane, or of all.
+type LaneDepth struct {
+	LaneStats
+	// OldestAge is how long the first of the Ready ones has been waiting for its turn;
+	// 0: none is ready.
+	OldestAge time.Duration
+	// ArrivalRate and DepartureRate are requests a second over the last 30 to 60 s, or
+	// since the Queue was opened; 0 as long as Stats has been called only once.
+	ArrivalRate, DepartureRate float64
+}
+
+// depth remembers counts, for rates.
+type depth struct {
+	mu            sync.Mutex
+	before, since counts
+}
+
+// counts are what had arrived and departed at a time.
+type counts struct {
+	at    time.Time
+	lanes map[Lane][2]int64
+}
+
+// rateOver is how old the older of two samples is, to twice that.
+const rateOver = 30 * time.Second
+
+// Stats returns the depth now. It costs milliseconds, whatever the backlog; call it every
+// few seconds, not for each request. It may be called by any process, worker or not.
+func (q *Queue) Stats(ctx context.Context) (Stats, error) {
+	lanes, err := q.engine.Stats(ctx)
+	if err != nil {
+		return Stats{}, fmt.Errorf("queue: stats: %w", err)
+	}
+	now := time.Now()
+	s := Stats{Time: now, Lanes: make([]LaneDepth, len(lanes))}
+	q.depth.mu.Lock()
+	defer q.depth.mu.Unlock()
+	q.depth.sample(lanes, now)
+	before := &q.depth.before
+	over := now.Sub(before.at).Seconds()
+	for i, l := range lanes {
+		d := &s.Lanes[i]
+		d.LaneStats = l
+		if !l.Oldest.IsZero() {
+			d.OldestAge = max(0, now.Sub(l.Oldest))
+		}
+		if over > 0 {
+			was := before.lanes[l.Lane]
+			d.ArrivalRate = float64(max(0, l.Arrived-was[0])) / over
+			d.DepartureRate = float64(max(0, l.Departed-was[1])) / over
+		}
+		s.Total.add(d)
+	}
+	return s, nil
+}
+
+func (t *LaneDepth) add(d *LaneDepth) {
+	t.Ready += d.Ready
+	t.Delayed += d.Delayed
+	t.Sending += d.Sending
+	t.InDoubt += d.InDoubt
+	t.Sent += d.Sent
+	t.Failed += d.Failed
+	t.Cancelled += d.Cancelled
+	t.Arrived += d.Arrived
+	t.Departed += d.Departed
+	t.ArrivalRate += d.ArrivalRate
+	t.DepartureRate += d.DepartureRate
+	t.OldestAge = max(t.OldestAge, d.OldestAge)
+	if !d.Oldest.IsZero() && (t.Oldest.IsZero() || d.Oldest.Before(t.Oldest)) {
+		t.Oldest = d.Oldest
+	}
+}
+
+func (d *depth) sample(lanes []LaneStats, now time.Time) {
+	if !d.since.at.IsZero() && now.Sub(d.since.at) < rateOver {
+		return
+	}
+	c := counts{now, make(map[Lane][2]int64, len(lanes))}
+	for _, l := range lanes {
+		c.lanes[l.Lane] = [2]int64{l.Arrived, l.Departed}
+	}
+	if d.before = d.since; d.before.at.IsZero() {
+		d.before = c
+	}
+	d.since = c
+}
+
+// The growth alert: what is ready has grown in each of so many windows, while the worker
+// was sending.
+const (
+	growthWindow  = 10 * time.Second
+	growthWindows = 6
+)
+
+// watch raises AlertGrowing, once for each time that the queue grows, and again only
+// after it has shrunk to half of what it was then.
+func (w *Worker) watch(ctx context.Context) error {
+	var g growth
+	for pause(ctx, growthWindow) {
+		s, err := w.q.Stats(ctx)
+		if err != nil {
+			continue
+		}
+		if g.grows(s.Total.Ready, s.Total.Departed) {
+			w.raise(Alert{Kind: AlertGrowing, Advice: adviceGrowing, Lane: fastest(s), Err: fmt.Errorf(
+				"%d requests are ready, more than a minute ago; %.3g a second arrive, %.3g are sent; the first has waited for %v",
+				s.Total.Ready, s.Total.ArrivalRate, s.Total.DepartureRate, s.Total.OldestAge.Round(time.Second))})
+		}
+	}
+	return nil
+}
+
+// growth watches the depth from window to window.
+type growth struct {
+	ready, departed int64 // in the last window
+	known           bool
+	risen           int   // windows in a row
+	alarmed         int64 // the depth at the alert; 0: none, or it is over
+}
+
+// grows takes the depth of a window, and reports whether it is time for an alert.
+func (g *growth) grows(ready, departed int64) bool {
+	busy := departed > g.departed
+	if g.known && ready > g.ready && busy {
+		g.risen++
+	} else {
+		g.risen = 0
+	}
+	g.ready, g.departed, g.known = ready, departed, true
+	if ready < g.alarmed/2 || ready == 0 {
+		g.alarmed = 0
+	}
+	if g.risen < growthWindows || g.alarmed > 0 {
+		return false
+	}
+	g.alarmed = ready
+	return true
+}
+
+// fastest is the lane that grows most.
+func fastest(s Stats) (most Lane) {
+	by := 0.0
+	for _, l := range s.Lanes {
+		if grows := l.ArrivalRate - l.DepartureRate; grows > by {
+			most, by = l.Lane, grows
+		}
+	}
+	return most
+}

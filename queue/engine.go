@@ -46,7 +46,9 @@ type Engine interface {
 
 	// Move moves one job to another state. It returns ErrNotFound if there is no such
 	// job, and a *StateError, having changed nothing, if it is not in one of the states
-	// m.From, or not at claim m.Claim.
+	// m.From, or not at claim m.Claim. A Move to the state that the job is in already
+	// changes the fields that m names, and counts as neither arrival nor departure. A job
+	// that becomes Ready again without a new Due keeps its place in the lane.
 	Move(ctx context.Context, m Move) error
 
 	// Park keeps a bucket's lanes, of whichever campaign, from being worked on: Work
@@ -214,13 +216,14 @@ type Move struct {
 	Claim int64   // that it must be at; 0: any
 	To    State
 
-	Due      time.Time     // for Ready and Delayed; zero: as it was. Ahead: Delayed, else Ready
-	Look     time.Time     // for InDoubt
-	Looked   bool          // for InDoubt: counts a look
-	Attempt  bool          // counts an attempt
-	Outcome  *Outcome      // replaces the job's; nil: it stays
-	Reported bool          // for Sent and Failed: nobody is to be told
-	Lease    time.Duration // for Sending: from now
+	NoDeadline bool          // for Ready: the job has no deadline any more
+	Due        time.Time     // for Ready and Delayed; zero: as it was. Ahead: Delayed, else Ready
+	Look       time.Time     // for InDoubt
+	Looked     bool          // for InDoubt: counts a look
+	Attempt    bool          // counts an attempt
+	Outcome    *Outcome      // replaces the job's; nil: it stays
+	Reported   bool          // for Sent and Failed: nobody is to be told
+	Lease      time.Duration // for Sending: from now
 }
 
 // A Sweep is what [Engine].Sweep needs to know.

@@ -179,7 +179,7 @@ type Item struct {
 	Options []EnqueueOption
 }
 
-// Enqueued counts what [Queue.EnqueueMany] has done.
+// Enqueued counts what [Queue.EnqueueMany] or [Campaign.Enqueue] has done.
 type Enqueued struct {
 	New   int // stored
 	Known int // not stored, since their Unique keys were there already
@@ -192,22 +192,29 @@ const batch = 500
 // at the first error, which says at which item, counted from 0; what Enqueued counts is
 // stored then. To go on after an error run it again with the same [Unique] keys.
 func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued, error) {
-	return q.enqueueAll(ctx, func(yield func(Job, error) bool) {
+	return enqueueAll(ctx, q.engine.Add, func(yield func(Job, error) bool) {
+		n := 0
 		for item := range items {
-			if !yield(q.job(item.Build, item.Options)) {
+			j, err := q.job(item.Build, item.Options)
+			if err != nil {
+				err = fmt.Errorf("item %d: %w", n, err)
+			}
+			if !yield(j, err) {
 				return
 			}
+			n++
 		}
 	})
 }
 
-func (q *Queue) enqueueAll(ctx context.Context, jobs iter.Seq2[Job, error]) (done Enqueued, err error) {
+// enqueueAll adds jobs in batches, up to the first error among them, which it returns.
+func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, error), jobs iter.Seq2[Job, error]) (done Enqueued, err error) {
 	pending := make([]Job, 0, batch)
 	flush := func() error {
 		if len(pending) == 0 {
 			return nil
 		}
-		added, err := q.engine.Add(ctx, pending)
+		added, err := add(ctx, pending)
 		if err != nil {
 			first := done.New + done.Known
 			return fmt.Errorf("queue: enqueue items %d to %d: %w", first, first+len(pending)-1, err)
@@ -229,12 +236,11 @@ func (q *Queue) enqueueAll(ctx context.Context, jobs iter.Seq2[Job, error]) (don
 		if err == nil && len(pending) < batch {
 			continue
 		}
-		at := done.New + done.Known + len(pending)
 		if e := flush(); e != nil {
 			return done, e
 		}
 		if err != nil {
-			return done, fmt.Errorf("item %d: %w", at, err)
+			return done, err
 		}
 	}
 	return done, flush()
@@ -338,7 +344,7 @@ func (q *Queue) Cancel(ctx context.Context, id ID) error {
 // One in doubt may have been sent: Requeue is how a person decides that it is to be sent
 // all the same. Its deadline, if it has passed, does not apply any more.
 func (q *Queue) Requeue(ctx context.Context, id ID) error {
-	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, Due: time.Now(), Outcome: &Outcome{}})
+	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, Due: time.Now(), NoDeadline: true, Outcome: &Outcome{}})
 }
 
 // Confirm says that Twilio has a request that is in doubt, or fails wrongly, with the SID

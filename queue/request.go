@@ -25,8 +25,8 @@ type Request struct {
 // The version of the JSON. A reader takes any minor version of its own major one, and
 // ignores fields that it does not know: what must not be ignored is a new major version.
 const (
-	formatMajor = 1
-	formatMinor = 0
+	formatMajor   = 1
+	formatVersion = "1.0"
 )
 
 // maxRequest bounds a stored request. Twilio's own limit for a message is some kilobytes.
@@ -38,7 +38,7 @@ func (r Request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Version string `json:"v"`
 		plain
-	}{fmt.Sprintf("%d.%d", formatMajor, formatMinor), plain(r)})
+	}{formatVersion, plain(r)})
 }
 
 // UnmarshalJSON reads any minor version of major version 1, and validates.
@@ -54,24 +54,32 @@ func (r *Request) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return fmt.Errorf("queue: request is not valid JSON: %w", withoutValues(err))
 	}
-	major, minor, ok := strings.Cut(v.Version, ".")
-	m, err := strconv.ParseUint(major, 10, 16)
-	_, errMinor := strconv.ParseUint(minor, 10, 16)
-	if !ok || err != nil || errMinor != nil {
-		return fmt.Errorf(`queue: request: "v": %.20q: expected a version like "%d.%d"`, v.Version, formatMajor, formatMinor)
-	}
-	if m != formatMajor {
-		return fmt.Errorf(`queue: request: "v": %q: expected %d.x; it was written by another version of pacer: update this program`, v.Version, formatMajor)
+	if err := checkVersion("request", v.Version); err != nil {
+		return err
 	}
 	*r = Request(v.plain)
 	return r.validate()
+}
+
+// checkVersion reports why what was stored with this version is not to be read.
+func checkVersion(what, version string) error {
+	major, minor, ok := strings.Cut(version, ".")
+	m, err := strconv.ParseUint(major, 10, 16)
+	_, errMinor := strconv.ParseUint(minor, 10, 16)
+	if !ok || err != nil || errMinor != nil {
+		return fmt.Errorf(`queue: %s: "v": %.20q: expected a version like %q`, what, version, formatVersion)
+	}
+	if m != formatMajor {
+		return fmt.Errorf(`queue: %s: "v": %q: expected %d.x; it was written by another version of pacer: update this program`, what, version, formatMajor)
+	}
+	return nil
 }
 
 // withoutValues keeps what stands in a request out of an error about its form.
 func withoutValues(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("field %q: expected another type than %s", wrong.Field, strings.Fields(wrong.Value + " ?")[0])
+		return fmt.Errorf("field %q: expected another type than %s", strings.TrimPrefix(wrong.Field, "plain."), strings.Fields(wrong.Value + " ?")[0])
 	}
 	return err
 }

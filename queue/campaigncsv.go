@@ -1,0 +1,285 @@
+package queue
+
+import (
+	"bufio"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"regexp"
+	"strings"
+	"text/template"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/twilio/twilio-go"
+	api "github.com/twilio/twilio-go/rest/api/v2010"
+)
+
+// maxBody is how many characters a message's Body may have:
+// https://www.twilio.com/docs/messaging/api/message-resource
+const maxBody = 1600
+
+// maxRowErrors is how many bad rows are listed.
+const maxRowErrors = 20
+
+// EnqueueCSV stores a message for each row of a file, as [Campaign.Enqueue] does. The
+// first line names the columns; one of them is "to", in any case, which is the recipient:
+// a phone number such as +15005550006, or one behind whatsapp: or rcs:. What is no
+// letter, digit or underscore in the name of another column becomes an underscore.
+//
+// message is what is sent. Its To comes from the row; its Body and ContentVariables are
+// templates of text/template over the row's columns: "Hello {{.First_Name}}". A column
+// that the file does not have is an error. {{json .name}} is a column as a JSON string,
+// for ContentVariables: {"1": {{json .name}}}.
+//
+// Nothing is enqueued unless every row is good: the file is read twice, so that a bad
+// list is put right as a whole before the first message goes out. The error says, for the
+// first 20 bad rows, the line, the column, and what was expected; numbers in it are
+// masked. A recipient that occurs twice gets the message of the first row, and counts as
+// Known. Of a file of any size only a few rows are in memory. The file is UTF-8 with
+// commas; CRLF, a byte order mark, quoted fields and empty lines are understood.
+func (c *Campaign) EnqueueCSV(ctx context.Context, r io.ReadSeeker, message *api.CreateMessageParams) (Enqueued, error) {
+	done, err := c.enqueueCSV(ctx, r, message)
+	if err != nil {
+		return done, fmt.Errorf("queue: campaign %q: CSV: %w", c.name, err)
+	}
+	return done, nil
+}
+
+func (c *Campaign) enqueueCSV(ctx context.Context, r io.ReadSeeker, message *api.CreateMessageParams) (Enqueued, error) {
+	t, err := newMessageTemplate(message)
+	if err != nil {
+		return Enqueued{}, err
+	}
+	begin, err := r.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return Enqueued{}, fmt.Errorf("the file is read twice: expected one that can seek, not a pipe: %w", err)
+	}
+	if err := checkRows(ctx, c.rows(r, t)); err != nil {
+		return Enqueued{}, err
+	}
+	if _, err := r.Seek(begin, io.SeekStart); err != nil {
+		return Enqueued{}, err
+	}
+	return c.enqueue(ctx, c.rows(r, t))
+}
+
+// checkRows returns what is wrong with rows.
+func checkRows(ctx context.Context, rows iter.Seq2[Job, error]) error {
+	var errs []error
+	more := 0
+	for _, err := range rows {
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && len(errs) < maxRowErrors:
+			errs = append(errs, err)
+		case err != nil:
+			more++
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	if more > 0 {
+		errs = append(errs, fmt.Errorf("and %d rows more", more))
+	}
+	return fmt.Errorf("nothing was enqueued: %w", errors.Join(errs...))
+}
+
+// rows returns a job for each row, or what is wrong with it. It ends after an error that
+// makes the rest meaningless.
+func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
+	return func(yield func(Job, error) bool) {
+		in := bufio.NewReader(r)
+		if bom, _ := in.Peek(3); string(bom) == "\ufeff" {
+			in.Discard(3)
+		}
+		file := csv.NewReader(in)
+		file.ReuseRecord = true
+		header, err := readHeader(file)
+		if err != nil {
+			yield(Job{}, err)
+			return
+		}
+		for {
+			record, err := file.Read()
+			if err == io.EOF {
+				return
+			}
+			if err != nil { // its text has the line, and nothing of the row
+				if !yield(Job{}, err) || !errors.Is(err, csv.ErrFieldCount) {
+					return
+				}
+				continue
+			}
+			line, _ := file.FieldPos(0)
+			fields := make(map[string]string, len(header))
+			for i, name := range header {
+				if name != "" {
+					fields[name] = record[i]
+				}
+			}
+			j, err := c.row(fields, t)
+			if err != nil {
+				err = fmt.Errorf("line %d: %w", line, err)
+			}
+			if !yield(j, err) || errors.As(err, new(template.ExecError)) { // every row would fail like this one
+				return
+			}
+		}
+	}
+}
+
+func (c *Campaign) row(fields map[string]string, t *messageTemplate) (Job, error) {
+	to := strings.TrimSpace(fields[toColumn])
+	if !isAddress(to) {
+		return Job{}, fmt.Errorf("column %q: %s: expected a phone number such as +15005550006, or one behind whatsapp: or rcs:", toColumn, masked(to))
+	}
+	params, err := t.params(to, fields)
+	if err != nil {
+		return Job{}, err
+	}
+	return c.job(Recipient{ID: to}, func(tw *twilio.RestClient, _ Recipient) error {
+		_, err := tw.Api.CreateMessage(params)
+		return err
+	})
+}
+
+const toColumn = "to"
+
+// readHeader returns the names of the columns; "" for one without a name, which
+// spreadsheets leave behind.
+func readHeader(file *csv.Reader) ([]string, error) {
+	record, err := file.Read()
+	if err == io.EOF {
+		return nil, fmt.Errorf("it is empty: expected a first line with the names of the columns, one of them %q", toColumn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	header := make([]string, len(record))
+	seen := make(map[string]bool)
+	for i, name := range record {
+		if !utf8.ValidString(name) {
+			return nil, errors.New("line 1: not UTF-8: expected a file saved as UTF-8")
+		}
+		name = strings.Map(func(r rune) rune {
+			if unicode.IsLetter(r) || unicode.IsDigit(r) {
+				return r
+			}
+			return '_'
+		}, strings.TrimSpace(name))
+		if strings.EqualFold(name, toColumn) {
+			name = toColumn
+		}
+		if name != "" && seen[name] {
+			return nil, fmt.Errorf("line 1: column %q occurs twice: expected different names", name)
+		}
+		header[i], seen[name] = name, true
+	}
+	if !seen[toColumn] {
+		// The names are not quoted: without a header they are the first row's values.
+		return nil, fmt.Errorf("line 1: %d columns, none of them %q: expected a first line with the names of the columns, separated by commas", len(header), toColumn)
+	}
+	return header, nil
+}
+
+// A messageTemplate makes the message for a row.
+type messageTemplate struct {
+	message         api.CreateMessageParams
+	body, variables *template.Template // nil: the message has none
+}
+
+func newMessageTemplate(message *api.CreateMessageParams) (*messageTemplate, error) {
+	has := func(s *string) bool { return s != nil && *s != "" }
+	switch {
+	case message == nil:
+		return nil, errors.New("message: nil: expected what is to be sent")
+	case !has(message.From) && !has(message.MessagingServiceSid):
+		return nil, errors.New("message: neither From nor MessagingServiceSid: expected one of them")
+	case !has(message.Body) && !has(message.ContentSid) && message.MediaUrl == nil:
+		return nil, errors.New("message: none of Body, ContentSid and MediaUrl: expected one of them")
+	}
+	t := &messageTemplate{message: *message}
+	var err error
+	if t.body, err = parseTemplate("Body", message.Body); err != nil {
+		return nil, err
+	}
+	t.variables, err = parseTemplate("ContentVariables", message.ContentVariables)
+	return t, err
+}
+
+func parseTemplate(name string, text *string) (*template.Template, error) {
+	if text == nil {
+		return nil, nil
+	}
+	t, err := template.New(name).Option("missingkey=error").Funcs(template.FuncMap{"json": jsonString}).Parse(*text)
+	if err != nil {
+		return nil, fmt.Errorf("message: %s: expected a template such as \"Hello {{.name}}\": %w", name, err)
+	}
+	return t, nil
+}
+
+func jsonString(s string) (string, error) {
+	b, err := json.Marshal(s)
+	return string(b), err
+}
+
+func (t *messageTemplate) params(to string, fields map[string]string) (*api.CreateMessageParams, error) {
+	p := t.message
+	p.SetTo(to)
+	if t.body != nil {
+		body, err := execute(t.body, fields)
+		if err != nil {
+			return nil, err
+		}
+		if n := utf8.RuneCountInString(body); n > maxBody || strings.TrimSpace(body) == "" {
+			return nil, fmt.Errorf("Body of %d characters: expected a text of 1 to %d", n, maxBody)
+		}
+		p.SetBody(body)
+	}
+	if t.variables != nil {
+		variables, err := execute(t.variables, fields)
+		if err != nil {
+			return nil, err
+		}
+		if json.Unmarshal([]byte(variables), new(map[string]string)) != nil {
+			return nil, errors.New(`ContentVariables: not a JSON object of strings: expected one such as {"1": {{json .name}}}`)
+		}
+		p.SetContentVariables(variables)
+	}
+	return &p, nil
+}
+
+func execute(t *template.Template, fields map[string]string) (string, error) {
+	var b strings.Builder
+	if err := t.Execute(&b, fields); err != nil {
+		return "", fmt.Errorf("%w: expected a template over the columns of the file", err)
+	}
+	return b.String(), nil
+}
+
+var address = regexp.MustCompile(`^(whatsapp:|rcs:)?\+[1-9][0-9]{6,14}$`)
+
+// isAddress reports whether s is a number in the form of E.164, or one of a channel's.
+func isAddress(s string) bool { return address.MatchString(s) }
+
+// masked hides most of what should have been a phone number: what is wrong with it is
+// mostly how it begins and how long it is.
+func masked(s string) string {
+	n := utf8.RuneCountInString(s)
+	if n < 8 {
+		return fmt.Sprintf("%d characters", n)
+	}
+	runes := []rune(s)
+	begin := min(5, n-7)
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && i < 10 && n-i > 12 {
+		begin = i + 6
+	}
+	return fmt.Sprintf("%q of %d characters", string(runes[:begin])+"•••"+string(runes[n-4:]), n)
+}

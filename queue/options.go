@@ -1,0 +1,268 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+)
+
+// A WorkerOption changes a [Worker].
+type WorkerOption func(*Worker) error
+
+// WithConcurrency sets how many requests a worker has on the wire at a time, at most. The
+// default is 100. It is no pace: that is the client's limits' affair.
+func WithConcurrency(n int) WorkerOption {
+	return func(w *Worker) error {
+		if n < 1 {
+			return fmt.Errorf("queue: WithConcurrency: %d: expected at least 1", n)
+		}
+		w.slots = make(chan struct{}, n)
+		return nil
+	}
+}
+
+// WithAttemptTimeout sets how long one request may take, from connecting to the end of
+// the answer. The default is 35 s: Twilio itself gives up after some 30 s, and a shorter
+// time makes requests in doubt. The client's own timeout does not apply.
+func WithAttemptTimeout(d time.Duration) WorkerOption {
+	return func(w *Worker) error {
+		if d <= 0 {
+			return fmt.Errorf("queue: WithAttemptTimeout: %v: expected a duration above 0", d)
+		}
+		w.attemptTimeout = d
+		return nil
+	}
+}
+
+// WithLeaseMargin sets how much longer than the attempt's timeout a request may be in a
+// worker's hands before others take the worker for dead and the request for in doubt. The
+// default is 25 s.
+func WithLeaseMargin(d time.Duration) WorkerOption {
+	return func(w *Worker) error {
+		if d <= 0 {
+			return fmt.Errorf("queue: WithLeaseMargin: %v: expected a duration above 0", d)
+		}
+		w.leaseMargin = d
+		return nil
+	}
+}
+
+// WithGrace sets how long requests on the wire may take to end when the worker stops.
+// Those that take longer are cut off, and in doubt. The default is 35 s.
+func WithGrace(d time.Duration) WorkerOption {
+	return func(w *Worker) error {
+		if d < 0 {
+			return fmt.Errorf("queue: WithGrace: %v: expected 0 or more", d)
+		}
+		w.grace = d
+		return nil
+	}
+}
+
+// WithSettle sets how long after a request became in doubt Twilio is first asked about
+// it, and how long until it is asked again, once, if it was not found. The default is
+// 60 s. Twilio does not say how soon a list shows a new message: the default is a guess
+// on the safe side.
+func WithSettle(d time.Duration) WorkerOption {
+	return func(w *Worker) error {
+		if d <= 0 {
+			return fmt.Errorf("queue: WithSettle: %v: expected a duration above 0", d)
+		}
+		w.settle = d
+		return nil
+	}
+}
+
+// WithInDoubt sets what is done with requests in doubt: with those of the resources
+// named, as by [pacer.Resource].String ("api/Messages:create"), or, if none is named,
+// with all others. See [Policy] for the default.
+func WithInDoubt(p Policy, resources ...string) WorkerOption {
+	return func(w *Worker) error {
+		if p != Reconcile && p != ParkInDoubt && p != Resend {
+			return fmt.Errorf("queue: WithInDoubt: %q: expected %q, %q or %q", p, Reconcile, ParkInDoubt, Resend)
+		}
+		if p == Reconcile {
+			for _, r := range resources {
+				if !reconcilable(r) {
+					return fmt.Errorf("queue: WithInDoubt: Reconcile for %q: expected %q or %q, or another policy", r, createMessage, createCall)
+				}
+			}
+		}
+		if len(resources) == 0 {
+			w.policy = p
+		}
+		for _, r := range resources {
+			w.policies[r] = p
+		}
+		return nil
+	}
+}
+
+// WithRetention sets how long results, and the [Unique] keys with them, are kept. The
+// default is 7 days, 0 means for ever. Requests hold phone numbers and texts.
+func WithRetention(d time.Duration) WorkerOption {
+	return func(w *Worker) error {
+		if d < 0 {
+			return fmt.Errorf("queue: WithRetention: %v: expected 0 or more", d)
+		}
+		w.retention = d
+		return nil
+	}
+}
+
+// WithResponses keeps the bodies of Twilio's answers, up to 64 KB each, in the results:
+// for lookups, say, of which the answer is the point.
+func WithResponses() WorkerOption {
+	return func(w *Worker) error { w.keepResponses = true; return nil }
+}
+
+// WithOnResult adds a function that is told of each request that became Sent or Failed,
+// by this worker or another one that has no such function. It is called at least once for
+// each: again after a crash, or 30 s after it returned an error. It is called in the
+// goroutine that has sent the request, by many at a time, and holds its place on the
+// wire; its context ends with the grace period.
+func WithOnResult(f func(context.Context, Result) error) WorkerOption {
+	return func(w *Worker) error {
+		if f == nil {
+			return errors.New("queue: WithOnResult: nil: expected a function")
+		}
+		w.onResult = f
+		return nil
+	}
+}
+
+// WithAlert adds a function that gets every [Alert]. It should be quick.
+func WithAlert(f func(Alert)) WorkerOption {
+	return func(w *Worker) error {
+		if f == nil {
+			return errors.New("queue: WithAlert: nil: expected a function")
+		}
+		w.alerts = append(w.alerts, f)
+		return nil
+	}
+}
+
+// WithLogger sets where the worker logs. By default alerts that no [WithAlert] takes go to
+// slog.Default, and nothing else is logged. Neither phone numbers nor texts are logged.
+func WithLogger(l *slog.Logger) WorkerOption {
+	return func(w *Worker) error {
+		if l == nil {
+			return errors.New("queue: WithLogger: nil: expected a *slog.Logger")
+		}
+		w.logger = l
+		return nil
+	}
+}
+
+// A Policy says what is done with a request that may have been sent: whose answer did not
+// come, or whose worker died. Requests that only read or delete are simply sent again.
+// The default is Reconcile for messages and calls, and ParkInDoubt for all others.
+type Policy string
+
+// The policies.
+const (
+	// Reconcile looks for the message or call at Twilio: found, it is Sent; surely not
+	// there, it is sent; else it is parked. docs/queue.md has the rule.
+	Reconcile Policy = "reconcile"
+	// ParkInDoubt leaves the decision to a person: [Queue.Requeue], [Queue.Confirm] or
+	// [Queue.Cancel].
+	ParkInDoubt Policy = "park"
+	// Resend sends it again: rather twice than not at all.
+	Resend Policy = "resend"
+)
+
+// An AlertKind names what an [Alert] is about.
+type AlertKind string
+
+// The alerts of a worker.
+const (
+	// AlertThrottled: a bucket was throttled six times in a row. Its lanes wait, and are
+	// tried again every 16 s or as Twilio asks; nothing is lost.
+	AlertThrottled AlertKind = "throttled"
+	// AlertHeld: a bucket keeps still for minutes or hours: a quota is used up, a
+	// sender's queue is full, or Twilio asks for a long wait.
+	AlertHeld AlertKind = "held"
+	// AlertUnauthorized: Twilio does not take the worker's credentials. Nothing is
+	// failed for it; it tries once a minute.
+	AlertUnauthorized AlertKind = "unauthorized"
+	// AlertUnreachable: Twilio cannot be reached. The requests wait.
+	AlertUnreachable AlertKind = "unreachable"
+	// AlertInDoubt: a request is parked in doubt, and a person has to decide.
+	AlertInDoubt AlertKind = "in doubt"
+	// AlertGrowing: more arrives than is sent, for a minute by now, although the worker
+	// sends as fast as the limits allow.
+	AlertGrowing AlertKind = "queue grows"
+	// AlertStore: the store fails: the disk is full, the file is gone or damaged. What
+	// was sent and cannot be recorded is in doubt should the worker end before it can.
+	AlertStore AlertKind = "store"
+)
+
+// An Alert is something that a person should look at.
+type Alert struct {
+	Kind   AlertKind
+	Time   time.Time
+	Lane   Lane  // the zero Lane where it is about none; String is free of numbers
+	ID     ID    // of the request, if it is about one
+	Err    error // what happened
+	Advice string
+}
+
+// String returns the alert in one line. It holds no phone number.
+func (a Alert) String() string {
+	where := ""
+	if a.Lane != (Lane{}) {
+		where = " " + a.Lane.String() + ":"
+	}
+	return fmt.Sprintf("pacer queue: %s:%s %v; %s", a.Kind, where, a.Err, a.Advice)
+}
+
+const (
+	adviceThrottled    = "it waits and is tried again; send less for this sender, spread the load over more senders, or ask Twilio for more throughput"
+	adviceHeld         = "use other senders, or ask Twilio for more; what waits is sent when the time is over"
+	adviceUnauthorized = "check the worker's credentials, and that the account is not suspended; what waits is sent afterwards"
+	adviceUnreachable  = "check the network and Twilio's status; what waits is sent afterwards"
+	adviceInDoubt      = "look whether Twilio has it, then Queue.Confirm it (it has), Queue.Requeue it (send again) or Queue.Cancel it"
+	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
+	adviceStore        = "free space, or restore the store; see docs/queue.md"
+)
+
+func (w *Worker) raise(a Alert) {
+	a.Time = time.Now()
+	for _, alert := range w.alerts {
+		alert(a)
+	}
+	logger := w.logger
+	if logger == nil {
+		if len(w.alerts) > 0 {
+			return
+		}
+		logger = slog.Default()
+	}
+	attrs := []any{"error", a.Err, "advice", a.Advice}
+	if a.Lane != (Lane{}) {
+		attrs = append(attrs, "lane", a.Lane)
+	}
+	if a.ID != "" {
+		attrs = append(attrs, "id", a.ID)
+	}
+	logger.Error("pacer queue: "+string(a.Kind), attrs...)
+}
+
+func (w *Worker) policyFor(r pacer.Resource, request *Request) Policy {
+	if p, ok := w.policies[r.String()]; ok {
+		return p
+	}
+	switch {
+	case request.safe():
+		return Resend
+	case w.policy == Reconcile && !reconcilable(r.String()), w.policy == "" && !reconcilable(r.String()):
+		return ParkInDoubt
+	case w.policy == "":
+		return Reconcile
+	}
+	return w.policy
+}

@@ -1,0 +1,309 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+)
+
+// What Twilio can be asked about.
+const (
+	createMessage = "api/" + pacer.Messages + ":create"
+	createCall    = "api/" + pacer.Calls + ":create"
+)
+
+func reconcilable(resource string) bool { return resource == createMessage || resource == createCall }
+
+// resolveEvery is how often the worker looks for requests in doubt.
+const resolveEvery = time.Second
+
+// resolve applies the policies to what is in doubt.
+func (w *Worker) resolve(ctx context.Context) error {
+	for pause(ctx, min(resolveEvery, w.settle)) {
+		jobs, err := w.q.engine.List(ctx, Filter{States: []State{InDoubt}, LookBefore: time.Now()}, "", page)
+		if err != nil || len(jobs) == 0 {
+			continue // a store that fails is the dispatcher's to report
+		}
+		alike, err := w.alike(ctx)
+		if err != nil {
+			continue
+		}
+		for _, j := range jobs {
+			if ctx.Err() != nil {
+				return nil
+			}
+			w.resolveOne(ctx, j, alike)
+		}
+	}
+	return nil
+}
+
+// twins counts the requests that may have been sent and look alike to Twilio.
+type twins struct{ doubtful, sending int }
+
+// maxAlike bounds what is read to find them. With more in doubt than that something else
+// is wrong, and those that are not looked at could be twins: none is decided.
+const maxAlike = 20_000
+
+func (w *Worker) alike(ctx context.Context) (map[string]twins, error) {
+	alike := make(map[string]twins)
+	n := 0
+	for j, err := range w.q.List(ctx, Filter{States: []State{InDoubt, Sending}}) {
+		if err != nil {
+			return nil, err
+		}
+		if n++; n > maxAlike {
+			return nil, fmt.Errorf("queue: more than %d requests in doubt", maxAlike)
+		}
+		if reconcilable(j.Lane.Resource.String()) {
+			key := looks(&j)
+			t := alike[key]
+			if j.State == Sending {
+				t.sending++
+			} else {
+				t.doubtful++
+			}
+			alike[key] = t
+		}
+	}
+	return alike, nil
+}
+
+// looks is what of a request can be seen in Twilio's lists.
+func looks(j *Job) string {
+	f := url.Values(j.Request.Form)
+	return strings.Join([]string{
+		j.Lane.Resource.Account, j.Lane.Resource.String(),
+		receiver(f.Get("To")), receiver(f.Get("From")), f.Get("MessagingServiceSid"), text(f.Get("Body")),
+	}, "\x00")
+}
+
+// resolveOne decides about one request in doubt, or puts the decision off.
+func (w *Worker) resolveOne(ctx context.Context, j Job, alike map[string]twins) {
+	now := time.Now()
+	switch w.policyFor(j.Lane.Resource, &j.Request) {
+	case Resend:
+		w.decide(ctx, j, Move{To: Ready})
+		return
+	case ParkInDoubt:
+		w.parkInDoubt(ctx, j, j.Outcome.Reason)
+		return
+	}
+	// A worker that has vanished may have sent it at the very end of its time.
+	if settled := j.Began.Add(w.attemptTimeout + w.settle); j.Outcome.Reason == ReasonLease && settled.After(now) {
+		w.decide(ctx, j, Move{To: InDoubt, Look: settled})
+		return
+	}
+	switch found, err := w.lookAtTwilio(ctx, &j, alike[looks(&j)]); {
+	case ctx.Err() != nil:
+	case err != nil:
+		var unsure *unsureError
+		if errors.As(err, &unsure) {
+			w.parkInDoubt(ctx, j, unsure.why)
+			return
+		}
+		if w.logger != nil {
+			w.logger.Warn("pacer queue: cannot ask Twilio about a request in doubt; it is tried again", "id", j.ID, "error", err)
+		}
+		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle)})
+	case found != "":
+		o := j.Outcome
+		o.SID, o.Reason = found, ""
+		if w.decide(ctx, j, Move{To: Sent, Outcome: &o, Reported: w.onResult == nil}) && w.onResult != nil {
+			j.State, j.Outcome, j.Finished = Sent, o, now
+			w.report(ctx, j)
+		}
+	case j.Looks == 0: // once more, in case that the list is late
+		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle), Looked: true})
+	default:
+		w.decide(ctx, j, Move{To: Ready})
+	}
+}
+
+// decide moves a request out of doubt, unless somebody else has meanwhile.
+func (w *Worker) decide(ctx context.Context, j Job, m Move) bool {
+	m.ID, m.Claim, m.From = j.ID, j.Claim, []State{InDoubt}
+	return w.q.engine.Move(ctx, m) == nil
+}
+
+func (w *Worker) parkInDoubt(ctx context.Context, j Job, why string) {
+	o := j.Outcome
+	o.Reason = why
+	if w.decide(ctx, j, Move{To: InDoubt, Outcome: &o}) {
+		w.parkedInDoubt(j, why)
+	}
+}
+
+func (w *Worker) parkedInDoubt(j Job, why string) {
+	w.raise(Alert{Kind: AlertInDoubt, Lane: j.Lane, ID: j.ID, Err: errors.New(why), Advice: adviceInDoubt})
+}
+
+// An unsureError says why what Twilio has does not decide the matter.
+type unsureError struct{ why string }
+
+func (e *unsureError) Error() string { return e.why }
+
+func unsure(format string, args ...any) error { return &unsureError{fmt.Sprintf(format, args...)} }
+
+// created is a message or call as Twilio's lists have it.
+type created struct {
+	SID                 string `json:"sid"`
+	To                  string `json:"to"`
+	From                string `json:"from"`
+	Body                string `json:"body"`
+	MessagingServiceSID string `json:"messaging_service_sid"`
+	DateCreated         string `json:"date_created"`
+	Direction           string `json:"direction"`
+}
+
+// The margins of the comparison. Twilio's times have whole seconds.
+const (
+	clockMargin = 5 * time.Second
+	listPages   = 5
+	listPage    = 1000
+)
+
+// lookAtTwilio looks for what j would have created. It returns its SID, or "" if it is
+// surely not there, or an unsureError. The rule, which docs/queue.md explains:
+//
+// A candidate is a message (call) of the API's making, to the same number, from the same
+// sender or by the same Messaging Service, that no other job of the queue has as its
+// result, and that Twilio has created since j was enqueued. Messages also have the same
+// text. If j is the only one in doubt that looks like this, one candidate since j was
+// sent is j's, and none means that Twilio does not have it. As many twins as candidates
+// are given one each. All else is unsure.
+func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, error) {
+	f := url.Values(j.Request.Form)
+	if receiver(f.Get("To")) == "" {
+		return "", unsure("it has no number or address that Twilio's list could be asked for")
+	}
+	calls := j.Lane.Resource.String() == createCall
+	readable := calls || f.Get("Body") != "" && f.Get("ContentSid") == "" && f.Get("ShortenUrls") != "true" && f.Get("SmartEncoded") != "true"
+	list, skew, err := w.list(ctx, j, f)
+	if err != nil {
+		return "", err
+	}
+	sent := j.Began.Add(skew - clockMargin)
+	enqueued := j.Created.Add(skew - clockMargin)
+	var candidates []string
+	early := false
+	for _, c := range list {
+		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
+		switch {
+		case err != nil:
+			return "", unsure("Twilio's list has a time that cannot be read")
+		case at.Before(enqueued) || strings.HasPrefix(c.Direction, "inbound") || !matches(f, c):
+			continue
+		case readable && !calls && !sameText(f.Get("Body"), c.Body):
+			continue
+		}
+		if other, err := w.q.engine.List(ctx, Filter{SID: c.SID}, "", 1); err != nil {
+			return "", err
+		} else if len(other) > 0 {
+			continue
+		}
+		early = early || at.Before(sent)
+		candidates = append(candidates, c.SID)
+	}
+	switch n := len(candidates); {
+	case n == 0:
+		return "", nil
+	case !readable:
+		return "", unsure("Twilio has something for this receiver from that time, and its text cannot be compared: %s", candidates[0])
+	case early:
+		return "", unsure("Twilio has one that looks the same from before it was sent: %s", candidates[0])
+	case t.sending > 0:
+		return "", errors.New("one that looks the same is being sent")
+	case n == max(1, t.doubtful):
+		return candidates[0], nil
+	}
+	return "", unsure("Twilio has %d that look the same, for %d in doubt: %s", len(candidates), max(1, t.doubtful), candidates[0])
+}
+
+func matches(f url.Values, c created) bool {
+	if receiver(c.To) != receiver(f.Get("To")) {
+		return false
+	}
+	if service := f.Get("MessagingServiceSid"); service != "" && c.MessagingServiceSID != service {
+		return false
+	}
+	from := f.Get("From")
+	return from == "" || receiver(c.From) == receiver(from)
+}
+
+// receiver makes numbers comparable that are written differently: "+1 (555) 010-0006".
+// What is no number (an alphanumeric sender, a SIP or WhatsApp address) keeps its text.
+func receiver(s string) string {
+	s = strings.TrimSpace(s)
+	if strings.Trim(s, "+0123456789 ()-.") == "" {
+		s = strings.NewReplacer(" ", "", "(", "", ")", "", "-", "", ".", "").Replace(s)
+	}
+	return strings.ToLower(s)
+}
+
+func text(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// sameText allows for white space, and for what Twilio puts before the text of a trial
+// account: "Sent from your Twilio trial account - ".
+func sameText(want, have string) bool {
+	want, have = text(want), text(have)
+	return want == have || strings.HasPrefix(have, "Sent from your Twilio trial account") && strings.HasSuffix(have, want)
+}
+
+// list returns what Twilio has created for j's receiver and sender, and how far Twilio's
+// clock is ahead of the engine's.
+func (w *Worker) list(ctx context.Context, j *Job, f url.Values) (all []created, skew time.Duration, err error) {
+	base, _, _ := strings.Cut(j.Request.URL, "?")
+	query := url.Values{"To": {strings.TrimSpace(f.Get("To"))}, "PageSize": {fmt.Sprint(listPage)}}
+	if from := f.Get("From"); from != "" {
+		query.Set("From", strings.TrimSpace(from))
+	}
+	ctx, cancel := context.WithTimeout(pacer.WithPriority(ctx, pacer.Low), w.attemptTimeout+w.settle)
+	defer cancel()
+	next := base + "?" + query.Encode()
+	for range listPages {
+		began := time.Now()
+		resp, err := w.client.WithContext(ctx).RequestHandler.Client.SendRequest(http.MethodGet, next, nil, nil)
+		if err != nil {
+			_, code, reason := saidBy(err)
+			return nil, 0, fmt.Errorf("list at Twilio: code %d: %s", code, reason)
+		}
+		var answer struct {
+			Messages, Calls []created
+			Next            string `json:"next_page_uri"`
+		}
+		if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+			skew = date.Sub(began.Truncate(time.Second))
+		}
+		err = json.NewDecoder(resp.Body).Decode(&answer)
+		_ = resp.Body.Close()
+		if err != nil {
+			return nil, 0, errors.New("list at Twilio: the answer is not the JSON of a list")
+		}
+		all = append(append(all, answer.Messages...), answer.Calls...)
+		if answer.Next == "" {
+			return all, skew, nil
+		}
+		u, err := url.Parse(base)
+		if err == nil {
+			u, err = u.Parse(answer.Next)
+		}
+		if err != nil || !sameHost(base, u) {
+			return nil, 0, errors.New("list at Twilio: the address of the next page is not one")
+		}
+		next = u.String()
+	}
+	return nil, 0, unsure("Twilio has more than %d for this receiver", listPages*listPage)
+}
+
+func sameHost(base string, u *url.URL) bool {
+	b, err := url.Parse(base)
+	return err == nil && b.Host == u.Host && b.Scheme == u.Scheme
+}
