@@ -42,7 +42,7 @@ const (
 	saysStored  = "stored" // and how many requests are there by now
 	saysDone    = "done"
 	lingersFor  = 10 * time.Second
-	slowestItem = 2 * time.Millisecond
+	slowestItem = time.Millisecond
 )
 
 // child does a task and ends when its standard input does: the parent has closed it, or

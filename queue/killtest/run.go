@@ -46,7 +46,7 @@ type run struct {
 const (
 	shortest       = 50 * time.Millisecond
 	longest        = 800 * time.Millisecond
-	longestProduce = 400 * time.Millisecond
+	longestProduce = 600 * time.Millisecond
 	startTimeout   = 20 * time.Second // of a child, on a busy machine
 	drainTimeout   = time.Minute
 	unpaced        = 1000.0
@@ -121,9 +121,9 @@ func between(draw *rand.Rand, from, to time.Duration) time.Duration {
 }
 
 // rate spreads what is sent over the time that the killing takes, some 0.3 s a kill, as
-// there are six senders: nothing is tested by killing a worker that has nothing to do.
+// there are six senders, and somewhat faster: nothing is tested by killing a worker that has nothing to do.
 func (r *run) rate() float64 {
-	return max(1, float64(r.messages)/(0.3*float64(r.kills))/6)
+	return max(1, float64(r.messages)/(0.2*float64(max(r.kills, 1)))/6)
 }
 
 func (r *run) worker(ctx context.Context, draw *rand.Rand) error {
@@ -140,7 +140,7 @@ func (r *run) secondWorker(ctx context.Context, draw *rand.Rand) error {
 func (r *run) producer(ctx context.Context, draw *rand.Rand) error {
 	sleep(ctx, between(draw, 0, 2*longest))
 	known := int(r.stored.Load())
-	until := max(known, min(r.messages, r.messages*int(r.killed.Load()+5)/r.kills))
+	until := max(known, min(r.messages, r.messages*int(r.killed.Load()+10)/r.kills))
 	return r.liveAndDie(ctx, task{Produce: true, Known: known, Until: until, Seed: draw.Uint64()}, between(draw, 0, longestProduce))
 }
 
