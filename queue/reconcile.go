@@ -26,7 +26,7 @@ const resolveEvery = time.Second
 
 // resolve applies the policies to what is in doubt.
 func (w *Worker) resolve(ctx context.Context) error {
-	for pause(ctx, min(resolveEvery, w.settle)) {
+	for on := true; on; on = pause(ctx, min(resolveEvery, w.settle)) { // at once, as sweep
 		jobs, err := w.q.engine.List(ctx, Filter{States: []State{InDoubt}, LookBefore: time.Now()}, "", page)
 		if err != nil || len(jobs) == 0 {
 			continue // a store that fails is the dispatcher's to report
