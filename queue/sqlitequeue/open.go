@@ -1,0 +1,351 @@
+// Package sqlitequeue keeps a [queue.Engine]'s jobs in one SQLite file: no server, and
+// several processes of one machine may use the same file.
+//
+// What a call has returned is on the disk (synchronous=FULL), and outlives the end of the
+// process and of the machine. The file belongs on a local disk: locks of network file
+// systems do not hold. It holds phone numbers and texts, and is made readable by its
+// owner only.
+//
+// Rows carry checksums. A job that the disk has changed is not sent but Failed, or in
+// doubt, with ReasonDamaged; what cannot be read is ErrDamaged. Not covered are the
+// counters that Stats shows, the keys of Unique, parked buckets and schedules.
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// busyTimeout is how long another process's transaction is waited for.
+const busyTimeout = 10 * time.Second
+
+// oldestLibrary is the first that does not lose commits when the WAL is reset while two
+// connections are open; 3.7.0 to 3.51.2 may.
+const oldestLibrary = 3_051_003
+
+// An Engine is a [queue.Engine] on one SQLite file. It is safe for concurrent use. One
+// goroutine does all writing of an engine: calls that wait at the same time share a
+// transaction. A call whose context ends before its turn has done nothing; one whose turn
+// has come waits for the commit.
+type Engine struct {
+	path   string
+	nosync bool
+	file   os.FileInfo // as they were when opened
+	wal    os.FileInfo
+
+	db         *sql.DB // of the one connection that writes
+	writer     *sql.Conn
+	statements map[string]*sql.Stmt // the writer's
+	seen       int64                // what version returned last
+	readers    *sql.DB
+	prepared   sync.Map // of text to *sql.Stmt, the readers'
+	lanes      sync.Map // of laneRow to queue.Lane
+
+	wake    chan struct{} // pokes the writer
+	closing chan struct{}
+	ended   chan struct{} // the writer has
+	reading sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	waiting []*op
+	peek    bool          // somebody wants lookAround
+	news    chan struct{} // closed, and renewed, by announce
+	newsAt  time.Time
+	pending bool // news that no call of Work has begun after
+}
+
+var _ queue.Engine = (*Engine)(nil)
+
+// An Option changes how a file is opened.
+type Option func(*Engine)
+
+// WithoutSync leaves out what makes commits outlive the machine, and the check that the
+// file is still there. It is for tests, which it makes fast.
+func WithoutSync() Option { return func(e *Engine) { e.nosync = true } }
+
+// opening keeps a file that this process has just made from being closed while another
+// engine has it locked: with the first descriptor of a file that is closed, POSIX drops
+// all the process's locks on it. For the same reason nothing but SQLite opens the file.
+var opening sync.Mutex
+
+// Open opens the queue in the file path, which it makes, with mode 0600, if there is none
+// or an empty one; the directory has to exist. It returns an error that wraps
+// [queue.ErrDamaged] if the file cannot be read, and others if it is not a queue's, or a
+// newer version's. The caller is to call [Engine.Close].
+func Open(path string, opts ...Option) (*Engine, error) {
+	opening.Lock()
+	defer opening.Unlock()
+	e := &Engine{
+		path: path, statements: map[string]*sql.Stmt{}, wake: make(chan struct{}, 1),
+		closing: make(chan struct{}), ended: make(chan struct{}), news: make(chan struct{}),
+	}
+	for _, o := range opts {
+		o(e)
+	}
+	if err := e.open(); err != nil {
+		return nil, errors.Join(err, e.shut())
+	}
+	go e.run()
+	return e, nil
+}
+
+func (e *Engine) open() error {
+	if n := lib.SQLITE_VERSION_NUMBER; n < oldestLibrary {
+		return fmt.Errorf("sqlitequeue: SQLite %s can lose commits: use a modernc.org/sqlite that has 3.51.3 or later", lib.SQLITE_VERSION)
+	}
+	if e.path == "" || strings.ContainsRune(e.path, 0) {
+		return fmt.Errorf("sqlitequeue: opening %q: expected the path of a file", e.path)
+	}
+	abs, err := filepath.Abs(e.path)
+	if err != nil {
+		return fmt.Errorf("sqlitequeue: opening %s: %w", e.path, err)
+	}
+	e.path = abs
+	if err := e.create(); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	e.db, err = e.connect("")
+	if err != nil {
+		return err
+	}
+	e.db.SetMaxOpenConns(1)
+	if e.writer, err = e.db.Conn(ctx); err != nil {
+		return e.explain(err)
+	}
+	if err := e.prepare(ctx); err != nil {
+		return e.explain(err)
+	}
+	if e.readers, err = e.connect("query_only(1)"); err != nil {
+		return err
+	}
+	const readers = 2
+	e.readers.SetMaxOpenConns(readers)
+	e.readers.SetMaxIdleConns(readers)
+	if e.seen, err = e.version(); err != nil {
+		return e.explain(err)
+	}
+	if e.wal, err = os.Stat(e.path + "-wal"); err != nil {
+		return fmt.Errorf("sqlitequeue: %s: SQLite has made no -wal: %w", e.path, err)
+	}
+	return nil
+}
+
+// create makes the file if it is not there.
+func (e *Engine) create() (err error) {
+	e.file, err = os.Stat(e.path)
+	if errors.Is(err, os.ErrNotExist) {
+		const mine = 0o600
+		f, err := os.OpenFile(e.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, mine)
+		switch {
+		case errors.Is(err, os.ErrExist): // another process was faster
+		case errors.Is(err, os.ErrNotExist):
+			return fmt.Errorf("sqlitequeue: creating %s: there is no directory %s: create it, with mode 0700: %w", e.path, filepath.Dir(e.path), err)
+		case err != nil:
+			return fmt.Errorf("sqlitequeue: creating the queue's file: let this user write the directory: %w", err)
+		default:
+			if err := f.Close(); err != nil {
+				return fmt.Errorf("sqlitequeue: creating the queue's file: %w", err)
+			}
+		}
+		e.file, err = os.Stat(e.path)
+		if err != nil {
+			return fmt.Errorf("sqlitequeue: creating the queue's file: %w", err)
+		}
+	}
+	if err != nil && e.file == nil {
+		return fmt.Errorf("sqlitequeue: opening the queue's file: %w", err)
+	}
+	if !e.file.Mode().IsRegular() {
+		return fmt.Errorf("sqlitequeue: opening %s: it is not a regular file (%s): name one in a directory of its own", e.path, e.file.Mode().Type())
+	}
+	return nil
+}
+
+// connect returns a pool of connections to the file.
+func (e *Engine) connect(pragma string) (*sql.DB, error) {
+	p := filepath.ToSlash(e.path)
+	if !strings.HasPrefix(p, "/") {
+		p = "/" + p // of Windows: C:/...
+	}
+	q := url.Values{"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}}
+	if pragma != "" {
+		q.Add("_pragma", pragma)
+	}
+	u := url.URL{Scheme: "file", Path: p, RawQuery: q.Encode()}
+	c, err := sqlite.NewConnector(u.String())
+	if err != nil {
+		return nil, fmt.Errorf("sqlitequeue: opening %s: %w", e.path, err)
+	}
+	return sql.OpenDB(c), nil
+}
+
+// prepare makes the file a queue of this version.
+func (e *Engine) prepare(ctx context.Context) error {
+	if _, err := e.identify(ctx); err != nil {
+		return err // before anything of another program's file is changed
+	}
+	if err := e.journal(ctx); err != nil {
+		return err
+	}
+	sync := "FULL"
+	if e.nosync {
+		sync = "OFF"
+	}
+	for _, p := range []string{"synchronous = " + sync, "cache_size = -32000", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
+		if _, err := e.writer.ExecContext(ctx, "PRAGMA "+p); err != nil {
+			return err
+		}
+	}
+	for {
+		version, err := e.identify(ctx)
+		if err != nil || version == len(migrations) {
+			return err
+		}
+		if err := e.migrate(ctx, version); err != nil {
+			return err
+		}
+	}
+}
+
+// identify returns the version of the file's schema: 0, it is empty.
+func (e *Engine) identify(ctx context.Context) (version int, err error) {
+	var app, tables int
+	if err := e.writer.QueryRowContext(ctx, "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)").
+		Scan(&app, &version, &tables); err != nil {
+		return 0, err
+	}
+	switch {
+	case app == application && version > len(migrations):
+		return 0, fmt.Errorf("sqlitequeue: %s is of version %d, and this program knows %d: it was opened by a newer one; update this one", e.path, version, len(migrations))
+	case app == application && version > 0, app == 0 && version == 0 && tables == 0:
+		return version, nil
+	}
+	return 0, fmt.Errorf("sqlitequeue: %s is another program's SQLite database: name another file", e.path)
+}
+
+// journal turns the WAL on. SQLite does not wait for another process that does the same.
+func (e *Engine) journal(ctx context.Context) error {
+	for start := time.Now(); ; time.Sleep(tick) {
+		var mode string
+		err := e.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
+		var s *sqlite.Error
+		if errors.As(err, &s) && s.Code()&0xff == lib.SQLITE_BUSY && time.Since(start) < busyTimeout {
+			continue
+		}
+		if err == nil && mode != "wal" {
+			err = fmt.Errorf("sqlitequeue: %s: SQLite keeps no WAL there (%s): put it on a local disk", e.path, mode)
+		}
+		return err
+	}
+}
+
+// migrate makes of a file of a version one of the next, unless another process has done
+// it in the meantime.
+func (e *Engine) migrate(ctx context.Context, version int) error {
+	if _, err := e.writer.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := func() error {
+		if v, err := e.identify(ctx); err != nil || v != version {
+			return err
+		}
+		_, err := e.writer.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id = %d; PRAGMA user_version = %d", migrations[version], application, version+1))
+		return err
+	}()
+	if err == nil {
+		_, err = e.writer.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		_, _ = e.writer.ExecContext(ctx, "ROLLBACK")
+		return fmt.Errorf("sqlitequeue: making version %d of %s: %w", version+1, e.path, err)
+	}
+	return nil
+}
+
+// present reports whether the file, and its WAL, are still those that were opened. What
+// is written to a file without a name is lost.
+func (e *Engine) present() error {
+	if e.nosync {
+		return nil
+	}
+	for suffix, opened := range map[string]os.FileInfo{"": e.file, "-wal": e.wal} {
+		is, err := os.Stat(e.path + suffix)
+		if err == nil && os.SameFile(is, opened) {
+			continue
+		}
+		what := "has been replaced"
+		if err != nil {
+			what = "cannot be found"
+		}
+		return fmt.Errorf("sqlitequeue: %s%s %s since it was opened: %w: put it back, or restart this program to begin with what is there now", e.path, suffix, what, queue.ErrGone)
+	}
+	return nil
+}
+
+// readStatement returns a statement of the readers.
+func (e *Engine) readStatement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := e.prepared.Load(query); ok {
+		return s.(*sql.Stmt), nil
+	}
+	s, err := e.readers.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if other, loaded := e.prepared.LoadOrStore(query, s); loaded {
+		return other.(*sql.Stmt), s.Close()
+	}
+	return s, nil
+}
+
+// Close implements [queue.Engine]: what was called before it is done first. The last
+// engine of a file leaves no -wal.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return queue.ErrClosed
+	}
+	e.closed = true
+	e.mu.Unlock()
+	close(e.closing)
+	e.poke()
+	<-e.ended
+	e.reading.Wait()
+	return e.shut()
+}
+
+// shut closes the connections, the writer's last: it moves the WAL into the file.
+func (e *Engine) shut() error {
+	var errs []error
+	if e.readers != nil {
+		errs = append(errs, e.readers.Close())
+	}
+	if e.writer != nil {
+		for _, s := range e.statements {
+			errs = append(errs, s.Close())
+		}
+		errs = append(errs, e.writer.Close())
+	}
+	if e.db != nil {
+		errs = append(errs, e.db.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("sqlitequeue: closing %s: %w", e.path, err)
+	}
+	return nil
+}

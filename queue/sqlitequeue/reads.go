@@ -1,0 +1,293 @@
+package sqlitequeue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// read runs a query on a connection that only reads, and so does not wait for the
+// writer, and has each called for every row.
+func (e *Engine) read(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return queue.ErrClosed
+	}
+	e.reading.Add(1)
+	e.mu.Unlock()
+	defer e.reading.Done()
+	if err := e.present(); err != nil {
+		return err
+	}
+	s, err := e.readStatement(ctx, query)
+	if err != nil {
+		return e.explain(err)
+	}
+	rows, err := s.QueryContext(ctx, args...)
+	if err != nil {
+		return e.explain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(func(dest ...any) error {
+			if err := rows.Scan(dest...); err != nil {
+				return e.unread(err)
+			}
+			return nil
+		}); err != nil {
+			return e.explain(err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return e.explain(err)
+	}
+	return nil
+}
+
+const (
+	selectDue   = "SELECT due FROM jobs WHERE state = 'delayed' ORDER BY due LIMIT 1"
+	selectParks = "SELECT bucket, until FROM parks"
+	selectReady = "SELECT id, key, sum, high, normal, low FROM lanes WHERE high + normal + low > 0"
+	selectJob   = "SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j JOIN lanes l ON l.id = j.lane WHERE j.id = ?"
+	selectStats = `SELECT id, key, sum, high, normal, low, delayed, sending, in_doubt, sent, failed, cancelled, arrived, departed,
+		(SELECT min(due) FROM jobs j WHERE l.high > 0 AND state = 'ready' AND lane = l.id AND priority = 1),
+		(SELECT min(due) FROM jobs j WHERE l.normal > 0 AND state = 'ready' AND lane = l.id AND priority = 0),
+		(SELECT min(due) FROM jobs j WHERE l.low > 0 AND state = 'ready' AND lane = l.id AND priority = -1)
+		FROM lanes l ORDER BY id`
+)
+
+// due returns when the next Delayed job is due; zero: there is none.
+func (e *Engine) due(ctx context.Context) (next time.Time, err error) {
+	err = e.read(ctx, selectDue, nil, func(scan func(...any) error) error { return scan(stored{&next}) })
+	return next, err
+}
+
+// parks returns which buckets are parked, and until when.
+func (e *Engine) parks(ctx context.Context) (map[string]time.Time, error) {
+	until := map[string]time.Time{}
+	err := e.read(ctx, selectParks, nil, func(scan func(...any) error) error {
+		var bucket string
+		var t time.Time
+		err := scan(&bucket, stored{&t})
+		until[bucket] = t
+		return err
+	})
+	return until, err
+}
+
+// Work implements [queue.Engine]. It writes only if something is due.
+func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
+	e.mu.Lock()
+	e.pending = false
+	e.mu.Unlock()
+	for {
+		if next, err = e.due(ctx); err != nil {
+			return nil, time.Time{}, err
+		}
+		if next.IsZero() || next.After(time.Now()) {
+			break
+		}
+		if err := e.write(ctx, slice, func(t *tx) error { _, err := t.promote(slice); return err }); err != nil {
+			return nil, time.Time{}, err
+		}
+	}
+	parked, err := e.parks(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	err = e.read(ctx, selectReady, nil, func(scan func(...any) error) error {
+		var row laneRow
+		var ready [3]int64
+		if err := scan(&row.id, &row.key, &row.sum, &ready[high], &ready[normal], &ready[low]); err != nil {
+			return err
+		}
+		l, err := e.lane(row)
+		if err != nil {
+			return err
+		}
+		r := queue.ReadyLane{Lane: l, Ready: ready[high] + ready[normal] + ready[low], Top: pacer.High}
+		for i := high; i < low && ready[i] == 0; i++ {
+			r.Top--
+		}
+		if len(parked) > 0 {
+			r.Parked = parked[queue.BucketKey(l.Resource)]
+		}
+		lanes = append(lanes, r)
+		return nil
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return lanes, next, nil
+}
+
+// Stats implements [queue.Engine]. It takes time by the number of lanes, not of jobs.
+func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error) {
+	parked, err := e.parks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = e.read(ctx, selectStats, nil, func(scan func(...any) error) error {
+		var row laneRow
+		var c counts
+		var due [3]*int64
+		if err := scan(&row.id, &row.key, &row.sum, &c[0], &c[1], &c[2], &c[3], &c[4], &c[5], &c[6], &c[7], &c[8], &c[9], &c[10],
+			&due[0], &due[1], &due[2]); err != nil {
+			return err
+		}
+		l, err := e.lane(row)
+		if err != nil {
+			return err
+		}
+		s := queue.LaneStats{
+			Lane: l, Ready: c[high] + c[normal] + c[low], Delayed: c[delayed], Sending: c[sending], InDoubt: c[inDoubt],
+			Sent: c[sent], Failed: c[failed], Cancelled: c[cancelled], Arrived: c[arrived], Departed: c[departed],
+			Parked: parked[queue.BucketKey(l.Resource)],
+		}
+		for _, d := range due {
+			if d != nil && (s.Oldest.IsZero() || *d < micros(s.Oldest)) {
+				s.Oldest = time.UnixMicro(*d).UTC()
+			}
+		}
+		stats = append(stats, s)
+		return nil
+	})
+	return stats, err
+}
+
+// scanJob reads a job. One that is damaged has an Outcome that says so, and what is not
+// to be relied on is left out: a job is never shown as another.
+func (e *Engine) scanJob(scan func(...any) error) (queue.Job, error) {
+	var r record
+	var row laneRow
+	if err := scan(append(r.all(), &row.id, &row.key, &row.sum)...); err != nil {
+		return queue.Job{}, err
+	}
+	l, err := e.lane(row)
+	if err != nil {
+		return queue.Job{}, err
+	}
+	if _, ok := column(r.State, pacer.Normal); !ok {
+		return queue.Job{}, e.damaged(fmt.Sprintf("job %s has a state that there is not", r.ID), nil)
+	}
+	if !r.decode() {
+		return queue.Job{ID: r.ID, Lane: l, State: r.State, Finished: r.Finished, Outcome: queue.Outcome{Reason: queue.ReasonDamaged}}, nil
+	}
+	r.Job.Lane = l
+	return r.Job, nil
+}
+
+// Get implements [queue.Engine]. A job that is damaged has Outcome.Reason ReasonDamaged
+// and no request.
+func (e *Engine) Get(ctx context.Context, id queue.ID) (job queue.Job, err error) {
+	found := false
+	err = e.read(ctx, selectJob, []any{string(id)}, func(scan func(...any) error) (err error) {
+		found = true
+		job, err = e.scanJob(scan)
+		return err
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("sqlitequeue: job %s: %w", id, queue.ErrNotFound)
+	}
+	return job, err
+}
+
+// List implements [queue.Engine]. What chooses by Unreported, LookBefore, SID, or States
+// other than Ready, Delayed and Sent, takes time by what is found; the rest, by what is
+// stored. If the job after was deleted, the list goes on where its ID would be, and may
+// then repeat a few jobs. Damaged jobs are listed as [Engine.Get] returns them.
+func (e *Engine) List(ctx context.Context, f queue.Filter, after queue.ID, max int) (jobs []queue.Job, err error) {
+	var from int64
+	if after != "" {
+		if from, err = e.position(ctx, after); err != nil {
+			return nil, err
+		}
+	}
+	where, args, err := condition(f)
+	if err != nil || max <= 0 {
+		return nil, err
+	}
+	query := "SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j CROSS JOIN lanes l ON l.id = j.lane WHERE j.seq > ?" + where + " ORDER BY j.seq LIMIT ?"
+	args = append(append([]any{from}, args...), max)
+	err = e.read(ctx, query, args, func(scan func(...any) error) error {
+		j, err := e.scanJob(scan)
+		jobs = append(jobs, j)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return jobs, nil
+}
+
+const selectPosition = `SELECT coalesce(
+	(SELECT seq FROM jobs WHERE id = ?1),
+	min((SELECT seq FROM jobs WHERE id < ?1 ORDER BY id DESC LIMIT 1), coalesce((SELECT seq - 1 FROM jobs WHERE id > ?1 ORDER BY id LIMIT 1), 9223372036854775807)),
+	0)`
+
+// position returns the place of a job in the order of Add: of one that is not there any
+// more, a place not after it, as its neighbours by ID tell.
+func (e *Engine) position(ctx context.Context, id queue.ID) (seq int64, err error) {
+	err = e.read(ctx, selectPosition, []any{string(id)}, func(scan func(...any) error) error { return scan(&seq) })
+	return seq, err
+}
+
+// rare are the states that few jobs are in, for which there is an index in the order of
+// Add. Its condition has to stand in the query as it stands in the schema.
+var rare = []queue.State{queue.Sending, queue.InDoubt, queue.Failed, queue.Cancelled}
+
+const isRare = "j.state IN ('sending', 'in doubt', 'failed', 'cancelled')"
+
+// condition returns a filter as SQL. States stand in its text, for the sake of the
+// partial indexes; they are of the known ones.
+func condition(f queue.Filter) (string, []any, error) {
+	var where strings.Builder
+	var args []any
+	and := func(term string, a ...any) {
+		where.WriteString(" AND " + term)
+		args = append(args, a...)
+	}
+	if len(f.States) > 0 {
+		words := make([]string, len(f.States))
+		all := true
+		for i, s := range f.States {
+			if _, ok := column(s, pacer.Normal); !ok {
+				return "", nil, fmt.Errorf("sqlitequeue: listing jobs of state %.20q: there is no such state", s)
+			}
+			words[i] = "'" + string(s) + "'"
+			all = all && slices.Contains(rare, s)
+		}
+		and("j.state IN (" + strings.Join(words, ", ") + ")")
+		if all {
+			and(isRare)
+		}
+	}
+	if f.Lane != nil {
+		and("j.lane = (SELECT id FROM lanes WHERE key = ?)", f.Lane.Key())
+	}
+	if f.Campaign != "" {
+		and("j.lane IN (SELECT id FROM lanes WHERE campaign = ? AND campaign <> '')", f.Campaign)
+	}
+	if f.Label != "" {
+		and("CASE WHEN json_valid(j.labels) THEN EXISTS(SELECT 1 FROM json_each(j.labels) WHERE key = ? AND value = ?) END", f.Label, f.Value)
+	}
+	if f.SID != "" {
+		and("j.sid <> '' AND j.sid = ?", f.SID)
+	}
+	if !f.LookBefore.IsZero() {
+		and("j.state = 'in doubt' AND "+isRare+" AND j.look > 0 AND j.look < ?", micros(f.LookBefore))
+	}
+	if f.Unreported {
+		and("j.reported = 0 AND j.state IN ('sent', 'failed')")
+	}
+	return where.String(), args, nil
+}

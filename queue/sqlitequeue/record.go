@@ -1,0 +1,242 @@
+package sqlitequeue
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// A record is a job's row.
+type record struct {
+	queue.Job
+	seq     int64
+	lane    int64
+	request []byte // JSON
+	labels  []byte // JSON
+	sum     int64  // of what never changes
+	mark    int64  // of what does
+	whole   bool   // what never changes has been read as well
+}
+
+// micros is how times are stored. What lies before 1970 is as past as 1970.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(t.UnixMicro(), 1)
+}
+
+// A stored time is scanned into one.
+type stored struct{ t *time.Time }
+
+// Scan implements sql.Scanner.
+func (s stored) Scan(v any) error {
+	us, ok := v.(int64)
+	switch {
+	case !ok:
+		return fmt.Errorf("time of type %T", v)
+	case us == 0:
+		*s.t = time.Time{}
+	default:
+		*s.t = time.UnixMicro(us).UTC()
+	}
+	return nil
+}
+
+// Columns in the order of scanMoving and scanAll.
+const (
+	movingColumns = `j.seq, j.id, j.lane, j.priority, j.state, j.due, j.attempts, j.claim, j.began, j.lease, j.looks, j.look,
+		j.finished, j.reported, j.sid, j.status, j.code, j.reason, j.response, j.mark`
+	allColumns = movingColumns + `, j.request, j.labels, j.key, j.created, j.deadline, j.sum`
+)
+
+// moving returns where movingColumns are scanned to.
+func (r *record) moving() []any {
+	o := &r.Outcome
+	return []any{&r.seq, &r.ID, &r.lane, &r.Priority, &r.State, stored{&r.Due}, &r.Attempts, &r.Claim, stored{&r.Began}, stored{&r.Lease},
+		&r.Looks, stored{&r.Look}, stored{&r.Finished}, &r.Reported, &o.SID, &o.Status, &o.Code, &o.Reason, &o.Response, &r.mark}
+}
+
+// all returns where allColumns are scanned to.
+func (r *record) all() []any {
+	r.whole = true
+	return append(r.moving(), &r.request, &r.labels, &r.Unique, stored{&r.Created}, stored{&r.Deadline}, &r.sum)
+}
+
+// sums hashes values so that no two lists of values look the same.
+type sums []byte
+
+func (s sums) int(v ...int64) sums {
+	for _, v := range v {
+		s = binary.AppendVarint(s, v)
+	}
+	return s
+}
+
+func (s sums) text(v string) sums { return append(binary.AppendUvarint(s, uint64(len(v))), v...) }
+
+func (s sums) sum() int64 { return int64(crc32.Checksum(s, castagnoli)) }
+
+func (r *record) sumNow() int64 {
+	return make(sums, 0, 512).text(string(r.ID)).int(r.lane, int64(r.Priority)).text(string(r.request)).text(string(r.labels)).
+		text(r.Unique).int(micros(r.Created), micros(r.Deadline)).sum()
+}
+
+func (r *record) markNow() int64 {
+	reported := int64(0)
+	if r.Reported {
+		reported = 1
+	}
+	o := &r.Outcome
+	return make(sums, 0, 256).text(string(r.ID)).int(r.lane, int64(r.Priority)).text(string(r.State)).
+		int(micros(r.Due), int64(r.Attempts), r.Claim, micros(r.Began), micros(r.Lease), int64(r.Looks), micros(r.Look), micros(r.Finished), reported).
+		text(o.SID).int(int64(o.Status), int64(o.Code)).text(o.Reason).text(string(o.Response)).sum()
+}
+
+// encode fills in what of the job is stored as JSON. encoding/json replaces what is not
+// UTF-8, which would be another request.
+func (r *record) encode() (err error) {
+	if r.request, err = json.Marshal(r.Request); err != nil {
+		return fmt.Errorf("sqlitequeue: job %s: its request cannot be stored: %w", r.ID, err)
+	}
+	r.labels = []byte("{}")
+	if len(r.Labels) > 0 {
+		if r.labels, err = json.Marshal(r.Labels); err != nil {
+			return fmt.Errorf("sqlitequeue: job %s: its labels cannot be stored: %w", r.ID, err)
+		}
+	}
+	return nil
+}
+
+// decode reports whether the record is what was stored, and a request that can be read.
+func (r *record) decode() bool {
+	if len(r.Outcome.Response) == 0 {
+		r.Outcome.Response = nil
+	}
+	if r.mark != r.markNow() {
+		return false
+	}
+	if !r.whole {
+		return true
+	}
+	if r.sum != r.sumNow() || json.Unmarshal(r.request, &r.Request) != nil {
+		return false
+	}
+	if len(r.labels) > len("{}") {
+		return json.Unmarshal(r.labels, &r.Labels) == nil
+	}
+	return true
+}
+
+// become moves the record to another state, with all that goes with it.
+func (r *record) become(s queue.State, now time.Time) {
+	was := r.State
+	r.State = s
+	if s != queue.Sending {
+		r.Lease = time.Time{}
+	}
+	if s != queue.InDoubt {
+		r.Look = time.Time{}
+	} else if was != s {
+		r.Looks = 0
+	}
+	switch {
+	case !s.Final():
+		r.Finished, r.Reported = time.Time{}, false
+	case was != s:
+		r.Finished, r.Reported = now, false
+	}
+}
+
+// condemn moves a damaged record to where it does no harm, and says why. One that may
+// have been sent is for a person to decide on.
+func (r *record) condemn(now time.Time) {
+	switch r.State {
+	case queue.Ready, queue.Delayed:
+		r.become(queue.Failed, now)
+	case queue.Sending, queue.InDoubt:
+		r.become(queue.InDoubt, now)
+		r.Look = time.Time{}
+	default:
+		r.Finished = now
+	}
+	r.Outcome.Reason = queue.ReasonDamaged
+}
+
+// save stores what of a record changes, and counts that it was in state from.
+func (t *tx) save(r *record, from queue.State) error {
+	was, known := column(from, r.Priority)
+	is, valid := column(r.State, r.Priority)
+	if !known || !valid {
+		return t.e.damaged(fmt.Sprintf("job %s has a state or priority that there is not", r.ID), nil)
+	}
+	var c counts
+	c[was]--
+	c[is]++
+	switch {
+	case from.Final() && !r.State.Final():
+		c[arrived]++
+	case !from.Final() && r.State.Final():
+		c[departed]++
+	}
+	t.count(r.lane, c)
+	o := &r.Outcome
+	return t.exec(`UPDATE jobs SET state = ?, due = ?, attempts = ?, claim = ?, began = ?, lease = ?, looks = ?, look = ?,
+		finished = ?, reported = ?, sid = ?, status = ?, code = ?, reason = ?, response = ?, mark = ? WHERE seq = ?`,
+		string(r.State), micros(r.Due), r.Attempts, r.Claim, micros(r.Began), micros(r.Lease), r.Looks, micros(r.Look),
+		micros(r.Finished), r.Reported, o.SID, o.Status, o.Code, o.Reason, blob(o.Response), r.markNow(), r.seq)
+}
+
+// blob keeps nil from being stored as NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// records reads the rows of a query, which selects movingColumns, or allColumns if whole
+// is true. The rows are all read before the first is changed, since what a query reads
+// while it is being changed is undefined.
+func (t *tx) records(whole bool, query string, args ...any) ([]*record, error) {
+	s, err := t.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Query(args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []*record
+	for rows.Next() {
+		r := &record{}
+		dest := r.moving()
+		if whole {
+			dest = r.all()
+		}
+		if err := rows.Scan(dest...); err != nil {
+			return nil, t.e.unread(err)
+		}
+		all = append(all, r)
+	}
+	return all, rows.Err()
+}
+
+// in reports an error if a record that an index holds under a state is not in it.
+func (t *tx) in(r *record, states ...queue.State) error {
+	for _, s := range states {
+		if _, ok := column(s, r.Priority); ok && r.State == s {
+			return nil
+		}
+	}
+	return t.e.damaged(fmt.Sprintf("job %s is not in the state that the index has it in", r.ID), nil)
+}
+
+// nearest returns the priority that p is taken for.
+func nearest(p pacer.Priority) pacer.Priority { return min(max(p, pacer.Low), pacer.High) }

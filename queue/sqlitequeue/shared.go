@@ -1,0 +1,93 @@
+package sqlitequeue
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// What processes share besides jobs: parked buckets, schedules, documents.
+
+// Park implements [queue.Engine].
+func (e *Engine) Park(ctx context.Context, r pacer.Resource, until time.Time) error {
+	return e.write(ctx, 1, func(t *tx) error {
+		t.news = true
+		if !until.After(t.now) {
+			return t.exec("DELETE FROM parks WHERE bucket = ?", queue.BucketKey(r))
+		}
+		return t.exec("INSERT INTO parks(bucket, until) VALUES(?, ?) ON CONFLICT DO UPDATE SET until = excluded.until", queue.BucketKey(r), micros(until))
+	})
+}
+
+// Reserve implements [queue.Engine]. The places are kept to the nanosecond. If the clock
+// was set back since the last call, the schedule moves with it.
+func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (first time.Time, err error) {
+	if !(perSecond > 0) || math.IsInf(perSecond, 1) || n < 1 {
+		return time.Time{}, fmt.Errorf("sqlitequeue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
+	}
+	err = e.write(ctx, 1, func(t *tx) error {
+		now := t.now.UnixNano()
+		var next, at int64
+		if _, err := t.one("SELECT next, at FROM schedules WHERE name = ?", []any{schedule}, &next, &at); err != nil {
+			return err
+		}
+		if now < at {
+			next -= at - now
+		}
+		next = max(next, now)
+		first = time.Unix(0, next).UTC()
+		next += int64(min(math.Ceil(float64(n)*float64(time.Second)/perSecond), float64(math.MaxInt64/4)))
+		return t.exec("INSERT INTO schedules(name, next, at) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next, at = excluded.at", schedule, next, now)
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return first, nil
+}
+
+func documentSum(d queue.Document) int64 {
+	return sums{}.text(d.Name).text(string(d.Value)).int(d.Version).sum()
+}
+
+// Put implements [queue.Engine].
+func (e *Engine) Put(ctx context.Context, name string, value []byte, version int64) error {
+	return e.write(ctx, 1, func(t *tx) error {
+		var is int64
+		if _, err := t.one("SELECT version FROM documents WHERE name = ?", []any{name}, &is); err != nil {
+			return err
+		}
+		if is != version {
+			return fmt.Errorf("sqlitequeue: putting document %q at version %d, which is at %d: %w", name, version, is, queue.ErrConflict)
+		}
+		t.news = true
+		if len(value) == 0 {
+			return t.exec("DELETE FROM documents WHERE name = ?", name)
+		}
+		d := queue.Document{Name: name, Value: value, Version: version + 1}
+		return t.exec("INSERT INTO documents(name, value, version, sum) VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value, version = excluded.version, sum = excluded.sum",
+			name, value, d.Version, documentSum(d))
+	})
+}
+
+const selectDocuments = "SELECT name, value, version, sum FROM documents ORDER BY name"
+
+// Documents implements [queue.Engine].
+func (e *Engine) Documents(ctx context.Context) (docs []queue.Document, err error) {
+	err = e.read(ctx, selectDocuments, nil, func(scan func(...any) error) error {
+		var d queue.Document
+		var sum int64
+		if err := scan(&d.Name, &d.Value, &d.Version, &sum); err != nil {
+			return err
+		}
+		if sum != documentSum(d) {
+			return e.damaged("a document is not as it was stored", nil)
+		}
+		docs = append(docs, d)
+		return nil
+	})
+	return docs, err
+}

@@ -1,0 +1,430 @@
+package sqlitequeue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// slice is how many rows one operation changes at most where the caller has not said
+// how many: so that others get their turn.
+const slice = 500
+
+// Add implements [queue.Engine]. What is added at once is one transaction: some hundreds
+// of jobs are stored fastest, thousands keep other callers waiting. A job needs an ID
+// that is not in the store.
+func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
+	records := make([]record, len(jobs))
+	for i, j := range jobs {
+		r := &records[i]
+		r.Job = queue.Job{ID: j.ID, Lane: j.Lane, Priority: nearest(j.Priority), Request: j.Request, Due: j.Due, Deadline: j.Deadline, Unique: j.Unique, Labels: j.Labels}
+		if j.ID == "" {
+			return nil, errors.New("sqlitequeue: adding a job without an ID: give it one")
+		}
+		if err := r.encode(); err != nil {
+			return nil, err
+		}
+	}
+	if len(jobs) == 0 {
+		return nil, ctx.Err()
+	}
+	added := make([]queue.Added, len(jobs))
+	err := e.write(ctx, len(jobs), func(t *tx) error {
+		lanes := map[queue.Lane]int64{}
+		for i := range records {
+			r := &records[i]
+			added[i] = queue.Added{ID: r.ID}
+			if r.Unique != "" {
+				n, err := t.affect("INSERT INTO uniques(key, id) VALUES(?, ?) ON CONFLICT DO NOTHING", r.Unique, string(r.ID))
+				if err != nil {
+					return err
+				}
+				if n == 0 {
+					added[i].Known = true
+					if _, err := t.one("SELECT id FROM uniques WHERE key = ?", []any{r.Unique}, &added[i].ID); err != nil {
+						return err
+					}
+					continue
+				}
+			}
+			lane, ok := lanes[r.Job.Lane]
+			if !ok {
+				var err error
+				if lane, err = t.makeLane(r.Job.Lane); err != nil {
+					return err
+				}
+				lanes[r.Job.Lane] = lane
+			}
+			r.lane = lane
+			if err := t.insert(r); err != nil {
+				return err
+			}
+		}
+		t.news = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return added, nil
+}
+
+// insert stores a new job.
+func (t *tx) insert(r *record) error {
+	r.Created = t.now
+	r.State = queue.Ready
+	if r.Due.After(t.now) {
+		r.State = queue.Delayed
+	} else {
+		r.Due = t.now
+	}
+	var c counts
+	is, _ := column(r.State, r.Priority)
+	c[is], c[arrived] = 1, 1
+	t.count(r.lane, c)
+	err := t.exec(`INSERT INTO jobs(id, lane, priority, request, labels, key, created, deadline, sum, state, due, mark)
+		VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		string(r.ID), r.lane, int64(r.Priority), r.request, string(r.labels), r.Unique, micros(r.Created), micros(r.Deadline), r.sumNow(),
+		string(r.State), micros(r.Due), r.markNow())
+	if err != nil && !fatal(err) {
+		return fmt.Errorf("sqlitequeue: adding job %s: there is one of this ID: give each job its own: %w", r.ID, err)
+	}
+	return err
+}
+
+// Claim implements [queue.Engine].
+func (e *Engine) Claim(ctx context.Context, c queue.Claim) ([]queue.Job, error) {
+	var jobs []queue.Job
+	for more := true; more && len(jobs) < c.Max; {
+		var some []queue.Job
+		err := e.write(ctx, c.Max, func(t *tx) (err error) {
+			some, more, err = t.claim(c, c.Max-len(jobs), c.Oldest && len(jobs) == 0)
+			return err
+		})
+		if err != nil && len(jobs) == 0 {
+			return nil, err
+		}
+		if err != nil {
+			break // those claimed before are the caller's
+		}
+		jobs = append(jobs, some...)
+	}
+	return jobs, nil
+}
+
+// claim claims up to n jobs, and says whether there may be more.
+func (t *tx) claim(c queue.Claim, n int, oldest bool) (jobs []queue.Job, more bool, err error) {
+	lane, err := t.findLane(c.Lane)
+	if err != nil || lane == 0 {
+		return nil, false, err
+	}
+	n = min(n, slice)
+	var found []*record
+	if oldest {
+		first, err := t.oldest(lane)
+		if err != nil || first == nil {
+			return nil, false, err
+		}
+		found = append(found, first)
+	}
+	usual, err := t.records(true, "SELECT "+allColumns+` FROM jobs j WHERE state = 'ready' AND lane = ? ORDER BY priority DESC, due, seq LIMIT ?`, lane, n)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, r := range usual {
+		if len(found) < n && !(oldest && r.seq == found[0].seq) {
+			found = append(found, r)
+		}
+	}
+	for _, r := range found {
+		if err := t.in(r, queue.Ready); err != nil {
+			return nil, false, err
+		}
+		switch {
+		case !r.decode():
+			r.condemn(t.now)
+		case !r.Deadline.IsZero() && t.now.After(r.Deadline):
+			r.become(queue.Failed, t.now)
+			r.Outcome.Reason = queue.ReasonDeadline
+		default:
+			r.become(queue.Sending, t.now)
+			r.Claim++
+			r.Began = t.now
+			r.Lease = t.now.Add(c.Lease).Truncate(time.Microsecond)
+			r.Job.Lane = c.Lane
+			jobs = append(jobs, r.Job)
+		}
+		if err := t.save(r, queue.Ready); err != nil {
+			return nil, false, err
+		}
+	}
+	return jobs, len(found) == n, nil
+}
+
+// oldest returns the Ready job of a lane that is due longest; nil: there is none.
+func (t *tx) oldest(lane int64) (first *record, err error) {
+	for p := pacer.High; p >= pacer.Low; p-- {
+		of, err := t.records(true, "SELECT "+allColumns+` FROM jobs j WHERE state = 'ready' AND lane = ? AND priority = ? ORDER BY due, seq LIMIT 1`, lane, int64(p))
+		if err != nil {
+			return nil, err
+		}
+		if len(of) > 0 && (first == nil || of[0].Due.Before(first.Due)) {
+			first = of[0]
+		}
+	}
+	return first, nil
+}
+
+// Move implements [queue.Engine].
+func (e *Engine) Move(ctx context.Context, m queue.Move) error {
+	if _, ok := column(m.To, pacer.Normal); !ok {
+		return fmt.Errorf("sqlitequeue: moving job %s to state %.20q: there is no such state", m.ID, m.To)
+	}
+	return e.write(ctx, 1, func(t *tx) error {
+		found, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE id = ?", string(m.ID))
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return fmt.Errorf("sqlitequeue: moving job %s: %w", m.ID, queue.ErrNotFound)
+		}
+		r := found[0]
+		if !r.decode() {
+			return e.damaged(fmt.Sprintf("job %s is not as it was stored", m.ID), nil)
+		}
+		if !slices.Contains(m.From, r.State) || m.Claim != 0 && m.Claim != r.Claim {
+			return &queue.StateError{ID: m.ID, State: r.State, Claim: r.Claim}
+		}
+		from := r.State
+		t.apply(r, m)
+		return t.save(r, from)
+	})
+}
+
+// apply makes of r what m says.
+func (t *tx) apply(r *record, m queue.Move) {
+	to := m.To
+	if to == queue.Ready || to == queue.Delayed {
+		if !m.Due.IsZero() {
+			r.Due = m.Due
+		}
+		to = queue.Ready
+		if r.Due.After(t.now) {
+			to = queue.Delayed
+		}
+		t.news = true
+	}
+	r.become(to, t.now)
+	switch to {
+	case queue.Sending:
+		r.Lease = t.now.Add(m.Lease)
+	case queue.InDoubt:
+		r.Look = m.Look
+		if m.Looked {
+			r.Looks++
+		}
+	case queue.Sent, queue.Failed:
+		r.Reported = m.Reported
+	}
+	if m.Attempt {
+		r.Attempts++
+	}
+	if m.Outcome != nil {
+		r.Outcome = *m.Outcome
+	}
+}
+
+// CancelWaiting implements [queue.Engine].
+func (e *Engine) CancelWaiting(ctx context.Context, campaign string, max int) (n int, err error) {
+	if campaign == "" {
+		return 0, errors.New("sqlitequeue: cancelling a campaign: its name is empty: that would be all jobs of no campaign")
+	}
+	err = e.write(ctx, max, func(t *tx) error {
+		for _, state := range []queue.State{queue.Ready, queue.Delayed} {
+			// The state stands in the text, since only then SQLite uses the partial index.
+			found, err := t.records(false, "SELECT "+movingColumns+" FROM lanes l CROSS JOIN jobs j ON j.lane = l.id WHERE l.campaign = ? AND l.campaign <> '' AND j.state = '"+
+				string(state)+"' LIMIT ?", campaign, max-n)
+			if err != nil {
+				return err
+			}
+			for _, r := range found {
+				if err := t.in(r, state); err != nil {
+					return err
+				}
+				if r.decode() {
+					r.become(queue.Cancelled, t.now)
+				} else {
+					r.condemn(t.now)
+				}
+				if err := t.save(r, state); err != nil {
+					return err
+				}
+			}
+			n += len(found)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// Sweep implements [queue.Engine]. A Lease of 0 shortens none.
+func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (w queue.Swept, err error) {
+	err = e.write(ctx, 2*s.Max, func(t *tx) error {
+		w = queue.Swept{}
+		if w.InDoubt, err = t.vanished(s); err != nil {
+			return err
+		}
+		if w.Expired, err = t.expired(s); err != nil {
+			return err
+		}
+		w.Deleted, err = t.outdated(s)
+		return err
+	})
+	if err != nil {
+		return queue.Swept{}, err
+	}
+	return w, nil
+}
+
+// vanished moves to InDoubt what has been Sending for longer than its lease, after it
+// has shortened those leases that the clock, set back, has made too long.
+func (t *tx) vanished(s queue.Sweep) (int, error) {
+	over, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE state = 'sending' AND lease < ? ORDER BY lease LIMIT ?", micros(t.now), s.Max)
+	if err != nil {
+		return 0, err
+	}
+	n := len(over)
+	if s.Lease > 0 {
+		long, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE state = 'sending' AND lease > ? ORDER BY lease DESC LIMIT ?", micros(t.now.Add(s.Lease)), s.Max)
+		if err != nil {
+			return 0, err
+		}
+		over = append(over, long...)
+	}
+	for i, r := range over {
+		if err := t.in(r, queue.Sending); err != nil {
+			return 0, err
+		}
+		switch {
+		case !r.decode():
+			r.condemn(t.now)
+		case i < n:
+			r.become(queue.InDoubt, t.now)
+			r.Look = t.now
+			r.Outcome.Reason = queue.ReasonLease
+		default:
+			r.Lease = t.now.Add(s.Lease)
+		}
+		if err := t.save(r, queue.Sending); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// expired fails what waits past its deadline.
+func (t *tx) expired(s queue.Sweep) (int, error) {
+	found, err := t.records(false, "SELECT "+movingColumns+` FROM jobs j
+		WHERE deadline > 0 AND state IN ('ready', 'delayed') AND deadline < ? ORDER BY deadline LIMIT ?`, micros(t.now), s.Max)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range found {
+		if err := t.in(r, queue.Ready, queue.Delayed); err != nil {
+			return 0, err
+		}
+		from := r.State
+		if r.decode() {
+			r.become(queue.Failed, t.now)
+			r.Outcome.Reason = queue.ReasonDeadline
+		} else {
+			r.condemn(t.now)
+		}
+		r.Reported = !s.Report
+		if err := t.save(r, from); err != nil {
+			return 0, err
+		}
+	}
+	return len(found), nil
+}
+
+// outdated deletes what was finished longer than s.Keep ago.
+func (t *tx) outdated(s queue.Sweep) (n int, err error) {
+	if s.Keep <= 0 {
+		return 0, nil
+	}
+	found, err := t.records(true, "SELECT "+allColumns+" FROM jobs j WHERE finished > 0 AND finished < ? ORDER BY finished LIMIT ?", micros(t.now.Add(-s.Keep)), s.Max)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range found {
+		if err := t.in(r, queue.Sent, queue.Failed, queue.Cancelled); err != nil {
+			return 0, err
+		}
+		if !r.decode() && (r.mark != r.markNow() || r.sum != r.sumNow()) && r.Outcome.Reason != queue.ReasonDamaged {
+			// When it was finished, or what its key is, is not sure: it is kept once
+			// more, and says so.
+			from := r.State
+			r.condemn(t.now)
+			if err := t.save(r, from); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		if err := t.remove(r); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// remove deletes a finished job. What a campaign has ever done stays counted, and the
+// keys of a campaign stay held, so that running it again sends nothing twice.
+func (t *tx) remove(r *record) error {
+	if err := t.exec("DELETE FROM jobs WHERE seq = ?", r.seq); err != nil {
+		return err
+	}
+	var campaign string
+	if _, err := t.one("SELECT campaign FROM lanes WHERE id = ?", []any{r.lane}, &campaign); err != nil || campaign != "" {
+		return err
+	}
+	var c counts
+	is, _ := column(r.State, r.Priority)
+	c[is] = -1
+	t.count(r.lane, c)
+	if r.Unique == "" {
+		return nil
+	}
+	return t.exec("DELETE FROM uniques WHERE key = ? AND id = ?", r.Unique, string(r.ID))
+}
+
+// promote makes Ready up to max jobs that are due, and returns how many.
+func (t *tx) promote(max int) (int, error) {
+	found, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE state = 'delayed' AND due <= ? ORDER BY due, seq LIMIT ?", micros(t.now), max)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range found {
+		if err := t.in(r, queue.Delayed); err != nil {
+			return 0, err
+		}
+		if r.decode() {
+			r.become(queue.Ready, t.now)
+		} else {
+			r.condemn(t.now)
+		}
+		if err := t.save(r, queue.Delayed); err != nil {
+			return 0, err
+		}
+	}
+	return len(found), nil
+}

@@ -1,0 +1,237 @@
+package sqlitequeue
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// An op is one call's part of a transaction.
+type op struct {
+	do   func(*tx) error
+	rows int // about how many it writes
+	err  error
+	done chan struct{}
+}
+
+// What one transaction holds at most: so that it ends soon for those who wait for the
+// next, and for other processes.
+const (
+	maxOps  = 256
+	maxRows = 2000
+)
+
+// write has do run in a transaction and returns when that has been committed: many
+// callers share one, and so one fsync. An error of do undoes what do has done, and
+// nothing else. Once do has begun, ctx is not looked at any more: an answer before the
+// commit would be a guess.
+func (e *Engine) write(ctx context.Context, rows int, do func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o := &op{do: do, rows: rows, done: make(chan struct{})}
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return queue.ErrClosed
+	}
+	e.waiting = append(e.waiting, o)
+	e.mu.Unlock()
+	e.poke()
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+	}
+	e.mu.Lock()
+	if i := slices.Index(e.waiting, o); i >= 0 {
+		e.waiting = slices.Delete(e.waiting, i, i+1)
+		e.mu.Unlock()
+		return ctx.Err()
+	}
+	e.mu.Unlock()
+	<-o.done
+	return o.err
+}
+
+// poke wakes the writer.
+func (e *Engine) poke() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run is the writer: the one goroutine that uses the connection that writes.
+func (e *Engine) run() {
+	defer close(e.ended)
+	for {
+		e.mu.Lock()
+		batch := e.take()
+		peek, closed := e.peek, e.closed
+		e.peek = false
+		e.mu.Unlock()
+		if peek {
+			e.lookAround()
+		}
+		switch {
+		case len(batch) > 0:
+			e.commit(batch)
+		case closed:
+			return
+		default:
+			<-e.wake
+		}
+	}
+}
+
+// take removes from those that wait what the next transaction is to hold.
+func (e *Engine) take() []*op {
+	n, rows := 0, 0
+	for n < len(e.waiting) && n < maxOps && (n == 0 || rows+e.waiting[n].rows <= maxRows) {
+		rows += e.waiting[n].rows
+		n++
+	}
+	batch := slices.Clone(e.waiting[:n])
+	e.waiting = slices.Delete(e.waiting, 0, n)
+	return batch
+}
+
+// commit answers the callers of a batch.
+func (e *Engine) commit(batch []*op) {
+	news, err := e.transact(batch)
+	if err != nil {
+		// Also for those that had failed by themselves: they may have seen what others
+		// of the batch had done, and that is undone.
+		err = e.explain(err)
+		for _, o := range batch {
+			o.err = err
+		}
+	}
+	if news {
+		e.announce()
+	}
+	for _, o := range batch {
+		close(o.done)
+	}
+}
+
+// transact runs a batch as one transaction.
+func (e *Engine) transact(batch []*op) (news bool, err error) {
+	t := &tx{e: e, batch: map[int64]counts{}}
+	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
+		return false, err
+	}
+	defer func() {
+		if err != nil {
+			t.exec("ROLLBACK") //nolint:errcheck // SQLite may have rolled back by itself, and says so
+		}
+	}()
+	for _, o := range batch {
+		if err := t.run(o); err != nil {
+			return false, err
+		}
+	}
+	if err := t.flush(); err != nil {
+		return false, err
+	}
+	if err := t.exec("COMMIT"); err != nil {
+		return false, err
+	}
+	return t.news, e.present()
+}
+
+// A tx is a transaction under way, and what the operation at work in it does.
+type tx struct {
+	e     *Engine
+	now   time.Time // of the operation
+	batch map[int64]counts
+	own   map[int64]counts // the operation's; nil: none
+	news  bool             // Work may have something new
+}
+
+// run runs one operation. The error it returns is the transaction's; the operation's own
+// is put into o.
+func (t *tx) run(o *op) error {
+	if err := t.exec("SAVEPOINT op"); err != nil {
+		return err
+	}
+	t.now = time.Now().UTC().Truncate(time.Microsecond)
+	t.own = nil
+	news := t.news
+	if o.err = t.attempt(o.do); o.err == nil {
+		for lane, c := range t.own {
+			t.batch[lane] = t.batch[lane].plus(c)
+		}
+		return t.exec("RELEASE op")
+	}
+	if fatal(o.err) {
+		return o.err
+	}
+	t.news = news
+	if err := t.exec("ROLLBACK TO op"); err != nil {
+		return err
+	}
+	return t.exec("RELEASE op")
+}
+
+// attempt keeps a panic from ending the writer, on whom all callers wait.
+func (t *tx) attempt(do func(*tx) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("sqlitequeue: panic: %v: report this", p)
+		}
+	}()
+	return do(t)
+}
+
+// prepared returns the statement of a text.
+func (t *tx) prepared(query string) (*sql.Stmt, error) {
+	if s := t.e.statements[query]; s != nil {
+		return s, nil
+	}
+	s, err := t.e.writer.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	t.e.statements[query] = s
+	return s, nil
+}
+
+func (t *tx) exec(query string, args ...any) error {
+	_, err := t.affect(query, args...)
+	return err
+}
+
+// affect executes and returns how many rows have changed.
+func (t *tx) affect(query string, args ...any) (int64, error) {
+	s, err := t.prepared(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// one scans the only row of a query into dest, and reports whether there is one.
+func (t *tx) one(query string, args []any, dest ...any) (bool, error) {
+	s, err := t.prepared(query)
+	if err != nil {
+		return false, err
+	}
+	switch err := s.QueryRow(args...).Scan(dest...); err {
+	case nil:
+		return true, nil
+	case sql.ErrNoRows:
+		return false, nil
+	default:
+		return false, t.e.unread(err)
+	}
+}
