@@ -11,6 +11,7 @@ require (
 	github.com/riverqueue/river/riverdriver v0.51.2
 	github.com/riverqueue/river/riverdriver/riversqlite v0.51.2
 	github.com/twilio-pacer/pacer v0.0.0
+	github.com/twilio-pacer/pacer/queue v0.0.0-00010101000000-000000000000
 	github.com/twilio/twilio-go v1.31.0
 	maragu.dev/goqite v0.4.0
 	modernc.org/sqlite v1.62.0

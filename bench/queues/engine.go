@@ -42,6 +42,7 @@ type finder interface {
 const inFlight = 100
 
 var engines = []engine{
+	{"pacer", "in doubt: looked up at Twilio, and sent again only if it is not there", openPacer},
 	{"river", "sent again, an hour later (RescueStuckJobsAfter): doubled, if it had been sent", openRiver},
 	{"goqite", "sent again after the queue's timeout, 5 s by default: doubled, if it had been sent", openGoqite},
 }

@@ -8,7 +8,7 @@ import (
 
 func TestBadFlagsAreRefused(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
-		{"-engines river,redis", `flag -engines: "redis" is unknown: expected some of river, goqite`},
+		{"-engines river,redis", `flag -engines: "redis" is unknown: expected some of pacer, river, goqite`},
 		{"-only work,sleep", `flag -only: "sleep" is unknown: expected some of enqueue, batched, work, waiting`},
 		{"-check -short", `-check: expected not beside -short`},
 		{"-check -engines river", `-check: expected pacer among -engines`},
