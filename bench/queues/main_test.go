@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 // tiny is enough to see that all is wired.
 var tiny = amounts{
 	Rounds: 2, adding: time.Millisecond, Jobs: 120, Claims: 5, SentByWorker: 20,
-	Few: 150, FewSenders: 3, Many: 700, ManySenders: 50,
+	Few: amount{150, 3}, Many: amount{700, 150},
 }
 
 func tinyRun(t *testing.T) *options {
@@ -48,8 +48,11 @@ func TestEveryEngineTakesPart(t *testing.T) {
 				t.Errorf("%s: %s is %v, expected %d figures", r.Engine, name, f, tiny.Rounds)
 			}
 		}
-		for _, m := range []*memory{r.MemoryFew, r.MemoryMany} {
-			if m.Heap <= 0 || m.Sending != inFlight || m.Goroutines < inFlight {
+		if len(r.Memory) != 3 || r.Filled <= 0 {
+			t.Errorf("%s: %d memories, filled %v/s, expected 3 and some", r.Engine, len(r.Memory), r.Filled)
+		}
+		for i, m := range r.Memory {
+			if m.amount != tiny.backlogs()[i] || m.Heap <= 0 || m.Sending != inFlight || m.Goroutines < inFlight {
 				t.Errorf("%s: memory is %+v, expected that of one that sends %d", r.Engine, m, inFlight)
 			}
 		}

@@ -23,7 +23,7 @@ var measures = []measure{
 	{"enqueue", "messages enqueued one by one by one goroutine, per second", perRound((*run).enqueue)},
 	{"batched", fmt.Sprintf("messages enqueued %d at a time, per second", batchSize), perRound((*run).batched)},
 	{"work", fmt.Sprintf("messages worked off at no rate with %d in flight, per second", inFlight), perRound((*run).workOff)},
-	{"waiting", "what a claim costs, and a worker's memory, with few and with very many waiting", (*run).waiting},
+	{"waiting", "a claim's cost, and a worker's memory, with few and with very many waiting", (*run).waiting},
 }
 
 // A run is where and how much is measured.
@@ -74,7 +74,7 @@ func (r *run) add(to *rounds, n int, do func([]message) error) error {
 	done := 0
 	var spent time.Duration
 	for ; spent < r.adding; done += n {
-		ms := messages(done, n, r.FewSenders) // the program has them; not the queue's time
+		ms := messages(done, n, r.Few.Lanes) // the program has them; not the queue's time
 		start := time.Now()
 		if err := do(ms); err != nil {
 			return err
@@ -98,7 +98,7 @@ func fill(ctx context.Context, s store, n, senders int) error {
 // workOff measures from the worker's start until the result of the last message is on
 // the disk.
 func (r *run) workOff(ctx context.Context, s store, to *row) error {
-	if err := fill(ctx, s, r.Jobs, r.FewSenders); err != nil {
+	if err := fill(ctx, s, r.Jobs, r.Few.Lanes); err != nil {
 		return err
 	}
 	fake := twiliotest.New(twiliotest.Config{})
@@ -149,8 +149,8 @@ func until(ctx context.Context, ended <-chan error, ready func() (bool, error)) 
 	}
 }
 
-// waiting fills two files for each engine, and measures claims in them, in turns, and
-// then a worker process on each.
+// waiting fills files for each engine, measures a worker process on each, and then
+// claims in that with few and that with many, in turns.
 func (r *run) waiting(ctx context.Context, rows []row) error {
 	for i, e := range r.engines {
 		if err := r.waitingOf(ctx, e, &rows[i]); err != nil {
@@ -161,44 +161,63 @@ func (r *run) waiting(ctx context.Context, rows []row) error {
 }
 
 func (r *run) waitingOf(ctx context.Context, e engine, to *row) (err error) {
-	few := backlog{r.path(e, "few"), r.Few, r.FewSenders}
-	many := backlog{r.path(e, "many"), r.Many, r.ManySenders}
-	defer func() { err = errors.Join(err, remove(few.path), remove(many.path)) }()
-	for _, b := range []backlog{few, many} {
-		r.progress.say("%s: enqueue %s", e.name, count(b.n))
-		// Closed in between, so that no claim pays for the end of the filling.
-		if err := withStore(ctx, e, b.path, func(s store) error { return fill(ctx, s, b.n, b.senders) }); err != nil {
+	var files []backlog
+	for i, n := range r.backlogs() {
+		files = append(files, backlog{r.path(e, fmt.Sprintf("waiting-%d", i)), n})
+	}
+	defer func() {
+		for _, f := range files {
+			err = errors.Join(err, remove(f.path))
+		}
+	}()
+	for _, f := range files {
+		if to.Filled, err = r.fillFile(ctx, e, f); err != nil {
 			return err
 		}
+		r.progress.say("%s: a worker process", e.name)
+		m, err := workerProcess(ctx, e, f.path, r.SentByWorker)
+		if err != nil {
+			return err
+		}
+		m.amount = f.amount
+		to.Memory = append(to.Memory, *m)
+	}
+	few, many := files[0], files[len(files)-1]
+	if err := remove(few.path); err != nil { // the worker has taken half of it
+		return err
+	}
+	if _, err := r.fillFile(ctx, e, few); err != nil {
+		return err
 	}
 	r.progress.say("%s: claims", e.name)
-	err = withStore(ctx, e, few.path, func(fewStore store) error {
+	return withStore(ctx, e, few.path, func(fewStore store) error {
 		return withStore(ctx, e, many.path, func(manyStore store) error {
 			for range r.Rounds {
-				if err := r.claims(ctx, fewStore, few.senders, &to.ClaimFew, &to.FindFew); err != nil {
+				if err := r.claims(ctx, fewStore, few.Lanes, &to.ClaimFew, &to.FindFew); err != nil {
 					return err
 				}
-				if err := r.claims(ctx, manyStore, many.senders, &to.ClaimMany, &to.FindMany); err != nil {
+				if err := r.claims(ctx, manyStore, many.Lanes, &to.ClaimMany, &to.FindMany); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	})
-	if err != nil {
-		return err
-	}
-	r.progress.say("%s: worker processes", e.name)
-	if to.MemoryFew, err = workerProcess(ctx, e, few.path, r.SentByWorker); err == nil {
-		to.MemoryMany, err = workerProcess(ctx, e, many.path, r.SentByWorker)
-	}
-	return err
 }
 
 // A backlog is a file with messages that wait.
 type backlog struct {
-	path       string
-	n, senders int
+	path string
+	amount
+}
+
+// fillFile makes a backlog, closes it, so that nothing measured then pays for the end of
+// the filling, and returns how many messages a second it took.
+func (r *run) fillFile(ctx context.Context, e engine, b backlog) (perSecond float64, err error) {
+	r.progress.say("%s: enqueue %s in %s lanes", e.name, count(b.Waiting), count(b.Lanes))
+	start := time.Now()
+	err = withStore(ctx, e, b.path, func(s store) error { return fill(ctx, s, b.Waiting, b.Lanes) })
+	return float64(b.Waiting) / time.Since(start).Seconds(), err
 }
 
 // claims measures the median of a claim of one message, of a sender chosen at random,

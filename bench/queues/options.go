@@ -47,7 +47,7 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 	fs.Func("engines", "only these, in the order of the table, from a comma-separated `list`", cmdline.Pick(&o.engines, engines, engineName))
 	fs.BoolVar(&o.check, "check", false, "exit with 1, and say which, if pacer misses a figure:\n"+checked)
 	fs.BoolVar(&o.json, "json", false, "print JSON instead of tables, with the figures of every round")
-	fs.BoolVar(&o.short, "short", false, fmt.Sprintf("%s instead of %s waiting, and little of everything: to try it out", count(short.Many), count(full.Many)))
+	fs.BoolVar(&o.short, "short", false, fmt.Sprintf("%s instead of %s waiting, and little of everything: to try it out", count(short.Many.Waiting), count(full.Many.Waiting)))
 
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -21,6 +21,7 @@ import (
 
 // memory is that of a worker process in the midst of its work.
 type memory struct {
+	amount
 	Heap       int64 `json:"heapBytes"`      // of Go, after a collection
 	Anonymous  int64 `json:"anonymousBytes"` // all of the process's own, SQLite's too, which is not Go's; 0: not known here
 	Goroutines int   `json:"goroutines"`

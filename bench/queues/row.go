@@ -15,8 +15,8 @@ type row struct {
 	FindFew   rounds `json:"findFewMicros,omitempty"`
 	FindMany  rounds `json:"findManyMicros,omitempty"`
 
-	MemoryFew  *memory `json:"memoryFew,omitempty"`
-	MemoryMany *memory `json:"memoryMany,omitempty"`
+	Filled float64  `json:"filledPerSecond,omitempty"` // the last of the backlogs; once
+	Memory []memory `json:"memory,omitempty"`          // with each of the backlogs
 
 	Killed string `json:"killedWhileSending"`
 }

@@ -27,54 +27,35 @@ func cost(head string, of func(row) rounds) column {
 	return column{head, func(r row) float64 { return of(r).least() }, func(f float64) string { return count(f) + " µs" }, true}
 }
 
-func memoryOf(head string, of func(row) *memory, value func(*memory) float64, format string) column {
-	return column{head, func(r row) float64 {
-		if m := of(r); m != nil {
-			return value(m)
-		}
-		return 0
-	}, func(f float64) string { return fmt.Sprintf(format, f) }, true}
-}
-
-// tables are the columns of each.
-func tables(a amounts) [][]column {
-	times := func(f float64) string { return fmt.Sprintf("%.2f", f) }
-	few, many := " "+count(a.Few), " "+count(a.Many)
-	ofFew := func(r row) *memory { return r.MemoryFew }
-	ofMany := func(r row) *memory { return r.MemoryMany }
-	heap := func(m *memory) float64 { return megabytes(m.Heap) }
-	anonymous := func(m *memory) float64 { return megabytes(m.Anonymous) }
-	goroutines := func(m *memory) float64 { return float64(m.Goroutines) }
-	return [][]column{{
+// columnsOf are those of the table of speeds.
+func columnsOf(a amounts) []column {
+	few, many := " "+count(a.Few.Waiting), " "+count(a.Many.Waiting)
+	return []column{
 		perSecond("enqueue/s", func(r row) rounds { return r.Enqueue }),
 		perSecond("batched/s", func(r row) rounds { return r.Batched }),
+		{"fill/s", func(r row) float64 { return r.Filled }, count[float64], false},
 		perSecond("worked off/s", func(r row) rounds { return r.Work }),
 		cost("claim"+few, func(r row) rounds { return r.ClaimFew }),
 		cost("claim"+many, func(r row) rounds { return r.ClaimMany }),
-		{"ratio", func(r row) float64 { return ratio(r.ClaimMany.least(), r.ClaimFew.least()) }, times, true},
+		{"ratio", func(r row) float64 { return ratio(r.ClaimMany.least(), r.ClaimFew.least()) }, func(f float64) string { return fmt.Sprintf("%.2f", f) }, true},
 		cost("find"+few, func(r row) rounds { return r.FindFew }),
 		cost("find"+many, func(r row) rounds { return r.FindMany }),
-	}, {
-		memoryOf("heap"+few, ofFew, heap, "%.1f MB"),
-		memoryOf("heap"+many, ofMany, heap, "%.1f MB"),
-		memoryOf("process"+few, ofFew, anonymous, "%.1f MB"),
-		memoryOf("process"+many, ofMany, anonymous, "%.1f MB"),
-		memoryOf("goroutines"+few, ofFew, goroutines, "%.0f"),
-		memoryOf("goroutines"+many, ofMany, goroutines, "%.0f"),
-	}}
+	}
 }
 
 const footer = `
 Best of %[1]d rounds, in which the engines take turns; a claim is a round's median of %[2]d.
-enqueue, batched: one goroutine, one or %[3]d messages to a transaction.
+enqueue, batched: one goroutine, one or %[3]d messages to a transaction, for pacer in %[5]s
+lanes. fill: the same %[3]d, once, until as many wait as on the right, for pacer in %[6]s.
 worked off: at no rate, %[4]d in flight, from the worker's start until the last result is on
 the disk. The fake Twilio answers at once, in the same process; each message counted
 was sent exactly once.
-claim: of one message, durable, with that many waiting. With pacer of a random one of
-%[5]s and %[6]s lanes, with the others of their one queue. find: what a worker of pacer's
-asks before, once for many claims: which lanes have work. ratio: many to few.
+claim: of one message, durable, with that many waiting; for pacer in a random one of %[5]s
+and of %[6]s lanes, for the others in their one queue. ratio: many to few. find: what a
+worker of pacer's asks before, once for many claims: which lanes have work.
 heap, process, goroutines: of a worker process that has sent %[7]d messages and is sending
-%[4]d, after a collection. process: all memory of its own, SQLite's too.
+%[4]d, after a collection. process: all memory of its own, SQLite's too. pacer's worker
+needs some for each lane that has work, and none for what waits in it.
 `
 
 const footerShort = `A short run: to see that it runs. Compare nothing.
@@ -86,8 +67,8 @@ func (r report) table(w io.Writer) error {
 	e, a := r.Environment, r.Parameters.amounts
 	fmt.Fprintf(&b, "messages of %d bytes, fsync in %s: p50 %.2f ms, p99 %.2f ms   (%s %s/%s, %d CPUs, %s)\n",
 		r.Parameters.Body, r.Disk.Dir, r.Disk.P50, r.Disk.P99, e.Go, e.OS, e.Arch, e.CPUs, e.Date)
-	for _, columns := range tables(a) {
-		if lines := r.lines(columns); lines != nil {
+	for _, lines := range [][][]string{r.speeds(columnsOf(a)), r.memories()} {
+		if len(lines) > 1 {
 			b.WriteByte('\n')
 			output.Align(&b, lines, 1)
 		}
@@ -96,7 +77,7 @@ func (r report) table(w io.Writer) error {
 	for _, row := range r.Rows {
 		fmt.Fprintf(&b, "  %-8s%s\n", row.Engine, row.Killed)
 	}
-	fmt.Fprintf(&b, footer, a.Rounds, a.Claims, batchSize, inFlight, count(a.FewSenders), count(a.ManySenders), a.SentByWorker)
+	fmt.Fprintf(&b, footer, a.Rounds, a.Claims, batchSize, inFlight, count(a.Few.Lanes), count(a.Many.Lanes), a.SentByWorker)
 	if r.Parameters.Short {
 		b.WriteString(footerShort)
 	}
@@ -104,9 +85,9 @@ func (r report) table(w io.Writer) error {
 	return err
 }
 
-// lines are those of one table: a head, the engines, and pacer's figure as a multiple
-// of the best peer's. A column in which nothing was measured is left out; nil if all are.
-func (r report) lines(columns []column) [][]string {
+// speeds are a head, the engines, and pacer's figure as a multiple of the best peer's. A
+// column in which nothing was measured is left out; nil if all are.
+func (r report) speeds(columns []column) [][]string {
 	columns = slices.DeleteFunc(columns, func(c column) bool {
 		return !slices.ContainsFunc(r.Rows, func(r row) bool { return c.value(r) != 0 })
 	})
@@ -134,6 +115,28 @@ func (r report) lines(columns []column) [][]string {
 	}
 	return lines
 }
+
+// memories are a head, and the engines with each of the backlogs.
+func (r report) memories() [][]string {
+	lines := [][]string{{"engine", "waiting", "lanes", "heap", "process", "goroutines"}}
+	for i := range r.Parameters.backlogs() {
+		for _, row := range r.Rows {
+			if i >= len(row.Memory) {
+				continue
+			}
+			m, lanes := row.Memory[i], nothing
+			if row.Engine == subject {
+				lanes = count(m.Lanes)
+			}
+			lines = append(lines, []string{
+				row.Engine, count(m.Waiting), lanes, inMegabytes(float64(m.Heap)), cell(float64(m.Anonymous), inMegabytes), count(m.Goroutines),
+			})
+		}
+	}
+	return lines
+}
+
+func inMegabytes(bytes float64) string { return fmt.Sprintf("%.1f MB", bytes/(1<<20)) }
 
 const nothing = "-"
 

@@ -17,11 +17,11 @@ func testReport(o *options) report {
 		Rows: []row{
 			{
 				Engine: "pacer", Killed: "in doubt", Enqueue: rounds{2500, 3000}, ClaimFew: rounds{410, 400}, ClaimMany: rounds{500, 600}, FindFew: rounds{90},
-				MemoryFew: &memory{Heap: 3 << 20, Goroutines: 210}, MemoryMany: &memory{Heap: 7 << 19, Goroutines: 215},
+				Memory: []memory{{full.Few, 3 << 20, 8 << 20, 210, 100}, {full.Many, 7 << 19, 9 << 20, 10_215, 100}},
 			},
 			{
 				Engine: "river", Killed: "doubled", Enqueue: rounds{1000}, ClaimFew: rounds{900}, ClaimMany: rounds{1000},
-				MemoryFew: &memory{Heap: 2 << 20, Goroutines: 200}, MemoryMany: &memory{Heap: 2 << 20, Goroutines: 200},
+				Memory: []memory{{full.Few, 2 << 20, 0, 200, 100}, {full.Many, 2 << 20, 0, 200, 100}}, Filled: 9000,
 			},
 			{Engine: "goqite", Killed: "doubled", Enqueue: rounds{2000}, ClaimFew: rounds{500}, ClaimMany: rounds{500}},
 		},
@@ -35,17 +35,17 @@ func TestTablesAreAligned(t *testing.T) {
 	}
 	want := `messages of 300 bytes, fsync in ./bench-queues-1: p50 0.23 ms, p99 1.50 ms   (go1.26.0 linux/amd64, 2 CPUs, 2026-01-02T03:04:05Z)
 
-  engine             enqueue/s  claim 1,000  claim 1,000,000   ratio  find 1,000
-  pacer                  3,000       400 µs           500 µs    1.25       90 µs
-  river                  1,000       900 µs         1,000 µs    1.11           -
-  goqite                 2,000       500 µs           500 µs    1.00           -
-  pacer : best peer     1.50 x       0.80 x           1.00 x  1.25 x           -
+  engine             enqueue/s  fill/s  claim 1,000  claim 1,000,000   ratio  find 1,000
+  pacer                  3,000       -       400 µs           500 µs    1.25       90 µs
+  river                  1,000   9,000       900 µs         1,000 µs    1.11           -
+  goqite                 2,000       -       500 µs           500 µs    1.00           -
+  pacer : best peer     1.50 x       -       0.80 x           1.00 x  1.25 x           -
 
-  engine             heap 1,000  heap 1,000,000  goroutines 1,000  goroutines 1,000,000
-  pacer                  3.0 MB          3.5 MB               210                   215
-  river                  2.0 MB          2.0 MB               200                   200
-  goqite                      -               -                 -                     -
-  pacer : best peer      1.50 x          1.75 x            1.05 x                1.07 x
+  engine    waiting   lanes    heap  process  goroutines
+  pacer       1,000      10  3.0 MB   8.0 MB         210
+  river       1,000       -  2.0 MB        -         200
+  pacer   1,000,000  10,000  3.5 MB   9.0 MB      10,215
+  river   1,000,000       -  2.0 MB        -         200
 
 A job whose worker is killed while it sends is
   pacer   in doubt
@@ -99,7 +99,7 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if p := got.Parameters; p["many"] != 1e6 || p["batch"] != 500.0 || p["enqueueSeconds"] != 2.0 || p["short"] != false || p["rounds"] != 3.0 {
+	if p := got.Parameters; p["workedOff"] != 4000.0 || p["batch"] != 500.0 || p["enqueueSeconds"] != 2.0 || p["short"] != false || p["rounds"] != 3.0 {
 		t.Errorf("parameters are %v", p)
 	}
 	if len(got.Missed) != 1 || got.Environment["go"] != "go1.26.0" || got.Disk["fsyncP99Millis"] != 1.5 {
@@ -109,7 +109,7 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	if each, _ := r["enqueuePerSecond"].([]any); len(each) != 2 || each[1] != 3000.0 || r["killedWhileSending"] != "in doubt" || r["batchedPerSecond"] != nil {
 		t.Errorf("first row is %v", r)
 	}
-	if m, _ := r["memoryFew"].(map[string]any); m["heapBytes"] != 3145728.0 || m["goroutines"] != 210.0 {
+	if ms, _ := r["memory"].([]any); len(ms) != 2 || ms[1].(map[string]any)["waiting"] != 1e6 || ms[1].(map[string]any)["heapBytes"] != 3670016.0 {
 		t.Errorf("first row is %v", r)
 	}
 }
