@@ -173,7 +173,7 @@ func (t *tx) oldest(lane int64) (first *record, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(of) > 0 && (first == nil || of[0].Due.Before(first.Due)) {
+		if len(of) > 0 && (first == nil || of[0].Due.Before(first.Due) || of[0].Due.Equal(first.Due) && of[0].seq < first.seq) {
 			first = of[0]
 		}
 	}
@@ -186,7 +186,11 @@ func (e *Engine) Move(ctx context.Context, m queue.Move) error {
 		return fmt.Errorf("sqlitequeue: moving job %s to state %.20q: there is no such state", m.ID, m.To)
 	}
 	return e.write(ctx, 1, func(t *tx) error {
-		found, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE id = ?", string(m.ID))
+		columns := movingColumns
+		if m.NoDeadline { // which is not among those that move
+			columns = allColumns
+		}
+		found, err := t.records(m.NoDeadline, "SELECT "+columns+" FROM jobs j WHERE id = ?", string(m.ID))
 		if err != nil {
 			return err
 		}
@@ -202,6 +206,12 @@ func (e *Engine) Move(ctx context.Context, m queue.Move) error {
 		}
 		from := r.State
 		t.apply(r, m)
+		if m.NoDeadline {
+			r.Deadline = time.Time{}
+			if err := t.exec("UPDATE jobs SET deadline = 0, sum = ? WHERE seq = ?", r.sumNow(), r.seq); err != nil {
+				return err
+			}
+		}
 		return t.save(r, from)
 	})
 }
