@@ -207,3 +207,23 @@ func TestHighOvertakesACampaign(t *testing.T) {
 		}
 	})
 }
+
+// What a throttle sends back to its place after its campaign was cancelled is cancelled,
+// too.
+func TestCancelledCampaignLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{Latency: 2 * time.Second})
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, RetryAfter: "5", Delay: 2 * time.Second, Match: isMessage})
+		c := w.campaign("spring", queue.CampaignOptions{Rate: 10}, 100)
+		w.work(w.client(unlimited))
+		time.Sleep(time.Second)
+		if err := c.Cancel(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if p, err := c.Progress(t.Context()); err != nil || p.Cancelled != 100 || p.Waiting != 0 {
+			t.Errorf("%+v, %v: expected all 100 cancelled", p, err)
+		}
+		w.once(0)
+	})
+}

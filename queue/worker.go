@@ -205,6 +205,15 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 		}
 	}
 
+	for _, r := range ready {
+		// What was enqueued while the campaign was cancelled, or came back from the wire.
+		if doc := campaigns[r.Lane.Campaign]; doc != nil && doc.State == CampaignCancelled {
+			if _, err := w.q.engine.CancelWaiting(ctx, doc.name, batch); err != nil {
+				return next, err
+			}
+		}
+	}
+
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen := make(map[*lane]bool, len(ready))
