@@ -234,7 +234,7 @@ var manyTests = []test{
 				c.Errorf("%s: got %v: expected ErrClosed", name, err)
 			}
 		}
-		c.e.Close() // is no harm
+		_ = c.e.Close() // is no harm
 	}},
 	{"Close/calls under way return", func(c *check) {
 		const n = 20
