@@ -181,16 +181,16 @@ var manyTests = []test{
 					return
 				}
 				if got, err := c.e.Get(c.ctx(), j.ID); err != nil || got.State != queue.Ready {
-					errs <- fmt.Errorf("Get after Add: %s, %w", got.State, err)
+					errs <- fmt.Errorf("a get after the add: %s, %w", got.State, err)
 					return
 				}
 				some, err := c.e.Claim(c.ctx(), queue.Claim{Lane: l, Max: 1, Lease: never})
 				if err != nil || len(some) != 1 {
-					errs <- fmt.Errorf("Claim after Add: %d, %w", len(some), err)
+					errs <- fmt.Errorf("a claim after the add: %d, %w", len(some), err)
 					return
 				}
 				if got, err := c.e.Get(c.ctx(), j.ID); err != nil || got.State != queue.Sending {
-					errs <- fmt.Errorf("Get after Claim: %s, %w", got.State, err)
+					errs <- fmt.Errorf("a get after the claim: %s, %w", got.State, err)
 				}
 			})
 		}
@@ -234,7 +234,7 @@ var manyTests = []test{
 				c.Errorf("%s: got %v: expected ErrClosed", name, err)
 			}
 		}
-		c.e.Close() // is no harm
+		_ = c.e.Close() // is no harm
 	}},
 	{"Close/calls under way return", func(c *check) {
 		const n = 20

@@ -78,7 +78,7 @@ type check struct {
 func (c *check) open() queue.Engine {
 	c.Helper()
 	e := c.suite.Open(c)
-	c.Cleanup(func() { e.Close() })
+	c.Cleanup(func() { _ = e.Close() }) // it may be closed already
 	return e
 }
 
@@ -89,7 +89,7 @@ func (c *check) again() queue.Engine {
 		c.Skip("queuetest: Suite.Again is nil: this needs two engines on one store")
 	}
 	e := c.suite.Again(c, c.e)
-	c.Cleanup(func() { e.Close() })
+	c.Cleanup(func() { _ = e.Close() }) // it may be closed already
 	return e
 }
 

@@ -247,7 +247,7 @@ func (c *check) until(e queue.Engine) error {
 		case err != nil:
 			return err
 		case waited > late:
-			return fmt.Errorf("Await returned after %v: expected at most 250 ms", waited)
+			return fmt.Errorf("told after %v: expected 250 ms at most", waited)
 		case len(lanes) > 0:
 			return nil
 		}

@@ -73,7 +73,7 @@ func mixed(t *testing.T, e *sqlitequeue.Engine, n int) map[queue.ID]queue.Job {
 // The disk changes bytes. A job is what it was, or is said to be damaged; it is never
 // another, and never sent as another.
 func TestFlippedBytes(t *testing.T) {
-	seeds := uint64(300)
+	seeds := uint64(200)
 	if testing.Short() {
 		seeds = 30
 	}
@@ -83,7 +83,7 @@ func TestFlippedBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stored := mixed(t, e, 120)
+	stored := mixed(t, e, 70)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -209,7 +209,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if e.nosync {
 		sync = "OFF"
 	}
-	for _, p := range []string{"synchronous = " + sync, "cache_size = -32000", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
+	for _, p := range []string{"synchronous = " + sync, "cache_size = -8000", "wal_autocheckpoint = 4000", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
 		if _, err := e.writer.ExecContext(ctx, "PRAGMA "+p); err != nil {
 			return err
 		}

@@ -212,7 +212,7 @@ func (t *tx) records(whole bool, query string, args ...any) ([]*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // what there is to report, rows.Err does
 	var all []*record
 	for rows.Next() {
 		r := &record{}

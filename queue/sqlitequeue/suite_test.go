@@ -58,9 +58,11 @@ func TestEngineVirtual(t *testing.T) {
 	s.Run(t)
 }
 
+// TestEngine runs it in real time, as the engines of servers have to, and so with real
+// concurrency. It is not the place to test what is on the disk, which is slow.
 func TestEngine(t *testing.T) {
 	if testing.Short() {
-		t.Skip("in real time, on the disk")
+		t.Skip("in real time")
 	}
-	suite().Run(t)
+	suite(sqlitequeue.WithoutSync()).Run(t)
 }

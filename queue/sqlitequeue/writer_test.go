@@ -32,7 +32,7 @@ func bubble(t *testing.T, run func(t *testing.T, e *Engine)) {
 func busy(t *testing.T, e *Engine) (release func()) {
 	t.Helper()
 	held := make(chan struct{})
-	go e.write(context.Background(), 1, func(*tx) error { <-held; return nil }) //nolint:errcheck // it is only in the way
+	go e.write(context.Background(), 1, func(*tx) error { <-held; return nil })
 	synctest.Wait()
 	return func() { close(held) }
 }
