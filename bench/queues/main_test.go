@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 
 // tiny is enough to see that all is wired.
 var tiny = amounts{
-	Rounds: 2, adding: time.Millisecond, Jobs: 120, Claims: 5, SentByWorker: 20,
+	Rounds: 1, adding: time.Millisecond, Jobs: 120, Claims: 5, SentByWorker: 20,
 	Few: amount{150, 3}, Many: amount{700, 150},
 }
 

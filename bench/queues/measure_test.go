@@ -104,3 +104,19 @@ func errorText(err error) string {
 	}
 	return strings.TrimSpace(err.Error())
 }
+
+func TestAMedianLeavesOutEmptyLanesAndEndsWithoutWork(t *testing.T) {
+	calls := 0
+	if took, err := median(3, func() error {
+		if calls++; calls%2 == 1 {
+			return errNothingWaits
+		}
+		return nil
+	}); err != nil || took < 0 || calls != 6 {
+		t.Errorf("%v µs, %v after %d calls, expected 6", took, err, calls)
+	}
+	calls = 0
+	if _, err := median(3, func() error { calls++; return errNothingWaits }); !errors.Is(err, errNothingWaits) || calls != 4 {
+		t.Errorf("%v after %d calls, expected that nothing waits after 4", err, calls)
+	}
+}
