@@ -91,6 +91,9 @@
 // bucket takes about 1.8 KB; one that is idle for a minute is dropped. A waiting call has
 // no bound by default: use a context or [WithMaxWait].
 //
+// What waits is lost with the process. Module github.com/twilio-pacer/pacer/queue keeps
+// requests in a file until they have been sent, and has campaigns.
+//
 // Limits are kept for one process. Several clients in it can share a [BucketLimiter];
 // several processes each take a part of the rate, or share a [Limiter] of your own.
 //

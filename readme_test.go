@@ -68,6 +68,9 @@ func TestReadmeCompiles(t *testing.T) {
 	}
 	check := readmeChecker(t)
 	for _, b := range blocks {
+		if strings.Contains(b.src, "queue.") {
+			continue // of another module, whose readme_test.go checks it
+		}
 		if formatted, err := format.Source([]byte(b.src)); err == nil && string(formatted) != b.src {
 			t.Errorf("README.md:%d: not as gofmt has it:\n%s", b.line, formatted)
 		}
@@ -232,7 +235,7 @@ var readmeLink = regexp.MustCompile(`\]\(([^)]+)\)`)
 
 // TestReadmeLinks checks that what the README links to in this repository is there.
 func TestReadmeLinks(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/queue.md", "docs/watching.md", "examples/README.md"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Error(err)
@@ -247,7 +250,7 @@ func TestReadmeLinks(t *testing.T) {
 			if u.Scheme != "" || u.Path == "" {
 				continue
 			}
-			if _, err := os.Stat(path.Clean(u.Path)); err != nil {
+			if _, err := os.Stat(path.Join(path.Dir(name), u.Path)); err != nil {
 				t.Errorf("%s links to %s: %v", name, m[1], err)
 			}
 		}

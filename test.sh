@@ -32,7 +32,7 @@ skip() { # skip NAME REASON
 # Each module is tested by itself, as its users get it: with its replace directives,
 # without go.work.
 export GOWORK=off
-modules=(. bench compat otelpacer)
+modules=(. bench compat otelpacer queue)
 
 formatted() {
 	local files
@@ -58,7 +58,7 @@ for m in "${modules[@]}"; do
 	run "$m: go test -race" go -C "$m" test -race -timeout 15m ./...
 done
 run "memory, without the race detector" go test -run Memory -count 1 .
-workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... ./otelpacer/... >/dev/null; }
+workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... ./otelpacer/... ./queue/... >/dev/null; }
 run "the workspace is one" workspace
 
 requirements() {
@@ -80,8 +80,18 @@ done
 observability() { timeout 120 go -C otelpacer run ./examples/observability -for 5s -addr 127.0.0.1:0 >"$out" 2>&1 || { cat "$out"; return 1; }; }
 run "example observability" observability
 
+# Compiled first: SQLite in Go takes minutes, and counts towards no timeout.
+run "queue: programs build" go -C queue build ./...
+queued() { timeout 120 go -C queue run "./$1" "${@:2}" >"$out" 2>&1 || { cat "$out"; return 1; }; }
+run "example queue/worker" queued examples/worker
+run "example queue/campaign" queued examples/campaign -n 600 -rate 100 -then 300
+run "example queue/otp" queued examples/otp -campaign 40 -otps 3
+run "queue: workers killed, ten times" queued killtest -kills 10
+
 scenarios() { go -C bench run ./scenarios -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
 run "bench: scenarios, short" scenarios
+queues() { go -C bench run ./queues -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
+run "bench: queues, short" queues
 run "benchmarks run" go test -run '^$' -bench 'Acquire|CreateMessage/.*/(pacer|twilio-go)$' -benchtime 1000x .
 run "otelpacer: benchmarks run" go -C otelpacer test -run '^$' -bench . -benchtime 20x .
 

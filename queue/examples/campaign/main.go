@@ -1,7 +1,7 @@
 // Campaign sends to 10,000 recipients of a CSV file, with a live plot: it is paused, goes
 // on, and is made faster while it runs; then the same file is enqueued once more, and
 // nobody gets a second message. Fake Twilio in memory, queue in a temporary file, some
-// 35 s; no account needed.
+// 30 s; no account needed.
 //
 //	go -C queue run ./examples/campaign
 //	go -C queue run ./examples/campaign -n 600 -rate 100 -then 300     # 6 s
@@ -32,7 +32,7 @@ import (
 
 var (
 	n    = flag.Int("n", 10_000, "how many `recipients`")
-	rate = flag.Float64("rate", 200, "the campaign's rate at first, in messages `per second`")
+	rate = flag.Float64("rate", 250, "the campaign's rate at first, in messages `per second`")
 	then = flag.Float64("then", 500, "its rate after the first third, in messages `per second`")
 )
 

@@ -113,7 +113,7 @@ func run() (err error) {
 		text := fmt.Sprintf("%06d is your code.", 271828+i)
 		enqueued[text] = time.Now()
 		id, err := q.Enqueue(ctx, func(tw *twilio.RestClient) error { return send(tw, text) },
-			queue.High,                                     // before the campaign
+			queue.High, // before the campaign
 			queue.Deadline(time.Now().Add(10*time.Minute))) // later it is of no use
 		if err != nil {
 			return err
