@@ -83,7 +83,7 @@ func TestCampaignAndLanesHoldTheirRates(t *testing.T) {
 		for i := range lanes {
 			w.enqueueAll(seconds+10, fmt.Sprintf("+1500555%04d", i))
 		}
-		w.campaign("spring", queue.CampaignOptions{Rate: 50}, 60*seconds)
+		w.campaign("spring", queue.CampaignOptions{Rate: 50}, 60*(seconds+10))
 		w.work(w.client(pacer.Limit{Resource: "Messages", Rate: 1}, pacer.Limit{Resource: "Messages", Sender: service, Rate: pacer.Unlimited}), queue.WithConcurrency(200))
 		const warm = 8 * time.Second
 		time.Sleep(warm + minute)

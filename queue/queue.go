@@ -208,25 +208,45 @@ func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued
 }
 
 // enqueueAll adds jobs in batches, up to the first error among them, which it returns.
+// While a batch is being stored the next one is made: both take about as long.
 func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, error), jobs iter.Seq2[Job, error]) (done Enqueued, err error) {
-	pending := make([]Job, 0, batch)
-	flush := func() error {
-		if len(pending) == 0 {
+	type result struct {
+		added []Added
+		err   error
+	}
+	var storing chan result // of the batch before; nil: there is none
+	stored := func() error {
+		if storing == nil {
 			return nil
 		}
-		added, err := add(ctx, pending)
-		if err != nil {
-			first := done.New + done.Known
-			return fmt.Errorf("queue: enqueue items %d to %d: %w", first, first+len(pending)-1, err)
-		}
-		for _, a := range added {
+		r := <-storing
+		storing = nil
+		for _, a := range r.added {
 			if a.Known {
 				done.Known++
 			} else {
 				done.New++
 			}
 		}
-		pending = pending[:0]
+		if r.err != nil {
+			first := done.New + done.Known
+			return fmt.Errorf("queue: enqueue from item %d on: %w", first, r.err)
+		}
+		return nil
+	}
+	defer func() { err = errors.Join(err, stored()) }() // also when jobs panics
+	pending := make([]Job, 0, batch)
+	store := func() error {
+		if err := stored(); err != nil || len(pending) == 0 {
+			return err
+		}
+		answer := make(chan result, 1)
+		storing = answer
+		go func(jobs []Job) {
+			added, err := add(ctx, jobs)
+			answer <- result{added, err}
+		}(pending)
+		pending = make([]Job, 0, batch)
 		return nil
 	}
 	for j, err := range jobs {
@@ -236,14 +256,14 @@ func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, 
 		if err == nil && len(pending) < batch {
 			continue
 		}
-		if e := flush(); e != nil {
+		if e := store(); e != nil {
 			return done, e
 		}
 		if err != nil {
 			return done, err
 		}
 	}
-	return done, flush()
+	return done, store()
 }
 
 func (q *Queue) job(build func(*twilio.RestClient) error, opts []EnqueueOption) (Job, error) {
