@@ -191,7 +191,9 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 		return "", err
 	}
 	sent := j.Began.Add(skew - clockMargin)
-	enqueued := j.Created.Add(skew - clockMargin)
+	// If this clock was set back after j was sent, the skew is too large by that, and j's
+	// own message would seem older than j: such a skew only makes it look early.
+	enqueued := j.Created.Add(min(skew, 0) - clockMargin)
 	var candidates []string
 	early := false
 	for _, c := range list {
