@@ -29,7 +29,7 @@ func TestWatching(t *testing.T) {
 	const doc = "../docs/watching.md"
 	for what, pair := range map[string][2][]string{
 		"metrics": {
-			names(t, `(?:Histogram|Counter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go"),
+			names(t, `(?:Histogram|[Cc]ounter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go", "queue.go"),
 			names(t, "(?m)^\\| `((?:http|pacer)\\.[a-z_.]+)` \\|", doc),
 		},
 		"alerts": {

@@ -1,10 +1,11 @@
 module github.com/twilio-pacer/pacer/otelpacer
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/prometheus/client_golang v1.24.1
 	github.com/twilio-pacer/pacer v0.0.0
+	github.com/twilio-pacer/pacer/queue v0.0.0
 	github.com/twilio/twilio-go v1.31.0
 	go.opentelemetry.io/otel v1.46.0
 	go.opentelemetry.io/otel/exporters/prometheus v0.68.0
@@ -30,9 +31,11 @@ require (
 	github.com/prometheus/otlptranslator v1.0.0 // indirect
 	github.com/prometheus/procfs v0.21.1 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
-	golang.org/x/sys v0.47.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace github.com/twilio-pacer/pacer => ../
+
+replace github.com/twilio-pacer/pacer/queue => ../queue

@@ -15,7 +15,8 @@ const (
 // sweep lets time do its work on the store, and tells of results that nobody was told of.
 func (w *Worker) sweep(ctx context.Context) error {
 	reported := time.Now()
-	for pause(ctx, min(sweepEvery, w.lease())) {
+	// First at once: a worker that keeps crashing lives for less than a second, too.
+	for on := true; on; on = pause(ctx, min(sweepEvery, w.lease())) {
 		for {
 			done, err := w.q.engine.Sweep(ctx, Sweep{Lease: w.lease(), Keep: w.retention, Max: sweepAtOnce, Report: w.onResult != nil})
 			if fatal(err) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 	"unicode"
@@ -111,11 +112,16 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 			if err == io.EOF {
 				return
 			}
-			if err != nil { // its text has the line, and nothing of the row
-				if !yield(Job{}, err) || !errors.Is(err, csv.ErrFieldCount) {
+			if errors.Is(err, csv.ErrFieldCount) {
+				line, _ := file.FieldPos(0)
+				if !yield(Job{}, fmt.Errorf("line %d: %d columns: expected %d, as in the first line", line, len(record), len(header))) {
 					return
 				}
 				continue
+			}
+			if err != nil { // its text has the line, and nothing of the row
+				yield(Job{}, err)
+				return
 			}
 			line, _ := file.FieldPos(0)
 			fields := make(map[string]string, len(header))
@@ -269,17 +275,15 @@ var address = regexp.MustCompile(`^(whatsapp:|rcs:)?\+[1-9][0-9]{6,14}$`)
 // isAddress reports whether s is a number in the form of E.164, or one of a channel's.
 func isAddress(s string) bool { return address.MatchString(s) }
 
-// masked hides most of what should have been a phone number: what is wrong with it is
-// mostly how it begins and how long it is.
+// masked hides the middle of what should have been a phone number. What is wrong with it
+// is mostly how it begins, or how long it is.
 func masked(s string) string {
-	n := utf8.RuneCountInString(s)
+	runes := []rune(s)
+	n := len(runes)
 	if n < 8 {
 		return fmt.Sprintf("%d characters", n)
 	}
-	runes := []rune(s)
-	begin := min(5, n-7)
-	if i := strings.LastIndexByte(s, ':'); i >= 0 && i < 10 && n-i > 12 {
-		begin = i + 6
-	}
+	scheme := slices.Index(runes, ':') + 1
+	begin := max(0, min(scheme+5, n-7))
 	return fmt.Sprintf("%q of %d characters", string(runes[:begin])+"•••"+string(runes[n-4:]), n)
 }

@@ -26,7 +26,7 @@ const resolveEvery = time.Second
 
 // resolve applies the policies to what is in doubt.
 func (w *Worker) resolve(ctx context.Context) error {
-	for pause(ctx, min(resolveEvery, w.settle)) {
+	for on := true; on; on = pause(ctx, min(resolveEvery, w.settle)) { // at once, as sweep
 		jobs, err := w.q.engine.List(ctx, Filter{States: []State{InDoubt}, LookBefore: time.Now()}, "", page)
 		if err != nil || len(jobs) == 0 {
 			continue // a store that fails is the dispatcher's to report
@@ -110,13 +110,19 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, alike map[string]twins) 
 			return
 		}
 		if w.logger != nil {
-			w.logger.Warn("pacer queue: cannot ask Twilio about a request in doubt; it is tried again", "id", j.ID, "error", err)
+			w.logger.Warn("pacer queue: cannot tell yet what became of a request in doubt; Twilio is asked again", "id", j.ID, "error", err)
 		}
-		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle)})
+		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle), Looked: err == errLate})
 	case found != "":
 		o := j.Outcome
 		o.SID, o.Reason = found, ""
-		if w.decide(ctx, j, Move{To: Sent, Outcome: &o, Reported: w.onResult == nil}) && w.onResult != nil {
+		if !w.decide(ctx, j, Move{To: Sent, Outcome: &o, Reported: w.onResult == nil}) {
+			return
+		}
+		t := alike[looks(&j)]
+		t.doubtful--
+		alike[looks(&j)] = t // the next twin has one candidate less
+		if w.onResult != nil {
 			j.State, j.Outcome, j.Finished = Sent, o, now
 			w.report(ctx, j)
 		}
@@ -163,6 +169,13 @@ type created struct {
 	Direction           string `json:"direction"`
 }
 
+// errLate: what looks the same was created so late that it is most likely another job's,
+// whose result is not recorded yet.
+var errLate = errors.New("one that looks the same was sent later")
+
+// maxLooks is how often that is waited for.
+const maxLooks = 3
+
 // The margins of the comparison. Twilio's times have whole seconds.
 const (
 	clockMargin = 5 * time.Second
@@ -176,9 +189,10 @@ const (
 // A candidate is a message (call) of the API's making, to the same number, from the same
 // sender or by the same Messaging Service, that no other job of the queue has as its
 // result, and that Twilio has created since j was enqueued. Messages also have the same
-// text. If j is the only one in doubt that looks like this, one candidate since j was
-// sent is j's, and none means that Twilio does not have it. As many twins as candidates
-// are given one each. All else is unsure.
+// text. If j is the only one in doubt that looks like this, one candidate from the time of
+// j's attempt is j's, and none means that Twilio does not have it. As many twins as
+// candidates are given one each. One from after the attempt may be another job's whose
+// result is about to be recorded: that is waited for. All else is unsure.
 func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, error) {
 	f := url.Values(j.Request.Form)
 	if receiver(f.Get("To")) == "" {
@@ -195,7 +209,8 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 	// own message would seem older than j: such a skew only makes it look early.
 	enqueued := j.Created.Add(min(skew, 0) - clockMargin)
 	var candidates []string
-	early := false
+	over := j.Began.Add(w.attemptTimeout + skew + clockMargin)
+	early, late := false, false
 	for _, c := range list {
 		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
 		switch {
@@ -211,7 +226,7 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 		} else if len(other) > 0 {
 			continue
 		}
-		early = early || at.Before(sent)
+		early, late = early || at.Before(sent), late || at.After(over)
 		candidates = append(candidates, c.SID)
 	}
 	switch n := len(candidates); {
@@ -223,6 +238,10 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 		return "", unsure("Twilio has one that looks the same from before it was sent: %s", candidates[0])
 	case t.sending > 0:
 		return "", errors.New("one that looks the same is being sent")
+	case late && j.Looks < maxLooks:
+		return "", errLate
+	case late:
+		return "", unsure("Twilio has one that looks the same from after its attempt was over: %s", candidates[0])
 	case n == max(1, t.doubtful):
 		return candidates[0], nil
 	}

@@ -59,7 +59,7 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 		attemptTimeout: 35 * time.Second, leaseMargin: 25 * time.Second, grace: 35 * time.Second,
 		settle: time.Minute, retention: 7 * 24 * time.Hour,
 		policies: make(map[string]Policy),
-		slots:    make(chan struct{}, 100),
+		slots:    make(chan struct{}, 200),
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -202,6 +202,15 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 				w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
 			}
 			break
+		}
+	}
+
+	for _, r := range ready {
+		// What was enqueued while the campaign was cancelled, or came back from the wire.
+		if doc := campaigns[r.Lane.Campaign]; doc != nil && doc.State == CampaignCancelled {
+			if _, err := w.q.engine.CancelWaiting(ctx, doc.name, batch); err != nil {
+				return next, err
+			}
 		}
 	}
 

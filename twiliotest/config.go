@@ -32,6 +32,11 @@ type Config struct {
 	// answered. 0: no time at all.
 	Latency time.Duration
 
+	// ListLag is how long after its creation a message or call is first found
+	// in lists. It can be fetched by its SID at once. Twilio promises nothing
+	// about how soon its lists show what is new. 0: at once.
+	ListLag time.Duration
+
 	// RetryAfter makes the Retry-After header of throttled answers.
 	// nil: [RetryAfterSeconds].
 	RetryAfter RetryAfter
@@ -81,6 +86,7 @@ func (c Config) check() {
 	}
 	notNegative("Config.MaxInFlight", c.MaxInFlight)
 	notNegative("Config.Latency", c.Latency)
+	notNegative("Config.ListLag", c.ListLag)
 	notNegative("Config.TokenTTL", c.TokenTTL)
 	if c.Errors < FormatAuto || c.Errors > FormatEmpty {
 		panic(fmt.Sprintf("twiliotest: Config.Errors is %d, which is no ErrorFormat", c.Errors))

@@ -126,10 +126,19 @@ func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
 		return f.finish(in, refusal), nil
 	}
 	defer f.leave(in)
-	if ft := f.takeFault(in, true); ft != nil {
+	var a *answer
+	var accepted bool
+	switch ft := f.takeFault(in, true); {
+	case ft == nil:
+		a, accepted = f.accept(in)
+	case ft.Kind == AcceptLate:
+		var err error
+		if a, accepted, err = f.acceptLate(ctx, in, ft.Delay); err != nil {
+			return nil, err
+		}
+	default:
 		return f.failBefore(ctx, in, ft)
 	}
-	a, accepted := f.accept(in)
 	if !accepted {
 		return f.finish(in, a), nil
 	}
@@ -235,6 +244,28 @@ func (f *Fake) accept(in *inbound) (a *answer, accepted bool) {
 	return a, true
 }
 
+// acceptLate accepts after d, even if the client gives up before.
+func (f *Fake) acceptLate(ctx context.Context, in *inbound, d time.Duration) (a *answer, accepted bool, err error) {
+	type accepting struct {
+		in       inbound // a copy: the caller may be gone by then
+		answer   *answer
+		accepted bool
+	}
+	late := &accepting{in: *in}
+	done := make(chan struct{})
+	time.AfterFunc(d, func() {
+		late.answer, late.accepted = f.accept(&late.in)
+		close(done)
+	})
+	select {
+	case <-done:
+		*in = late.in
+		return late.answer, late.accepted, nil
+	case <-ctx.Done():
+		return nil, false, f.abandoned(ctx)
+	}
+}
+
 // wait waits for d or the end of ctx.
 func (f *Fake) wait(ctx context.Context, d time.Duration) error {
 	if d > 0 {
@@ -249,6 +280,10 @@ func (f *Fake) wait(ctx context.Context, d time.Duration) error {
 	if ctx.Err() == nil {
 		return nil
 	}
+	return f.abandoned(ctx)
+}
+
+func (f *Fake) abandoned(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stats.Abandoned++

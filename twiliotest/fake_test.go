@@ -270,6 +270,7 @@ func TestBadConfig(t *testing.T) {
 			twiliotest.New(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: "*", Rate: 1, Status: 42}}})
 		},
 		"Config.Latency is -1ns":   func() { twiliotest.New(twiliotest.Config{Latency: -1}) },
+		"Config.ListLag is -1ns":   func() { twiliotest.New(twiliotest.Config{ListLag: -1}) },
 		"Config.MaxInFlight is -2": func() { twiliotest.New(twiliotest.Config{}).SetMaxInFlight(-2) },
 		"Config.Errors is 9":       func() { twiliotest.New(twiliotest.Config{Errors: 9}) },
 		"Fault.Kind is 0":          func() { twiliotest.New(twiliotest.Config{}).Inject(twiliotest.Fault{}) },

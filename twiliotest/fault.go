@@ -34,11 +34,18 @@ const (
 
 	// Slow does the work and answers properly, Delay later than otherwise.
 	Slow
+
+	// AcceptLate accepts the request only after Delay, whether the client
+	// still waits then or has given up, as Twilio may: a client that looks for
+	// its message too early does not find it, and it is sent all the same. The
+	// limits are those of that later instant. [Server.Close] does not wait for
+	// it.
+	AcceptLate
 )
 
 // before tells whether the fault strikes instead of the work.
 func (k FaultKind) before() bool {
-	return k == RefuseConnection || k == DropBeforeAccept || k == RespondStatus
+	return k == RefuseConnection || k == DropBeforeAccept || k == RespondStatus || k == AcceptLate
 }
 
 // A Fault is something that goes wrong with some requests: see [Fake.Inject].
@@ -86,7 +93,7 @@ type injected struct {
 // first strikes alone. A request that is refused before a fault could strike
 // it does not use the fault up. Inject panics if the Fault is impossible.
 func (f *Fake) Inject(fault Fault) {
-	if fault.Kind < RefuseConnection || fault.Kind > Slow {
+	if fault.Kind < RefuseConnection || fault.Kind > AcceptLate {
 		panic(fmt.Sprintf("twiliotest: Fault.Kind is %d, which is no FaultKind", fault.Kind))
 	}
 	if fault.Format < FormatAuto || fault.Format > FormatEmpty {

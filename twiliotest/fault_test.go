@@ -1,6 +1,7 @@
 package twiliotest_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http/httptrace"
@@ -65,6 +66,34 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a dead client has asked for may be done after its death.
+func TestAcceptLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := twiliotest.New(twiliotest.Config{Latency: time.Second})
+		f.Inject(twiliotest.Fault{Kind: twiliotest.AcceptLate, Delay: 3 * time.Second, Times: 2})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := f.Client().Do(request(t, messagesURL, message("x")).WithContext(ctx)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if n := len(f.Messages()); n != 0 {
+			t.Errorf("%d accepted before the delay", n)
+		}
+		time.Sleep(time.Second + 1)
+		m := f.Messages()
+		if len(m) != 1 || m[0].SID == "" || time.Since(m[0].Time) != 1 {
+			t.Errorf("accepted %v, want one, 3 s after it came", m)
+		}
+		start := time.Now()
+		if got := send(t, f, message("y")); got.status != 201 || time.Since(start) != 4*time.Second {
+			t.Errorf("a patient client got %d after %v, want 201 after delay and latency", got.status, time.Since(start))
+		}
+		if s := f.Stats(); s.Accepted != 2 || s.Abandoned != 1 || s.Faulted != 2 {
+			t.Errorf("stats %+v", s)
+		}
+	})
 }
 
 func TestFaultAnswers(t *testing.T) {

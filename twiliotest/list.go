@@ -121,7 +121,11 @@ func (f *Fake) list(in *inbound, k *kind, c *collection) *answer {
 			since = b.from
 		}
 	}
+	listed := in.req.Time.Add(-f.cfg.ListLag)
 	found, more := c.find(p, since, func(it *item) bool {
+		if it.created.After(listed) {
+			return false
+		}
 		for field, valueOf := range k.filters {
 			if value := q.Get(field); value != "" && value != valueOf(it) {
 				return false

@@ -195,6 +195,28 @@ func TestListFilters(t *testing.T) {
 	})
 }
 
+func TestListLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rest := newRest(twiliotest.New(twiliotest.Config{ListLag: 2 * time.Second}).Client())
+		m, err := rest.Api.CreateMessage(newMessage("new"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := rest.Api.FetchMessage(*m.Sid, nil); err != nil {
+			t.Errorf("fetched at once: %v", err)
+		}
+		for _, tt := range []struct {
+			after time.Duration
+			want  int
+		}{{2*time.Second - 1, 0}, {1, 1}} {
+			time.Sleep(tt.after)
+			if got, err := rest.Api.ListMessage(new(api.ListMessageParams).SetTo(to)); err != nil || len(got) != tt.want {
+				t.Errorf("listed %v, %v, want %d", texts(got), err, tt.want)
+			}
+		}
+	})
+}
+
 func TestCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := twiliotest.New(twiliotest.Config{})

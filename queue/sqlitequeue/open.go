@@ -8,7 +8,10 @@
 //
 // Rows carry checksums. A job that the disk has changed is not sent but Failed, or in
 // doubt, with ReasonDamaged; what cannot be read is ErrDamaged. Not covered are the
-// counters that Stats shows, the keys of Unique, parked buckets and schedules.
+// counters that Stats shows, the keys of Unique, parked buckets and schedules; and jobs
+// that have vanished altogether are only seen by [Engine.Check]. Of a -wal that was
+// damaged before SQLite has read it again after a crash, what follows the damage is lost:
+// no checksum of a row can tell.
 package sqlitequeue
 
 import (
@@ -206,7 +209,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if e.nosync {
 		sync = "OFF"
 	}
-	for _, p := range []string{"synchronous = " + sync, "cache_size = -32000", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
+	for _, p := range []string{"synchronous = " + sync, "cache_size = -8000", "wal_autocheckpoint = 4000", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
 		if _, err := e.writer.ExecContext(ctx, "PRAGMA "+p); err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (e *Engine) read(ctx context.Context, query string, args []any, each func(s
 	if err != nil {
 		return e.explain(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // what there is to report, rows.Err does
 	for rows.Next() {
 		if err := each(func(dest ...any) error {
 			if err := rows.Scan(dest...); err != nil {
@@ -212,11 +212,10 @@ func (e *Engine) List(ctx context.Context, f queue.Filter, after queue.ID, max i
 			return nil, err
 		}
 	}
-	where, args, err := condition(f)
+	query, args, err := listing(f)
 	if err != nil || max <= 0 {
 		return nil, err
 	}
-	query := "SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j CROSS JOIN lanes l ON l.id = j.lane WHERE j.seq > ?" + where + " ORDER BY j.seq LIMIT ?"
 	args = append(append([]any{from}, args...), max)
 	err = e.read(ctx, query, args, func(scan func(...any) error) error {
 		j, err := e.scanJob(scan)
@@ -247,19 +246,21 @@ var rare = []queue.State{queue.Sending, queue.InDoubt, queue.Failed, queue.Cance
 
 const isRare = "j.state IN ('sending', 'in doubt', 'failed', 'cancelled')"
 
-// condition returns a filter as SQL. States stand in its text, for the sake of the
+// listing returns the query for a filter, and its arguments between the first, the place
+// to begin after, and the last, how many. States stand in its text, for the sake of the
 // partial indexes; they are of the known ones.
-func condition(f queue.Filter) (string, []any, error) {
-	var where strings.Builder
+func listing(f queue.Filter) (string, []any, error) {
+	var query strings.Builder
+	query.WriteString("SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j CROSS JOIN lanes l ON l.id = j.lane WHERE j.seq > ?")
 	var args []any
 	and := func(term string, a ...any) {
-		where.WriteString(" AND " + term)
+		query.WriteString(" AND " + term)
 		args = append(args, a...)
 	}
 	if len(f.States) > 0 {
 		words := make([]string, len(f.States))
 		all := true
-		for i, s := range f.States {
+		for i, s := range slices.Sorted(slices.Values(f.States)) { // so that there are few texts
 			if _, ok := column(s, pacer.Normal); !ok {
 				return "", nil, fmt.Errorf("sqlitequeue: listing jobs of state %.20q: there is no such state", s)
 			}
@@ -289,5 +290,5 @@ func condition(f queue.Filter) (string, []any, error) {
 	if f.Unreported {
 		and("j.reported = 0 AND j.state IN ('sent', 'failed')")
 	}
-	return where.String(), args, nil
+	return query.String() + " ORDER BY j.seq LIMIT ?", args, nil
 }

@@ -106,13 +106,14 @@ func (e *Engine) Claim(ctx context.Context, c queue.Claim) ([]queue.Job, error) 
 			some, more, err = t.claim(c, c.Max-len(jobs), c.Oldest && len(jobs) == 0)
 			return err
 		})
-		if err != nil && len(jobs) == 0 {
+		switch {
+		case err == nil:
+			jobs = append(jobs, some...)
+		case len(jobs) == 0:
 			return nil, err
+		default:
+			more = false // those claimed before are the caller's
 		}
-		if err != nil {
-			break // those claimed before are the caller's
-		}
-		jobs = append(jobs, some...)
 	}
 	return jobs, nil
 }

@@ -1,0 +1,111 @@
+package otelpacer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twilio-pacer/pacer/queue"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// keyState is the attribute of pacer.queue.requests: ready, delayed, sending, in_doubt or
+// failed.
+const keyState = attribute.Key("pacer.state")
+
+// InstrumentQueue measures the depth of a queue, whenever somebody collects, until
+// unregister is called; call that before the queue is closed. It shows the whole queue,
+// whichever process asks: of several processes on one store instrument one, or take the
+// maximum of what they show, not the sum. Lanes of one resource are added up: neither senders nor campaigns become
+// attributes. Traces are not made; requests that a worker sends have those of its client
+// ([Instrument]). It is safe for concurrent use.
+func InstrumentQueue(q *queue.Queue, opts ...Option) (unregister func() error, err error) {
+	if q == nil {
+		return nil, errors.New("otelpacer: InstrumentQueue: nil: expected a queue")
+	}
+	cfg := config{otel.GetMeterProvider(), otel.GetTracerProvider()}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	g := &queueGauges{queue: q}
+	m := cfg.meters.Meter(scope)
+	var errs []error
+	counter := func(name, text string) metric.Int64ObservableCounter {
+		c, err := m.Int64ObservableCounter(name, metric.WithUnit("{request}"), metric.WithDescription(text))
+		errs = append(errs, err)
+		return c
+	}
+	count := func(name, unit, text string) metric.Int64ObservableGauge {
+		c, err := m.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
+		errs = append(errs, err)
+		return c
+	}
+	g.requests = count("pacer.queue.requests", "{request}", "Requests in the queue, by state.")
+	g.parked = count("pacer.queue.lanes_parked", "{lane}", "Lanes with something ready that keep still since Twilio said so.")
+	amount := func(name, unit, text string) metric.Float64ObservableGauge {
+		c, err := m.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
+		errs = append(errs, err)
+		return c
+	}
+	g.oldest = amount("pacer.queue.oldest_age", "s", "How long the first ready request has been waiting.")
+	g.arrived = counter("pacer.queue.arrived", "Requests that were enqueued, ever.")
+	g.departed = counter("pacer.queue.departed", "Requests that were sent, failed or cancelled, ever.")
+	r, err := m.RegisterCallback(g.read, g.requests, g.parked, g.oldest, g.arrived, g.departed)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	return r.Unregister, nil
+}
+
+type queueGauges struct {
+	queue             *queue.Queue
+	requests, parked  metric.Int64ObservableGauge
+	oldest            metric.Float64ObservableGauge
+	arrived, departed metric.Int64ObservableCounter
+}
+
+func (g *queueGauges) read(ctx context.Context, o metric.Observer) error {
+	s, err := g.queue.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	type depth struct {
+		queue.LaneStats
+		parked int64
+		oldest time.Duration
+	}
+	sums := map[string]*depth{}
+	for _, l := range s.Lanes {
+		name := l.Lane.Resource.String()
+		d := sums[name]
+		if d == nil {
+			d = &depth{}
+			sums[name] = d
+		}
+		d.Ready += l.Ready
+		d.Delayed += l.Delayed
+		d.Sending += l.Sending
+		d.InDoubt += l.InDoubt
+		d.Failed += l.Failed
+		d.Arrived += l.Arrived
+		d.Departed += l.Departed
+		d.oldest = max(d.oldest, l.OldestAge)
+		if l.Ready > 0 && l.Parked.After(s.Time) {
+			d.parked++
+		}
+	}
+	for name, d := range sums {
+		resource := keyResource.String(name)
+		at := metric.WithAttributes(resource)
+		for state, n := range map[string]int64{"ready": d.Ready, "delayed": d.Delayed, "sending": d.Sending, "in_doubt": d.InDoubt, "failed": d.Failed} {
+			o.ObserveInt64(g.requests, n, metric.WithAttributes(resource, keyState.String(state)))
+		}
+		o.ObserveInt64(g.parked, d.parked, at)
+		o.ObserveFloat64(g.oldest, d.oldest.Seconds(), at)
+		o.ObserveInt64(g.arrived, d.Arrived, at)
+		o.ObserveInt64(g.departed, d.Departed, at)
+	}
+	return nil
+}

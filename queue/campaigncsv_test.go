@@ -1,0 +1,244 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/twilio-pacer/pacer"
+	api "github.com/twilio/twilio-go/rest/api/v2010"
+)
+
+func csvMessage(body string) *api.CreateMessageParams {
+	return new(api.CreateMessageParams).SetFrom("+15005550006").SetBody(body)
+}
+
+func TestEnqueueCSV(t *testing.T) {
+	for _, tt := range []struct {
+		name, file, body string
+		want             Enqueued
+		bodies           []string
+	}{
+		{"plain", "to,name\n+15005550001,Ann\n+15005550002,Bob\n", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob"}},
+		{"of a spreadsheet", "\ufeffFirst Name, To ,\r\nÄnne,+15005550001,\r\n\r\n\"O\"\"Neil, Bob\",+15005550002,\r\n", "Hello {{.First_Name}}", Enqueued{New: 2}, []string{"Hello Änne", `Hello O"Neil, Bob`}},
+		{"field of two lines", "to,text\n+15005550001,\"one\ntwo\"\n", "{{.text}}", Enqueued{New: 1}, []string{"one\ntwo"}},
+		{"no line break at the end", "TO\n+15005550001", "{{.to}}", Enqueued{New: 1}, []string{"+15005550001"}},
+		{"duplicates", "to,n\n+15005550001,1\n +15005550001 ,2\nwhatsapp:+15005550001,3\n", "{{.n}}", Enqueued{New: 2, Known: 1}, []string{"1", "3"}},
+		{"channels", "to\nwhatsapp:+15005550001\nrcs:+15005550001\n", "x", Enqueued{New: 2}, []string{"x", "x"}},
+		{"nobody", "to,name\n", "{{.name}}", Enqueued{}, nil},
+		{"condition", "to,vip\n+15005550001,\n+15005550002,y\n", "{{if .vip}}Dear{{else}}Hi{{end}}", Enqueued{New: 2}, []string{"Hi", "Dear"}},
+		{"longest", "to\n+15005550001\n", strings.Repeat("ä", maxBody), Enqueued{New: 1}, []string{strings.Repeat("ä", maxBody)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			q, m := openMemory(t)
+			c := create(t, q, "spring", CampaignOptions{Rate: 1})
+			got, err := c.EnqueueCSV(t.Context(), strings.NewReader(tt.file), csvMessage(tt.body))
+			if err != nil || got != tt.want {
+				t.Fatalf("%+v, %v, expected %+v", got, err, tt.want)
+			}
+			var bodies []string
+			for _, j := range m.jobs {
+				bodies = append(bodies, j.Request.Form["Body"][0])
+				if j.Unique != "c:spring|"+j.Request.Form["To"][0] {
+					t.Errorf("%q is sent to %q", j.Unique, j.Request.Form["To"])
+				}
+			}
+			if strings.Join(bodies, "|") != strings.Join(tt.bodies, "|") {
+				t.Errorf("%q, expected %q", bodies, tt.bodies)
+			}
+			again, err := c.EnqueueCSV(t.Context(), strings.NewReader(tt.file), csvMessage(tt.body))
+			if err != nil || again != (Enqueued{Known: tt.want.New + tt.want.Known}) {
+				t.Errorf("run again: %+v, %v", again, err)
+			}
+		})
+	}
+}
+
+func TestEnqueueCSVErrors(t *testing.T) {
+	const good = "to,name\n+15005550001,Ann\n"
+	for _, tt := range []struct {
+		name, file, body string
+		want             []string
+	}{
+		{"empty", "", "x", []string{"it is empty"}},
+		{"no header", "+15005551234,Ann\n", "x", []string{`line 1: 2 columns, none of them "to"`}},
+		{"semicolons", "to;name\n+15005551234;Ann\n", "x", []string{"separated by commas"}},
+		{"same column twice", "to,To\n", "x", []string{`column "to" occurs twice`}},
+		{"Latin-1", "to,M\xe4dchen\n", "x", []string{"line 1: not UTF-8"}},
+		{"Latin-1 in a row", good + "+15005550002,M\xe4x\n", "{{.name}}", []string{"line 3: ", "not UTF-8"}},
+		{"no such column", good, "Hello {{.nme}}", []string{"line 2: ", `no entry for key "nme"`}},
+		{"template", good, "Hello {{.name", []string{"message: Body: expected a template"}},
+		{"no body", good, "", []string{"none of Body, ContentSid and MediaUrl"}},
+		{"columns", good + "+15005551234,Ann,x\n+15005551234\n", "x", []string{"line 3: 3 columns: expected 2", "line 4: 1 columns: expected 2"}},
+		{"quote", good + "+15005551234,\"Ann\n", "x", []string{"line 3", `missing "`}},
+		{"all bad rows, with their lines", "to\n0155512345678\n\"+1500555\n1234\"\n+15005550001\n+0155512345678\n+1500555123456789\n\"\"\n", "x", []string{
+			"nothing was enqueued", `line 2: column "to": "01555•••5678" of 13 characters: expected a phone number`, "line 3:", "line 6:", "line 7:", `line 8: column "to": 0 characters`}},
+		{"too long", good, strings.Repeat("x", maxBody+1), []string{"line 2: Body of 1601 characters: expected a text of 1 to 1600"}},
+		{"nothing to say", "to,name\n+15005550001,\n", " {{.name}}\n", []string{"line 2: Body of 2 characters"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			q, m := openMemory(t)
+			c := create(t, q, "spring", CampaignOptions{Rate: 1})
+			got, err := c.EnqueueCSV(t.Context(), strings.NewReader(tt.file), csvMessage(tt.body))
+			if err == nil || got != (Enqueued{}) || len(m.jobs) != 0 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			for _, want := range append(tt.want, `campaign "spring": CSV: `) {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v: expected %q in it", err, want)
+				}
+			}
+			for _, secret := range []string{"5551234", "0155512345678", "+1500555123456789", "Ann"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%v: tells %s", err, secret)
+				}
+			}
+		})
+	}
+
+	q, m := openMemory(t)
+	c := create(t, q, "spring", CampaignOptions{Rate: 1})
+	_, err := c.EnqueueCSV(t.Context(), strings.NewReader("to\n"+strings.Repeat("Ann\n", 1000)), csvMessage("x"))
+	if err == nil || strings.Count(err.Error(), "line ") != maxRowErrors || !strings.Contains(err.Error(), "and 980 rows more") {
+		t.Errorf("a thousand bad rows: %v", err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w.Close()
+	if _, err := c.EnqueueCSV(t.Context(), r, csvMessage("x")); err == nil || !strings.Contains(err.Error(), "not a pipe") {
+		t.Errorf("a pipe: %v", err)
+	}
+	for _, message := range []*api.CreateMessageParams{nil, new(api.CreateMessageParams).SetBody("x"), csvMessage("x").SetFrom("")} {
+		if _, err := c.EnqueueCSV(t.Context(), strings.NewReader(good), message); err == nil || !strings.Contains(err.Error(), "message: ") {
+			t.Errorf("%+v: %v", message, err)
+		}
+	}
+	if err := c.Cancel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.EnqueueCSV(t.Context(), strings.NewReader(good), csvMessage("x")); !errors.Is(err, ErrCampaignCancelled) || len(m.jobs) != 0 {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// A file that grows bad between the two readings is enqueued up to the bad row.
+func TestEnqueueCSVFileChanges(t *testing.T) {
+	q, _ := openMemory(t)
+	c := create(t, q, "spring", CampaignOptions{Rate: 1})
+	f := &changing{Reader: strings.NewReader("to\n+15005550001\n"), then: "to\n+15005550001\nAnn\n"}
+	got, err := c.EnqueueCSV(t.Context(), f, csvMessage("x"))
+	if err == nil || !strings.Contains(err.Error(), "line 3") || got != (Enqueued{New: 1}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+type changing struct {
+	*strings.Reader
+	then string
+}
+
+func (c *changing) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekStart {
+		c.Reset(c.then)
+	}
+	return 0, nil
+}
+
+func TestEnqueueCSVContentTemplate(t *testing.T) {
+	q, m := openMemory(t)
+	c := create(t, q, "spring", CampaignOptions{Rate: 1})
+	message := new(api.CreateMessageParams).SetMessagingServiceSid("MG00000000000000000000000000000000").
+		SetContentSid("HX00000000000000000000000000000000").SetContentVariables(`{"1": {{json .name}}}`)
+	file := "to,name\nwhatsapp:+15005550001,\"A\"\",\"\"2\"\": \"\"\"\n"
+	if _, err := c.EnqueueCSV(t.Context(), strings.NewReader(file), message); err != nil {
+		t.Fatal(err)
+	}
+	form := m.jobs[0].Request.Form
+	if got := form["ContentVariables"][0]; got != `{"1": "A\",\"2\": \""}` || form["Body"] != nil || form["ContentSid"][0] != *message.ContentSid {
+		t.Errorf("%v", form)
+	}
+	if m.jobs[0].Lane.Resource.Name != pacer.Messages || message.To != nil {
+		t.Errorf("%v, To %v", m.jobs[0].Lane, message.To)
+	}
+	message.SetContentVariables(`{"1": {{.name}}}`)
+	if _, err := c.EnqueueCSV(t.Context(), strings.NewReader(file), message); err == nil || !strings.Contains(err.Error(), "line 2: ContentVariables: not a JSON object") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestMasked(t *testing.T) {
+	for s, want := range map[string]string{
+		"":                      "0 characters",
+		"1234567":               "7 characters",
+		"12345678":              `"1•••5678" of 8 characters`,
+		"+15005550006":          `"+1500•••0006" of 12 characters`,
+		"whatsapp:+15005550006": `"whatsapp:+1500•••0006" of 21 characters`,
+		"whatsapp:123":          `"whats•••:123" of 12 characters`,
+		"äöüäöüä:öü":            `"äöü•••ä:öü" of 10 characters`,
+	} {
+		if got := masked(s); got != want {
+			t.Errorf("%q: %s, expected %s", s, got, want)
+		}
+	}
+}
+
+func FuzzEnqueueCSV(f *testing.F) {
+	f.Add("to,name\n+15005550001,Ann\n", "Hello {{.name}}")
+	f.Add("\ufeffTo,\"a b\"\r\n\r\n+15005550001,\"x\"\"y\"\r\n", "{{.a_b}}")
+	f.Add("to;name\n+15005550001;Ann\n", "{{index . \"name\"}}")
+	f.Add("to\n0155512345678\n\"\n", "{{range $k, $v := .}}{{$k}}{{end}}")
+	f.Add("\xff\xfet\x00o\x00", "{{template \"Body\" .}}")
+	f.Fuzz(func(t *testing.T, file, body string) {
+		if strings.Contains(body, "range") || strings.Contains(body, "template") || strings.Contains(body, "printf") {
+			t.Skip("may take for ever, as it says")
+		}
+		c := &Campaign{&Queue{account: "AC00000000000000000000000000000000"}, "x"}
+		tmpl, err := newMessageTemplate(csvMessage(body))
+		if err != nil {
+			return
+		}
+		for j, err := range c.rows(strings.NewReader(file), tmpl) {
+			if err != nil {
+				if strings.Contains(err.Error(), "0155512345678") {
+					t.Fatalf("%v", err)
+				}
+				continue
+			}
+			to := j.Request.Form["To"]
+			if len(to) != 1 || !isAddress(to[0]) || j.Unique != "c:x|"+to[0] || !strings.Contains(file, to[0]) || strings.TrimSpace(j.Request.Form["Body"][0]) == "" {
+				t.Fatalf("%q, %v", j.Unique, j.Request.Form)
+			}
+		}
+	})
+}
+
+func BenchmarkEnqueueCSV(b *testing.B) {
+	var file strings.Builder
+	file.WriteString("to,name\n")
+	for n := range b.N {
+		fmt.Fprintf(&file, "+1500%07d,Ann\n", n)
+	}
+	c := &Campaign{&Queue{account: "AC00000000000000000000000000000000"}, "x"}
+	t, err := newMessageTemplate(csvMessage("Hello {{.name}}"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	n := 0
+	for _, err := range c.rows(strings.NewReader(file.String()), t) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	if n != b.N {
+		b.Fatalf("%d rows of %d", n, b.N)
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/twiliotest"
+)
+
+// The children of a test are this test's program.
+func TestMain(m *testing.M) {
+	if task, ok := os.LookupEnv(childEnv); ok {
+		if err := child(task); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts and kills processes, for 20 s")
+	}
+	var stdout, stderr strings.Builder
+	if code := command(t.Context(), []string{"-kills", "5", "-messages", "200"}, &stdout, &stderr); code != 0 {
+		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for args, want := range map[string]string{
+		"-engine redis": `expected "sqlite"`,
+		"-kills -1":     "-kills -1: expected 0",
+		"-messages 0":   "-messages 0: expected 1",
+		"fast":          `"fast": expected only flags`,
+	} {
+		var stdout, stderr strings.Builder
+		if code := command(t.Context(), strings.Fields(args), &stdout, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%s: exit code %d, %q, want 2 and %q", args, code, &stderr, want)
+		}
+	}
+}
+
+// A run that takes too long, or is interrupted, has failed and says so.
+func TestTimeout(t *testing.T) {
+	var stdout, stderr strings.Builder
+	code := command(t.Context(), []string{"-kills", "1000", "-timeout", "300ms"}, &stdout, &stderr)
+	if code != 1 || !strings.Contains(stderr.String(), "has not ended within 300ms") {
+		t.Errorf("timeout: exit code %d, %s", code, &stderr)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	stderr.Reset()
+	if code := command(ctx, []string{"-kills", "1000"}, &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), "could not be done") {
+		t.Errorf("interrupted: exit code %d, %s", code, &stderr)
+	}
+}
+
+func TestReport(t *testing.T) {
+	rep := report{Messages: 2, Seed: 7, Wrong: map[fault][]string{lost: {"message 1 (no such job)"}}}
+	var b strings.Builder
+	if err := rep.print(&b, false); err != nil || !strings.Contains(b.String(), "message 1 (no such job)") {
+		t.Errorf("%v\n%s", err, &b)
+	}
+	b.Reset()
+	if err := rep.print(&b, true); err != nil || !strings.Contains(b.String(), `"lost": [`) {
+		t.Errorf("%v\n%s", err, &b)
+	}
+	if got := generalized("Twilio has one: SM" + strings.Repeat("0", 32) + " for +15550001234"); got != "Twilio has one: SM... for +***" {
+		t.Error(got)
+	}
+}
+
+// nowhere is an engine that keeps what is added, and can do nothing else.
+type nowhere struct {
+	queue.Engine
+	jobs []queue.Job
+}
+
+func (e *nowhere) Add(_ context.Context, jobs []queue.Job) ([]queue.Added, error) {
+	e.jobs = append(e.jobs, jobs...)
+	return make([]queue.Added, len(jobs)), nil
+}
+
+// captured is the form of request n as the queue keeps it.
+func captured(t *testing.T, n int) url.Values {
+	t.Helper()
+	e := &nowhere{}
+	q, err := queue.Open(e, queue.WithAccount(twiliotest.AccountSid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for item := range items(n, n+1) {
+		if _, err := q.Enqueue(t.Context(), item.Build, item.Options...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return e.jobs[0].Request.Form
+}

@@ -1,0 +1,95 @@
+// Killtest tries to make a queue lose or double a message: it kills the processes that
+// send and enqueue, again and again, with SIGKILL at random moments, while a fake Twilio
+// cuts connections, fails, throttles and works late. In the end it compares what was
+// enqueued, what Twilio has accepted and what the queue says.
+//
+//	go run ./killtest -kills 200
+//
+// It exits 1 if a message was lost or doubled, if the queue says something that is not
+// so, or if the test could not be done. All of it happens on this machine, in a temporary
+// folder and on loopback.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if task, ok := os.LookupEnv(childEnv); ok {
+		if err := child(task); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// command runs the test as args say, and returns the exit code.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var o options
+	flags := flag.NewFlagSet("killtest", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.IntVar(&o.kills, "kills", 200, "how many processes to kill")
+	flags.IntVar(&o.messages, "messages", 2000, "how many messages and calls to enqueue")
+	flags.StringVar(&o.engine, "engine", "sqlite", "the queue's engine")
+	flags.Uint64Var(&o.seed, "seed", 1, "of what is drawn: faults, lives, pauses; the moments differ from run to run all the same")
+	flags.DurationVar(&o.timeout, "timeout", 0, "after which the test has failed; 0: 2 minutes and 1.5 s for each kill")
+	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
+	flags.BoolVar(&o.keep, "keep", false, "keep the folder with the store")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if err := o.check(flags.Args()); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+
+	failed := fmt.Errorf("it has not ended within %v (-timeout)", o.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, failed)
+	defer cancel()
+	rep, err := killAll(ctx, o, stderr)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+		fmt.Fprintf(stderr, "killtest could not be done (seed %d): %v\n", o.seed, err)
+		return 1
+	}
+	if err := rep.print(stdout, o.json); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	if !rep.ok() {
+		fmt.Fprintf(stderr, "the queue has broken its promise: run it again with -seed %d -keep\n", o.seed)
+		return 1
+	}
+	return 0
+}
+
+func (o *options) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("%q: expected only flags", rest[0])
+	case o.kills < 0 || o.kills > 10_000:
+		return fmt.Errorf("-kills %d: expected 0 to 10000", o.kills)
+	case o.messages < 1 || o.messages > 100_000:
+		return fmt.Errorf("-messages %d: expected 1 to 100000", o.messages)
+	case o.timeout < 0:
+		return fmt.Errorf("-timeout %v: expected 0 or more", o.timeout)
+	case o.timeout == 0:
+		o.timeout = 2*time.Minute + time.Duration(o.kills)*1500*time.Millisecond
+	}
+	return knownEngine(o.engine)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/twiliotest"
+)
+
+// A report is the result of a run.
+type report struct {
+	Engine   string  `json:"engine"`
+	Seed     uint64  `json:"seed"`
+	Seconds  float64 `json:"seconds"`
+	Messages int     `json:"messages"`
+
+	Kills      int64 `json:"kills"`
+	Children   int64 `json:"children"`   // started
+	MidEnqueue int64 `json:"midEnqueue"` // of the kills, those of a producer with work to do
+
+	Requests  int `json:"requests"`  // that reached the fake
+	Throttled int `json:"throttled"` // answered 429
+	Faulted   int `json:"faulted"`   // struck by any fault
+	Abandoned int `json:"abandoned"` // whose sender did not live to see the answer, or timed out
+	Asked     int `json:"asked"`     // lists that Twilio was asked for
+
+	Found     int   `json:"found"`     // requests in doubt that were found at Twilio
+	Resent    int   `json:"resent"`    // those that were not, and were sent again
+	MaxClaims int64 `json:"maxClaims"` // of one request
+
+	Reasons map[string]int   `json:"reasons"` // of Failed and parked ones
+	Alerts  map[string]int64 `json:"alerts"`
+
+	Sent      int                `json:"sent"`
+	Parked    int                `json:"parkedInDoubt"`
+	Failed    int                `json:"failed"`
+	Recovered int                `json:"parkedOrFailedButAccepted"`
+	Wrong     map[fault][]string `json:"wrong"`
+}
+
+// count counts a job.
+func (rep *report) count(j queue.Job, reason string) {
+	rep.MaxClaims = max(rep.MaxClaims, j.Claim)
+	switch answered := j.Outcome.Status/100 == 2; {
+	case j.State == queue.Sent && !answered: // its SID is not from an answer
+		rep.Found++
+	case j.State == queue.Sent && j.Looks > 0:
+		rep.Resent++
+	}
+	if j.State != queue.Sent {
+		if rep.Reasons == nil {
+			rep.Reasons = make(map[string]int)
+		}
+		rep.Reasons[string(j.State)+": "+generalized(reason)]++
+	}
+}
+
+func (rep *report) ofFake(f *twiliotest.Fake) {
+	s := f.Stats()
+	rep.Requests, rep.Faulted, rep.Abandoned = s.Received, s.Faulted, s.Abandoned
+	for _, r := range f.Refused() {
+		if r.Status == 429 {
+			rep.Throttled++
+		}
+	}
+	for _, r := range f.Accepted() {
+		if r.Method == "GET" {
+			rep.Asked++
+		}
+	}
+}
+
+var particular = regexp.MustCompile(`(SM|MM|CA)[0-9a-f]{32}`)
+
+// generalized makes reasons that are about particular messages countable.
+func generalized(reason string) string { return masked(particular.ReplaceAllString(reason, "$1...")) }
+
+// set puts in what the verification has found.
+func (rep *report) set(v verdict) {
+	rep.Sent, rep.Parked, rep.Failed, rep.Recovered, rep.Wrong = v.Sent, v.Parked, v.Failed, v.Recovered, v.wrong
+}
+
+// ok reports whether the queue has kept its promise.
+func (rep *report) ok() bool { return len(rep.Wrong) == 0 }
+
+func (rep *report) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(rep)
+	}
+	return rep.table(w)
+}
+
+// wrongShown is how many requests are named of each kind of fault.
+const wrongShown = 10
+
+func (rep *report) table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(what string, n any, about string, args ...any) {
+		fmt.Fprintf(t, "%s\t%v\t%s\n", what, n, fmt.Sprintf(about, args...))
+	}
+	fmt.Fprintf(t, "engine %s, seed %d, %.0f s\n\n", rep.Engine, rep.Seed, rep.Seconds)
+	row("kills", rep.Kills, "%d of a producer in the middle of its work; %d processes were started", rep.MidEnqueue, rep.Children)
+	row("requests at Twilio", rep.Requests, "%d struck by a fault, %d answered 429, %d not waited for", rep.Faulted, rep.Throttled, rep.Abandoned)
+	row("lists asked for", rep.Asked, "%d requests in doubt were found, %d were not and were sent again", rep.Found, rep.Resent)
+	row("claims of one request", rep.MaxClaims, "at most")
+	for _, kind := range slices.Sorted(maps.Keys(rep.Alerts)) {
+		row("alerts", rep.Alerts[kind], "%s", kind)
+	}
+	fmt.Fprintln(t)
+	row("enqueued", rep.Messages, "")
+	row("sent", rep.Sent, "each accepted once, with the SID that the queue says")
+	row("failed", rep.Failed, "")
+	row("parked in doubt", rep.Parked, "for a person to decide; of these and the failed, Twilio has %d", rep.Recovered)
+	for _, reason := range slices.Sorted(maps.Keys(rep.Reasons)) {
+		row("", rep.Reasons[reason], "%s", reason)
+	}
+	fmt.Fprintln(t)
+	for _, f := range faultsInOrder {
+		names := rep.Wrong[f]
+		shown := strings.Join(names[:min(len(names), wrongShown)], ", ")
+		if len(names) > wrongShown {
+			shown += ", ..."
+		}
+		row(string(f), len(names), "%s", shown)
+	}
+	return t.Flush()
+}

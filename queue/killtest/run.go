@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/twiliotest"
+)
+
+// options are what the command line says.
+type options struct {
+	kills, messages int
+	engine          string
+	seed            uint64
+	json, keep      bool
+	timeout         time.Duration
+}
+
+// A run is one test: a fake, a store, and children that come and go.
+type run struct {
+	options
+	store string
+	fake  *twiliotest.Server
+	q     *queue.Queue // the parent's own, on the same store
+	began time.Time
+
+	left                        atomic.Int64 // kills that are still to be done
+	killed, started, midEnqueue atomic.Int64
+	stored                      atomic.Int64 // requests that the queue has said it has
+	alerts                      sync.Map     // counts, by kind
+}
+
+// How long a child lives: from when it says that it is up.
+const (
+	shortest       = 50 * time.Millisecond
+	longest        = 800 * time.Millisecond
+	longestProduce = 600 * time.Millisecond
+	startTimeout   = 20 * time.Second // of a child, on a busy machine
+	drainTimeout   = time.Minute
+	unpaced        = 1000.0
+)
+
+// killAll does the whole test and returns what it has found.
+func killAll(ctx context.Context, o options, progress io.Writer) (rep report, err error) {
+	r := &run{options: o, began: time.Now()}
+	r.left.Store(int64(o.kills))
+	dir, err := os.MkdirTemp("", "pacer-killtest-")
+	if err != nil {
+		return rep, err
+	}
+	if o.keep {
+		fmt.Fprintln(progress, "the store is kept in", dir)
+	} else {
+		defer os.RemoveAll(dir)
+	}
+	r.store = filepath.Join(dir, "queue.db")
+	if r.q, err = open(o.engine, r.store); err != nil {
+		return rep, err
+	}
+	defer func() { err = errors.Join(err, r.q.Close()) }()
+	r.fake = twiliotest.NewServer(twiliotest.Config{Latency: latency, ListLag: listLag})
+	defer r.fake.Close()
+
+	stop := follow(progress, r.state)
+	defer stop()
+	inject(r.fake.Fake, o.seed)
+	if err := r.killPhase(ctx); err != nil {
+		return rep, err
+	}
+	r.fake.ClearFaults()
+	if err := r.drain(ctx); err != nil {
+		return rep, err
+	}
+	stop()
+	return r.report(ctx)
+}
+
+// killPhase kills until enough have died: one worker is always up, another one mostly, and
+// now and then a producer.
+func (r *run) killPhase(ctx context.Context) error {
+	first := r.messages / 4
+	if _, err := r.q.EnqueueMany(ctx, items(0, first)); err != nil {
+		return err
+	}
+	r.stored.Store(int64(first))
+
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var all sync.WaitGroup
+	for i, life := range []func(context.Context, *rand.Rand) error{r.worker, r.secondWorker, r.producer} {
+		all.Go(func() {
+			draw := rand.New(rand.NewPCG(r.seed, uint64(10+i)))
+			for ctx.Err() == nil && r.left.Add(-1) >= 0 {
+				if err := life(ctx, draw); err != nil {
+					stop(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func between(draw *rand.Rand, from, to time.Duration) time.Duration {
+	return from + time.Duration(draw.Int64N(int64(to-from)))
+}
+
+// rate spreads what is sent over the time that the killing takes, some 0.3 s a kill, as
+// there are six senders, and somewhat faster: nothing is tested by killing a worker that has nothing to do.
+func (r *run) rate() float64 {
+	return max(1, float64(r.messages)/(0.2*float64(max(r.kills, 1)))/6)
+}
+
+func (r *run) worker(ctx context.Context, draw *rand.Rand) error {
+	return r.liveAndDie(ctx, task{Rate: r.rate(), Seed: draw.Uint64()}, between(draw, shortest, longest))
+}
+
+func (r *run) secondWorker(ctx context.Context, draw *rand.Rand) error {
+	sleep(ctx, between(draw, 0, longest))
+	return r.worker(ctx, draw)
+}
+
+// producer lives and dies with a part of the requests that are to be enqueued: as large a
+// part as the kills that are done are of all.
+func (r *run) producer(ctx context.Context, draw *rand.Rand) error {
+	sleep(ctx, between(draw, 0, 2*longest))
+	known := int(r.stored.Load())
+	until := max(known, min(r.messages, r.messages*int(r.killed.Load()+10)/r.kills))
+	return r.liveAndDie(ctx, task{Produce: true, Known: known, Until: until, Seed: draw.Uint64()}, between(draw, 0, longestProduce))
+}
+
+// liveAndDie starts a child, and kills it some time after it has said that it is up. That
+// it ends by itself is an error.
+func (r *run) liveAndDie(ctx context.Context, t task, life time.Duration) error {
+	p, err := r.start(ctx, t)
+	if err != nil {
+		return err
+	}
+	done := false
+	end := time.NewTimer(life)
+	defer end.Stop()
+	for alive := true; alive; {
+		select {
+		case <-ctx.Done():
+			alive = false
+		case <-end.C:
+			alive = false
+		case said, ok := <-p.says:
+			if !ok {
+				<-p.gone
+				if ctx.Err() != nil {
+					return nil
+				}
+				return p.failure()
+			}
+			done = done || said == saysDone
+			r.hear(said)
+		}
+	}
+	p.kill(r.hear)
+	r.killed.Add(1)
+	if t.Produce && !done {
+		r.midEnqueue.Add(1)
+	}
+	return nil
+}
+
+// start starts a child and waits until it is up.
+func (r *run) start(ctx context.Context, t task) (*process, error) {
+	t.Engine, t.Store, t.Fake = r.engine, r.store, strings.TrimPrefix(r.fake.URL, "http://")
+	p, err := start(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	r.started.Add(1)
+	late := time.AfterFunc(startTimeout, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	if said, ok := <-p.says; !ok || said != saysUp {
+		<-p.gone
+		return nil, p.failure()
+	}
+	return p, nil
+}
+
+// hear takes what a child says.
+func (r *run) hear(said string) {
+	if n, ok := strings.CutPrefix(said, saysStored); ok {
+		if stored, err := strconv.ParseInt(strings.TrimSpace(n), 10, 64); err == nil {
+			r.stored.Store(max(stored, r.stored.Load())) // there is one producer at a time
+		}
+	}
+	if kind, ok := strings.CutPrefix(said, saysAlert); ok {
+		count, _ := r.alerts.LoadOrStore(kind, new(atomic.Int64))
+		count.(*atomic.Int64).Add(1)
+	}
+}
+
+// drain lets a last producer and a last worker do what is left to do, undisturbed.
+func (r *run) drain(ctx context.Context) error {
+	p, err := r.start(ctx, task{Produce: true, Known: int(r.stored.Load()), Until: r.messages, Seed: r.seed})
+	if err != nil {
+		return err
+	}
+	for said := range p.says {
+		if r.hear(said); said == saysDone {
+			break
+		}
+	}
+	if err := p.end(r.hear); err != nil {
+		return err
+	}
+	if r.stored.Load() < int64(r.messages) {
+		return fmt.Errorf("the last producer ended with %d of %d requests", r.stored.Load(), r.messages)
+	}
+
+	if p, err = r.start(ctx, task{Rate: unpaced, Seed: r.seed}); err != nil {
+		return err
+	}
+	go func() {
+		for said := range p.says {
+			r.hear(said)
+		}
+	}()
+	limit, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	for {
+		left, err := r.unfinished(limit)
+		if err == nil && left == "" {
+			return p.end(r.hear)
+		}
+		if err != nil || !sleep(limit, 200*time.Millisecond) {
+			p.kill(r.hear)
+			if err == nil || limit.Err() != nil {
+				err = fmt.Errorf("a worker that nobody disturbs has not finished within %v: %s left", drainTimeout, left)
+			}
+			return err
+		}
+	}
+}
+
+// unfinished says what is neither final nor parked in doubt; "": nothing.
+func (r *run) unfinished(ctx context.Context) (string, error) {
+	count := make(map[queue.State]int)
+	for j, err := range r.q.List(ctx, queue.Filter{States: []queue.State{queue.Ready, queue.Delayed, queue.Sending, queue.InDoubt}}) {
+		if err != nil {
+			return "", err
+		}
+		if j.State != queue.InDoubt || !j.Look.IsZero() {
+			count[j.State]++
+		}
+	}
+	if len(count) == 0 {
+		return "", nil
+	}
+	return fmt.Sprint(count), nil
+}
+
+// state is the line that shows how far it is.
+func (r *run) state() string {
+	s := r.fake.Stats()
+	return fmt.Sprintf("%.0f s: %d of %d kills, %d of %d enqueued, %d messages and calls accepted, %d requests faulted",
+		time.Since(r.began).Seconds(), r.killed.Load(), r.kills, r.stored.Load(), r.messages,
+		len(r.fake.Messages())+len(r.fake.Calls()), s.Faulted)
+}
+
+// report reads what the queue lists, and compares it with what the fake has made.
+func (r *run) report(ctx context.Context) (report, error) {
+	rep := report{
+		Engine: r.engine, Seed: r.seed, Kills: r.killed.Load(), Children: r.started.Load(), MidEnqueue: r.midEnqueue.Load(),
+		Messages: r.messages, Alerts: make(map[string]int64),
+	}
+	var listed []listing
+	for j, err := range r.q.List(ctx, queue.Filter{}) {
+		if err != nil {
+			return rep, err
+		}
+		reason := j.Outcome.Reason
+		if reason == "" && j.Outcome.Code != 0 {
+			reason = fmt.Sprint(j.Outcome.Code)
+		}
+		listed = append(listed, listing{
+			name: nameOf(url.Values(j.Request.Form)), state: j.State, sid: j.Outcome.SID, reason: reason,
+			parked: j.State == queue.InDoubt && j.Look.IsZero(),
+		})
+		rep.count(j, reason)
+	}
+	var made []creation
+	for _, c := range append(r.fake.Messages(), r.fake.Calls()...) {
+		made = append(made, creation{nameOf(c.Form), c.SID})
+	}
+	rep.ofFake(r.fake.Fake)
+	r.alerts.Range(func(kind, count any) bool {
+		rep.Alerts[kind.(string)] = count.(*atomic.Int64).Load()
+		return true
+	})
+	rep.set(check(names(r.messages), made, listed))
+	rep.Seconds = time.Since(r.began).Seconds()
+	return rep, nil
+}
+
+// sleep reports whether it has slept to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
