@@ -226,7 +226,8 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 		} else if len(other) > 0 {
 			continue
 		}
-		early, late = early || at.Before(sent), late || at.After(over)
+		early = early || at.Before(sent)
+		late = late || at.After(over) && !j.Began.IsZero() // never claimed: a restored backup's, see docs/queue.md
 		candidates = append(candidates, c.SID)
 	}
 	switch n := len(candidates); {
