@@ -205,7 +205,9 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 		return "", err
 	}
 	sent := j.Began.Add(skew - clockMargin)
-	enqueued := j.Created.Add(skew - clockMargin)
+	// If this clock was set back after j was sent, the skew is too large by that, and j's
+	// own message would seem older than j: such a skew only makes it look early.
+	enqueued := j.Created.Add(min(skew, 0) - clockMargin)
 	var candidates []string
 	over := j.Began.Add(w.attemptTimeout + skew + clockMargin)
 	early, late := false, false
@@ -224,7 +226,8 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 		} else if len(other) > 0 {
 			continue
 		}
-		early, late = early || at.Before(sent), late || at.After(over)
+		early = early || at.Before(sent)
+		late = late || at.After(over) && !j.Began.IsZero() // never claimed: a restored backup's, see docs/queue.md
 		candidates = append(candidates, c.SID)
 	}
 	switch n := len(candidates); {
