@@ -15,7 +15,7 @@ func message(body string) *api.CreateMessageParams {
 	return p.SetTo("+15005550009").SetFrom("+15005550006").SetBody(body)
 }
 
-func create(body string) func(*twilio.RestClient) error {
+func creation(body string) func(*twilio.RestClient) error {
 	return func(tw *twilio.RestClient) error {
 		_, err := tw.Api.CreateMessage(message(body))
 		return err
@@ -23,7 +23,7 @@ func create(body string) func(*twilio.RestClient) error {
 }
 
 func TestCaptureTakesWhatTwilioGoWouldSend(t *testing.T) {
-	r, err := captureOne(account, create("hello"))
+	r, err := captureOne(account, creation("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,10 +56,10 @@ func TestCaptureErrors(t *testing.T) {
 		"none":    {account, func(*twilio.RestClient) error { return nil }, "made no request"},
 		"no func": {account, nil, "no function"},
 		"two": {account, func(tw *twilio.RestClient) error {
-			return errors.Join(create("a")(tw), create("b")(tw))
+			return errors.Join(creation("a")(tw), creation("b")(tw))
 		}, "made a second request"},
 		"two, error ignored": {account, func(tw *twilio.RestClient) error {
-			_, _ = create("a")(tw), create("b")(tw)
+			_, _ = creation("a")(tw), creation("b")(tw)
 			return nil
 		}, "made a second request"},
 		"reads a nil SID": {account, func(tw *twilio.RestClient) error {
@@ -71,9 +71,9 @@ func TestCaptureErrors(t *testing.T) {
 		}, "used a result that is not there yet"},
 		"fails first": {account, func(*twilio.RestClient) error { return own }, "own"},
 		"fails after": {account, func(tw *twilio.RestClient) error {
-			return errors.Join(create("a")(tw), own)
+			return errors.Join(creation("a")(tw), own)
 		}, "made its request and then failed"},
-		"no account": {"", create("a"), "expected WithAccount"},
+		"no account": {"", creation("a"), "expected WithAccount"},
 	} {
 		if _, err := captureOne(tt.account, tt.build); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, expected %q", name, err, tt.want)

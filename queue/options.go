@@ -14,7 +14,7 @@ import (
 type WorkerOption func(*Worker) error
 
 // WithConcurrency sets how many requests a worker has on the wire at a time, at most. The
-// default is 100. It is no pace: that is the client's limits' affair.
+// default is 200. It is no pace: that is the client's limits' affair.
 func WithConcurrency(n int) WorkerOption {
 	return func(w *Worker) error {
 		if n < 1 {

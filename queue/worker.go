@@ -59,7 +59,7 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 		attemptTimeout: 35 * time.Second, leaseMargin: 25 * time.Second, grace: 35 * time.Second,
 		settle: time.Minute, retention: 7 * 24 * time.Hour,
 		policies: make(map[string]Policy),
-		slots:    make(chan struct{}, 100),
+		slots:    make(chan struct{}, 200),
 	}
 	for _, opt := range opts {
 		if opt == nil {

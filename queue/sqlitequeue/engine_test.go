@@ -1,10 +1,10 @@
 package sqlitequeue_test
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,37 +35,6 @@ func job(n, lane int) queue.Job {
 	}
 }
 
-func TestSmoke(t *testing.T) {
-	e := open(t)
-	ctx := context.Background()
-	if a, err := e.Add(ctx, []queue.Job{job(1, 0), job(2, 0), job(1, 0)}); err != nil {
-		t.Fatal(a, err)
-	}
-	lanes, next, err := e.Work(ctx)
-	t.Log(lanes, next, err)
-	js, err := e.Claim(ctx, queue.Claim{Lane: lanes[0].Lane, Max: 10, Lease: time.Second, Oldest: true})
-	t.Log(js, err)
-	for _, j := range js {
-		if err := e.Move(ctx, queue.Move{ID: j.ID, From: []queue.State{queue.Sending}, Claim: 1, To: queue.Sent, Outcome: &queue.Outcome{SID: "SM1"}}); err != nil {
-			t.Fatal(err)
-		}
-		g, err := e.Get(ctx, j.ID)
-		t.Log(g, err)
-	}
-	l, err := e.List(ctx, queue.Filter{States: []queue.State{queue.Sent}, SID: "SM1"}, "", 10)
-	t.Log(len(l), err)
-	st, err := e.Stats(ctx)
-	t.Log(st, err)
-	w, err := e.Sweep(ctx, queue.Sweep{Max: 10, Keep: time.Nanosecond, Lease: time.Second})
-	t.Log(w, err)
-	f, err := e.Reserve(ctx, "x", 3, 2)
-	t.Log(f, err)
-	t.Log(e.Put(ctx, "a", []byte("b"), 0), e.Put(ctx, "a", []byte("b"), 0), e.Park(ctx, lanes[0].Lane.Resource, time.Now().Add(time.Hour)))
-	t.Log(e.Documents(ctx))
-	t.Log(e.CancelWaiting(ctx, "c", 10))
-	t.Log(e.Await(ctx, time.Second), e.Await(ctx, time.Millisecond))
-}
-
 func BenchmarkAdd(b *testing.B) {
 	e := open(b)
 	for i := 0; b.Loop(); i++ {
@@ -89,4 +58,81 @@ func BenchmarkAdd500(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "jobs/s")
+}
+
+// BenchmarkCycle is a worker's: claim one, move it twice.
+func BenchmarkCycle(b *testing.B) {
+	e := open(b)
+	fill(b, e, b.N, 10)
+	var next atomic.Int64
+	b.SetParallelism(25) // times two processors
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			jobs, err := e.Claim(b.Context(), queue.Claim{Lane: job(0, int(next.Add(1)%10)).Lane, Max: 1, Lease: time.Hour})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			for _, j := range jobs {
+				for _, to := range []queue.State{queue.Sending, queue.Sent} {
+					if err := e.Move(b.Context(), queue.Move{ID: j.ID, From: []queue.State{queue.Sending}, Claim: j.Claim, To: to, Lease: time.Hour}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+}
+
+// BenchmarkClaim claims one of few and of many waiting jobs.
+func BenchmarkClaim(b *testing.B) {
+	for _, size := range []struct{ jobs, lanes int }{{1000, 10}, {1_000_000, 10_000}} {
+		e := open(b, sqlitequeue.WithoutSync())
+		fill(b, e, size.jobs, size.lanes)
+		name := fmt.Sprintf("%d jobs in %d lanes", size.jobs, size.lanes)
+		b.Run("one of "+name, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				jobs, err := e.Claim(b.Context(), queue.Claim{Lane: job(0, i%size.lanes).Lane, Max: 1, Lease: time.Hour, Oldest: i%10 == 0})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, j := range jobs { // so that as many wait as before
+					if err := e.Move(b.Context(), queue.Move{ID: j.ID, From: []queue.State{queue.Sending}, To: queue.Ready}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+		b.Run("Work with "+name, func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := e.Work(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("Stats of "+name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := e.Stats(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// fill adds n jobs to as many lanes as told.
+func fill(b *testing.B, e *sqlitequeue.Engine, n, lanes int) {
+	b.Helper()
+	for at := 0; at < n; at += 500 {
+		jobs := make([]queue.Job, min(500, n-at))
+		for i := range jobs {
+			jobs[i] = job(at+i, (at+i)%lanes)
+		}
+		if _, err := e.Add(b.Context(), jobs); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -15,7 +15,7 @@ import (
 // own texts hold no values of rows.
 func (e *Engine) explain(err error) error {
 	var s *sqlite.Error
-	if !errors.As(err, &s) {
+	if !fatal(err) || !errors.As(err, &s) {
 		return err
 	}
 	const extended = 8 // bits above those of the primary code

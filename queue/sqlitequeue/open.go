@@ -8,7 +8,10 @@
 //
 // Rows carry checksums. A job that the disk has changed is not sent but Failed, or in
 // doubt, with ReasonDamaged; what cannot be read is ErrDamaged. Not covered are the
-// counters that Stats shows, the keys of Unique, parked buckets and schedules.
+// counters that Stats shows, the keys of Unique, parked buckets and schedules; and jobs
+// that have vanished altogether are only seen by [Engine.Check]. Of a -wal that was
+// damaged before SQLite has read it again after a crash, what follows the damage is lost:
+// no checksum of a row can tell.
 package sqlitequeue
 
 import (

@@ -101,7 +101,7 @@ func (r *record) markNow() int64 {
 // encode fills in what of the job is stored as JSON. encoding/json replaces what is not
 // UTF-8, which would be another request.
 func (r *record) encode() (err error) {
-	if r.request, err = json.Marshal(r.Request); err != nil {
+	if r.request, err = r.Request.MarshalJSON(); err != nil {
 		return fmt.Errorf("sqlitequeue: job %s: its request cannot be stored: %w", r.ID, err)
 	}
 	r.labels = []byte("{}")

@@ -131,8 +131,12 @@ func (e *Engine) transact(batch []*op) (news bool, err error) {
 			t.exec("ROLLBACK") //nolint:errcheck // SQLite may have rolled back by itself, and says so
 		}
 	}()
+	run := t.run
+	if len(batch) == 1 {
+		run = t.runAlone
+	}
 	for _, o := range batch {
-		if err := t.run(o); err != nil {
+		if err := run(o); err != nil {
 			return false, err
 		}
 	}
@@ -154,19 +158,18 @@ type tx struct {
 	news  bool             // Work may have something new
 }
 
-// run runs one operation. The error it returns is the transaction's; the operation's own
-// is put into o.
+// runAlone runs an operation that has the transaction for itself, and so needs no
+// savepoint, which costs a copy of every page that it changes.
+func (t *tx) runAlone(o *op) error { return t.attempt(o.do) }
+
+// run runs one operation of several. The error it returns is the transaction's; the
+// operation's own is put into o.
 func (t *tx) run(o *op) error {
 	if err := t.exec("SAVEPOINT op"); err != nil {
 		return err
 	}
-	t.now = time.Now().UTC().Truncate(time.Microsecond)
-	t.own = nil
 	news := t.news
 	if o.err = t.attempt(o.do); o.err == nil {
-		for lane, c := range t.own {
-			t.batch[lane] = t.batch[lane].plus(c)
-		}
 		return t.exec("RELEASE op")
 	}
 	if fatal(o.err) {
@@ -179,14 +182,23 @@ func (t *tx) run(o *op) error {
 	return t.exec("RELEASE op")
 }
 
-// attempt keeps a panic from ending the writer, on whom all callers wait.
+// attempt does what an operation does. It keeps a panic from ending the writer, on whom
+// all callers wait.
 func (t *tx) attempt(do func(*tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("sqlitequeue: panic: %v: report this", p)
 		}
 	}()
-	return do(t)
+	t.now = time.Now().UTC().Truncate(time.Microsecond)
+	t.own = nil
+	if err := do(t); err != nil {
+		return err
+	}
+	for lane, c := range t.own {
+		t.batch[lane] = t.batch[lane].plus(c)
+	}
+	return nil
 }
 
 // prepared returns the statement of a text.

@@ -1,0 +1,220 @@
+package queuetest
+
+import (
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+var claimTests = []test{
+	{"Work/lanes that have Ready jobs", func(c *check) {
+		if lanes, next := c.work(); len(lanes) != 0 || !next.IsZero() {
+			c.Fatalf("an empty store has work: %v, %v", lanes, next)
+		}
+		c.put(in(lane("a")), prio(pacer.Low))
+		c.put(in(lane("a")), prio(pacer.Normal))
+		c.put(in(of("x", "a")), prio(pacer.Low))
+		c.put(in(lane("b")), prio(pacer.High))
+		c.put(in(lane("later")), dueIn(never))
+		c.finish(c.put(in(lane("done"))), queue.Sent)
+		c.claim(lane("b"), 1)
+		c.put(in(lane("c")), prio(pacer.High))
+		c.put(in(lane("c")), prio(pacer.Low))
+		got := map[queue.Lane]queue.ReadyLane{}
+		lanes, _ := c.work()
+		for _, l := range lanes {
+			got[l.Lane] = l
+		}
+		want := []queue.ReadyLane{
+			{Lane: lane("a"), Ready: 2, Top: pacer.Normal}, {Lane: of("x", "a"), Ready: 1, Top: pacer.Low}, {Lane: lane("c"), Ready: 2, Top: pacer.High},
+		}
+		if len(lanes) != len(want) {
+			c.Fatalf("lanes %v: expected %v", lanes, want)
+		}
+		for _, w := range want {
+			if got[w.Lane] != w {
+				c.Fatalf("lane %v: expected %v", got[w.Lane], w)
+			}
+		}
+	}},
+	{"Work/Top follows the claims", func(c *check) {
+		c.put(prio(pacer.High))
+		c.put(prio(pacer.Normal))
+		c.put(prio(pacer.Low))
+		for _, want := range []pacer.Priority{pacer.High, pacer.Normal, pacer.Low} {
+			if lanes, _ := c.work(); len(lanes) != 1 || lanes[0].Top != want || c.claim(lane("a"), 1)[0].Priority != want {
+				c.Fatalf("lanes %v: expected one of priority %v at the top", lanes, want)
+			}
+		}
+		if lanes, _ := c.work(); len(lanes) != 0 {
+			c.Fatalf("an empty lane has work: %v", lanes)
+		}
+	}},
+	{"Work/makes Ready what is due, and says when the next is", func(c *check) {
+		first := c.put(dueIn(soon))
+		second := c.put(dueIn(never), in(lane("b")))
+		third := c.put(dueIn(2*never), in(lane("b")))
+		due := c.get(first).Due
+		if _, next := c.work(); !next.Equal(due) && next.Before(time.Now()) {
+			c.Fatalf("next is %v: expected %v", next, due)
+		}
+		time.Sleep(2 * soon)
+		lanes, next := c.work()
+		if len(lanes) != 1 || lanes[0].Lane != lane("a") || lanes[0].Ready != 1 {
+			c.Fatalf("lanes %v: expected the one whose job is due", lanes)
+		}
+		c.at("next", next, c.get(second).Due)
+		c.at("Due of what has become Ready", c.state(first, queue.Ready).Due, due)
+		c.state(second, queue.Delayed)
+		c.counts(queue.LaneStats{Lane: lane("a"), Ready: 1, Arrived: 1})
+		c.finish(second, queue.Cancelled)
+		_, next = c.work()
+		c.at("next", next, c.get(third).Due)
+		c.finish(third, queue.Cancelled)
+		if _, next = c.work(); !next.IsZero() {
+			c.Fatalf("next is %v, and no job is Delayed", next)
+		}
+	}},
+	{"Work/what is due keeps its place", func(c *check) {
+		early := c.put(dueIn(soon))
+		time.Sleep(2 * soon)
+		late := c.put()
+		c.work()
+		c.ids(c.claim(lane("a"), 2), early, late)
+	}},
+	{"Work/many become due at once", func(c *check) {
+		const n = 1200
+		for range n / 400 {
+			var jobs []queue.Job
+			for range 400 {
+				jobs = append(jobs, c.job(dueIn(soon)))
+			}
+			c.add(jobs...)
+		}
+		time.Sleep(2 * soon)
+		lanes, next := c.work()
+		if len(lanes) != 1 || lanes[0].Ready != n || !next.IsZero() {
+			c.Fatalf("lanes %v, next %v: expected all %d to be Ready", lanes, next, n)
+		}
+	}},
+	{"Claim/marks as Sending", func(c *check) {
+		id := c.put(label("k", "v"))
+		other := c.put(in(lane("b")))
+		was := c.get(id)
+		before := time.Now()
+		jobs := c.claimFor(queue.Claim{Lane: lane("a"), Max: 10, Lease: time.Minute})
+		after := time.Now()
+		c.ids(jobs, id)
+		got := jobs[0]
+		c.between("Began", got.Began, before, after)
+		c.between("Lease", got.Lease, before.Add(time.Minute), after.Add(time.Minute))
+		want := was
+		want.State, want.Claim, want.Began, want.Lease = queue.Sending, 1, got.Began, got.Lease
+		c.same(got, want)
+		c.same(c.get(id), got)
+		c.state(other, queue.Ready)
+		c.counts(queue.LaneStats{Lane: lane("a"), Sending: 1, Arrived: 1})
+	}},
+	{"Claim/each gets the next number", func(c *check) {
+		id := c.put()
+		for n := int64(1); n <= 3; n++ {
+			if j := c.claim(lane("a"), 1)[0]; j.Claim != n || j.Attempts != 0 {
+				c.Fatalf("claim %d, attempts %d: expected claim %d, attempts 0", j.Claim, j.Attempts, n)
+			}
+			c.finish(id, queue.Ready)
+		}
+	}},
+	{"Claim/by priority, then Due, then the order of Add", func(c *check) {
+		var late []queue.ID
+		a := c.job(prio(pacer.Low))
+		b := c.job()
+		d := c.job(prio(pacer.High))
+		e := c.job()
+		f := c.job(prio(pacer.High))
+		g := c.job(prio(7))  // is High
+		h := c.job(prio(-7)) // is Low
+		c.add(a, b, d, e, f, g, h)
+		time.Sleep(soon)
+		late = append(late, c.put(prio(pacer.High)), c.put())
+		want := []queue.ID{d.ID, f.ID, g.ID, late[0], b.ID, e.ID, late[1], a.ID, h.ID}
+		c.ids(c.claim(lane("a"), 3), want[:3]...)
+		c.ids(c.claim(lane("a"), 1), want[3])
+		c.ids(c.claim(lane("a"), 100), want[4:]...)
+		c.ids(c.claim(lane("a"), 100))
+	}},
+	{"Claim/by Due before the order of Add", func(c *check) {
+		first := c.put()
+		time.Sleep(soon)
+		second := c.put()
+		time.Sleep(soon)
+		c.move(queue.Move{ID: first, From: all, To: queue.Ready, Due: time.Now()}) // as a retry is: behind
+		c.ids(c.claim(lane("a"), 2), second, first)
+	}},
+	{"Claim/Oldest", func(c *check) {
+		low := c.put(prio(pacer.Low))
+		time.Sleep(soon)
+		normal := c.put()
+		time.Sleep(soon)
+		high, high2 := c.put(prio(pacer.High)), c.put(prio(pacer.High))
+		c.ids(c.claimFor(queue.Claim{Lane: lane("a"), Max: 2, Lease: never, Oldest: true}), low, high)
+		c.ids(c.claimFor(queue.Claim{Lane: lane("a"), Max: 1, Lease: never, Oldest: true}), normal)
+		c.ids(c.claimFor(queue.Claim{Lane: lane("a"), Max: 9, Lease: never, Oldest: true}), high2)
+		c.ids(c.claimFor(queue.Claim{Lane: lane("a"), Max: 9, Lease: never, Oldest: true}))
+	}},
+	{"Claim/of nothing", func(c *check) {
+		c.put(dueIn(never))
+		c.ids(c.claim(lane("a"), 1))
+		c.ids(c.claim(lane("unknown"), 1))
+		id := c.put()
+		c.ids(c.claim(lane("a"), 0))
+		c.state(id, queue.Ready)
+	}},
+	{"Claim/past the deadline", func(c *check) {
+		dead := []queue.ID{c.put(deadline(soon)), c.put(deadline(soon))}
+		alive := []queue.ID{c.put(deadline(never)), c.put()}
+		time.Sleep(2 * soon)
+		before := time.Now()
+		c.ids(c.claim(lane("a"), 2), alive...)
+		for _, id := range dead {
+			j := c.state(id, queue.Failed)
+			c.between("Finished", j.Finished, before, time.Now())
+			if j.Outcome.Reason != queue.ReasonDeadline || j.Claim != 0 || j.Attempts != 0 {
+				c.Fatalf("expired job: %+v", j)
+			}
+		}
+		c.counts(queue.LaneStats{Lane: lane("a"), Sending: 2, Failed: 2, Arrived: 4, Departed: 2})
+	}},
+	{"Claim/past the deadline, more than one claim sees", func(c *check) {
+		for range 3 {
+			var jobs []queue.Job
+			for range 400 {
+				jobs = append(jobs, c.job(deadline(soon)))
+			}
+			c.add(jobs...)
+		}
+		last := c.put()
+		time.Sleep(2 * soon)
+		c.ids(c.claim(lane("a"), 1), last)
+	}},
+	{"Claim/a damaged request", func(c *check) {
+		if c.suite.Damage == nil {
+			c.Skip("queuetest: Suite.Damage is nil")
+		}
+		bad, good := c.put(), c.put()
+		c.suite.Damage(c, c.e, bad)
+		c.ids(c.claim(lane("a"), 2), good)
+		if j := c.state(bad, queue.Failed); j.Outcome.Reason != queue.ReasonDamaged {
+			c.Fatalf("reason %q: expected %q", j.Outcome.Reason, queue.ReasonDamaged)
+		}
+		c.counts(queue.LaneStats{Lane: lane("a"), Sending: 1, Failed: 1, Arrived: 2, Departed: 1})
+	}},
+	{"Claim/survives the engine", func(c *check) {
+		id := c.put()
+		want := c.claim(lane("a"), 1)[0]
+		c.ok(c.e.Close())
+		c.e = c.again()
+		c.same(c.state(id, queue.Sending), want)
+		c.ids(c.claim(lane("a"), 1))
+	}},
+}
