@@ -105,13 +105,16 @@ func (w *Worker) resolveOne(ctx context.Context, j Job) {
 			return
 		}
 		if w.logger != nil {
-			w.logger.Warn("pacer queue: cannot ask Twilio about a request in doubt; it is tried again", "id", j.ID, "error", err)
+			w.logger.Warn("pacer queue: cannot tell yet what became of a request in doubt; Twilio is asked again", "id", j.ID, "error", err)
 		}
-		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle)})
+		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle), Looked: err == errLate})
 	case found != "":
 		o := j.Outcome
 		o.SID, o.Reason = found, ""
-		if w.decide(ctx, j, Move{To: Sent, Outcome: &o, Reported: w.onResult == nil}) && w.onResult != nil {
+		if !w.decide(ctx, j, Move{To: Sent, Outcome: &o, Reported: w.onResult == nil}) {
+			return
+		}
+		if w.onResult != nil {
 			j.State, j.Outcome, j.Finished = Sent, o, now
 			w.report(ctx, j)
 		}
@@ -158,6 +161,13 @@ type created struct {
 	Direction           string `json:"direction"`
 }
 
+// errLate: what looks the same was created so late that it is most likely another job's,
+// whose result is not recorded yet.
+var errLate = errors.New("one that looks the same was sent later")
+
+// maxLooks is how often that is waited for.
+const maxLooks = 3
+
 // The margins of the comparison. Twilio's times have whole seconds.
 const (
 	clockMargin = 5 * time.Second
@@ -171,9 +181,10 @@ const (
 // A candidate is a message (call) of the API's making, to the same number, from the same
 // sender or by the same Messaging Service, that no other job of the queue has as its
 // result, and that Twilio has created since j was enqueued. Messages also have the same
-// text. If j is the only one in doubt that looks like this, one candidate since j was
-// sent is j's, and none means that Twilio does not have it. As many twins as candidates
-// are given one each. All else is unsure.
+// text. If j is the only one in doubt that looks like this, one candidate from the time of
+// j's attempt is j's, and none means that Twilio does not have it. As many twins as
+// candidates are given one each. One from after the attempt may be another job's whose
+// result is about to be recorded: that is waited for. All else is unsure.
 func (w *Worker) lookAtTwilio(ctx context.Context, j *Job) (string, error) {
 	f := url.Values(j.Request.Form)
 	if receiver(f.Get("To")) == "" {
@@ -187,8 +198,9 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job) (string, error) {
 	}
 	sent := j.Began.Add(skew - clockMargin)
 	enqueued := j.Created.Add(skew - clockMargin)
+	over := j.Began.Add(w.attemptTimeout + skew + clockMargin)
 	var similar []string
-	early := make(map[string]bool)
+	early, late := make(map[string]bool), make(map[string]bool)
 	for _, c := range list {
 		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
 		switch {
@@ -200,7 +212,7 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job) (string, error) {
 			continue
 		}
 		similar = append(similar, c.SID)
-		early[c.SID] = at.Before(sent)
+		early[c.SID], late[c.SID] = at.Before(sent), at.After(over)
 	}
 	if len(similar) == 0 {
 		return "", nil
@@ -217,15 +229,21 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job) (string, error) {
 			candidates = append(candidates, sid)
 		}
 	}
+	isEarly := slices.ContainsFunc(candidates, func(sid string) bool { return early[sid] })
+	isLate := slices.ContainsFunc(candidates, func(sid string) bool { return late[sid] })
 	switch n := len(candidates); {
 	case n == 0:
 		return "", nil
 	case !readable:
 		return "", unsure("Twilio has something for this receiver from that time, and its text cannot be compared: %s", candidates[0])
-	case slices.ContainsFunc(candidates, func(sid string) bool { return early[sid] }):
+	case isEarly:
 		return "", unsure("Twilio has one that looks the same from before it was sent: %s", candidates[0])
 	case t.sending > 0:
 		return "", errors.New("one that looks the same is being sent")
+	case isLate && j.Looks < maxLooks:
+		return "", errLate
+	case isLate:
+		return "", unsure("Twilio has one that looks the same from after its attempt was over: %s", candidates[0])
 	case n == max(1, t.doubtful):
 		return candidates[0], nil
 	}

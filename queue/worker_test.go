@@ -136,11 +136,12 @@ func (w *world) want(id queue.ID, state queue.State) queue.Result {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour)
 	defer cancel()
-	if !state.Final() { // which nothing announces
+	await := w.q.Wait
+	if !state.Final() { // then it is to stay as it is
 		time.Sleep(5 * time.Minute)
-		cancel()
+		await = w.q.Result
 	}
-	r, err := w.q.Wait(ctx, id)
+	r, err := await(ctx, id)
 	if r.State != state {
 		w.t.Errorf("%s is %q (%v, %v), expected %q", id, r.State, r.Err, err, state)
 	}
