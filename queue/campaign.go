@@ -173,7 +173,7 @@ func (c *campaignDoc) store(ctx context.Context, e Engine) error {
 	if err != nil {
 		return err
 	}
-	return e.Put(ctx, c.schedule(), value, c.version)
+	return e.Put(ctx, campaignPrefix+c.name, value, c.version)
 }
 
 // loadCampaigns returns all campaigns by their names. One that cannot be read is not
@@ -199,9 +199,12 @@ func loadCampaigns(ctx context.Context, e Engine) (map[string]*campaignDoc, erro
 	return campaigns, errors.Join(errs...)
 }
 
-// schedule is the name under which workers reserve the campaign's places, and that of its
-// Document.
-func (c *campaignDoc) schedule() string { return campaignPrefix + c.name }
+// schedule is the name under which workers reserve the campaign's places: one for each
+// rate, so that a rate that is raised need not wait until the places have passed that its
+// lanes have taken at the old one.
+func (c *campaignDoc) schedule() string {
+	return fmt.Sprintf("%s%s@%v", campaignPrefix, c.name, c.Rate)
+}
 
 // sendable reports whether the campaign may send now, and when that will change by time
 // alone; zero: it will not.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,15 +32,11 @@ func (w *Worker) resolve(ctx context.Context) error {
 		if err != nil || len(jobs) == 0 {
 			continue // a store that fails is the dispatcher's to report
 		}
-		alike, err := w.alike(ctx)
-		if err != nil {
-			continue
-		}
 		for _, j := range jobs {
 			if ctx.Err() != nil {
 				return nil
 			}
-			w.resolveOne(ctx, j, alike)
+			w.resolveOne(ctx, j)
 		}
 	}
 	return nil
@@ -52,28 +49,26 @@ type twins struct{ doubtful, sending int }
 // is wrong, and those that are not looked at could be twins: none is decided.
 const maxAlike = 20_000
 
-func (w *Worker) alike(ctx context.Context) (map[string]twins, error) {
-	alike := make(map[string]twins)
-	n := 0
-	for j, err := range w.q.List(ctx, Filter{States: []State{InDoubt, Sending}}) {
+// alike counts j's twins, itself included. What Twilio lists is compared with how they are
+// after it was listed: a twin that is sent in between is in the list.
+func (w *Worker) alike(ctx context.Context, j *Job) (t twins, err error) {
+	key, n := looks(j), 0
+	for other, err := range w.q.List(ctx, Filter{States: []State{InDoubt, Sending}}) {
 		if err != nil {
-			return nil, err
+			return t, err
 		}
 		if n++; n > maxAlike {
-			return nil, fmt.Errorf("queue: more than %d requests in doubt", maxAlike)
+			return t, fmt.Errorf("queue: more than %d requests in doubt", maxAlike)
 		}
-		if reconcilable(j.Lane.Resource.String()) {
-			key := looks(&j)
-			t := alike[key]
-			if j.State == Sending {
-				t.sending++
-			} else {
-				t.doubtful++
-			}
-			alike[key] = t
+		switch {
+		case looks(&other) != key:
+		case other.State == Sending:
+			t.sending++
+		default:
+			t.doubtful++
 		}
 	}
-	return alike, nil
+	return t, nil
 }
 
 // looks is what of a request can be seen in Twilio's lists.
@@ -86,7 +81,7 @@ func looks(j *Job) string {
 }
 
 // resolveOne decides about one request in doubt, or puts the decision off.
-func (w *Worker) resolveOne(ctx context.Context, j Job, alike map[string]twins) {
+func (w *Worker) resolveOne(ctx context.Context, j Job) {
 	now := time.Now()
 	switch w.policyFor(j.Lane.Resource, &j.Request) {
 	case Resend:
@@ -101,7 +96,7 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, alike map[string]twins) 
 		w.decide(ctx, j, Move{To: InDoubt, Look: settled})
 		return
 	}
-	switch found, err := w.lookAtTwilio(ctx, &j, alike[looks(&j)]); {
+	switch found, err := w.lookAtTwilio(ctx, &j); {
 	case ctx.Err() != nil:
 	case err != nil:
 		var unsure *unsureError
@@ -119,9 +114,6 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, alike map[string]twins) 
 		if !w.decide(ctx, j, Move{To: Sent, Outcome: &o, Reported: w.onResult == nil}) {
 			return
 		}
-		t := alike[looks(&j)]
-		t.doubtful--
-		alike[looks(&j)] = t // the next twin has one candidate less
 		if w.onResult != nil {
 			j.State, j.Outcome, j.Finished = Sent, o, now
 			w.report(ctx, j)
@@ -193,7 +185,7 @@ const (
 // j's attempt is j's, and none means that Twilio does not have it. As many twins as
 // candidates are given one each. One from after the attempt may be another job's whose
 // result is about to be recorded: that is waited for. All else is unsure.
-func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, error) {
+func (w *Worker) lookAtTwilio(ctx context.Context, j *Job) (string, error) {
 	f := url.Values(j.Request.Form)
 	if receiver(f.Get("To")) == "" {
 		return "", unsure("it has no number or address that Twilio's list could be asked for")
@@ -208,9 +200,9 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 	// If this clock was set back after j was sent, the skew is too large by that, and j's
 	// own message would seem older than j: such a skew only makes it look early.
 	enqueued := j.Created.Add(min(skew, 0) - clockMargin)
-	var candidates []string
 	over := j.Began.Add(w.attemptTimeout + skew + clockMargin)
-	early, late := false, false
+	var similar []string
+	early, late := make(map[string]bool), make(map[string]bool)
 	for _, c := range list {
 		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
 		switch {
@@ -221,27 +213,39 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job, t twins) (string, err
 		case readable && !calls && !sameText(f.Get("Body"), c.Body):
 			continue
 		}
-		if other, err := w.q.engine.List(ctx, Filter{SID: c.SID}, "", 1); err != nil {
-			return "", err
-		} else if len(other) > 0 {
-			continue
-		}
-		early = early || at.Before(sent)
-		late = late || at.After(over) && !j.Began.IsZero() // never claimed: a restored backup's, see docs/queue.md
-		candidates = append(candidates, c.SID)
+		similar = append(similar, c.SID)
+		early[c.SID] = at.Before(sent)
+		late[c.SID] = at.After(over) && !j.Began.IsZero() // never claimed: a restored backup's, see docs/queue.md
 	}
+	if len(similar) == 0 {
+		return "", nil
+	}
+	t, err := w.alike(ctx, j) // before it is asked whose they are: a twin may just get its result
+	if err != nil {
+		return "", err
+	}
+	var candidates []string
+	for _, sid := range similar {
+		if other, err := w.q.engine.List(ctx, Filter{SID: sid}, "", 1); err != nil {
+			return "", err
+		} else if len(other) == 0 {
+			candidates = append(candidates, sid)
+		}
+	}
+	isEarly := slices.ContainsFunc(candidates, func(sid string) bool { return early[sid] })
+	isLate := slices.ContainsFunc(candidates, func(sid string) bool { return late[sid] })
 	switch n := len(candidates); {
 	case n == 0:
 		return "", nil
 	case !readable:
 		return "", unsure("Twilio has something for this receiver from that time, and its text cannot be compared: %s", candidates[0])
-	case early:
+	case isEarly:
 		return "", unsure("Twilio has one that looks the same from before it was sent: %s", candidates[0])
 	case t.sending > 0:
 		return "", errors.New("one that looks the same is being sent")
-	case late && j.Looks < maxLooks:
+	case isLate && j.Looks < maxLooks:
 		return "", errLate
-	case late:
+	case isLate:
 		return "", unsure("Twilio has one that looks the same from after its attempt was over: %s", candidates[0])
 	case n == max(1, t.doubtful):
 		return candidates[0], nil

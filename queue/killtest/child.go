@@ -42,7 +42,7 @@ const (
 	saysStored  = "stored" // and how many requests are there by now
 	saysDone    = "done"
 	lingersFor  = 10 * time.Second
-	slowestItem = time.Millisecond
+	slowestItem = 4 * time.Millisecond
 )
 
 // child does a task and ends when its standard input does: the parent has closed it, or
@@ -145,8 +145,8 @@ func produce(ctx context.Context, q *queue.Queue, t task) error {
 		return fmt.Errorf("%d of %d requests were missing that the queue had said it has: they are lost", there.New, t.Known)
 	}
 	for n := t.Known; n < t.Until; {
-		// Mostly single ones, so that many commits can be hit, and sometimes several batches.
-		until := min(t.Until, n+[]int{1, 1, 1, 1, 20, 700}[draw.IntN(6)])
+		// Mostly single ones, so that many commits can be hit. What is known takes whole batches.
+		until := min(t.Until, n+[]int{1, 1, 1, 1, 20, 200}[draw.IntN(6)])
 		if _, err := q.EnqueueMany(ctx, slowly(items(n, until), draw)); err != nil {
 			return err
 		}

@@ -43,6 +43,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.kills, "kills", 200, "how many processes to kill")
 	flags.IntVar(&o.messages, "messages", 2000, "how many messages and calls to enqueue")
+	flags.BoolVar(&o.pause, "pause", false, "instead: a campaign of that many, whose rate is changed and which is paused and killed while it runs")
 	flags.StringVar(&o.engine, "engine", "sqlite", "the queue's engine")
 	flags.Uint64Var(&o.seed, "seed", 1, "of what is drawn: faults, lives, pauses; the moments differ from run to run all the same")
 	flags.DurationVar(&o.timeout, "timeout", 0, "after which the test has failed; 0: 2 minutes and 1.5 s for each kill")
@@ -59,7 +60,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	failed := fmt.Errorf("it has not ended within %v (-timeout)", o.timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, failed)
 	defer cancel()
-	rep, err := killAll(ctx, o, stderr)
+	rep, err := do(ctx, o, stderr)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)

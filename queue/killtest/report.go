@@ -38,6 +38,8 @@ type report struct {
 	Reasons map[string]int   `json:"reasons"` // of Failed and parked ones
 	Alerts  map[string]int64 `json:"alerts"`
 
+	Paces []pace `json:"paces,omitempty"` // of a campaign
+
 	Sent      int                `json:"sent"`
 	Parked    int                `json:"parkedInDoubt"`
 	Failed    int                `json:"failed"`
@@ -88,7 +90,14 @@ func (rep *report) set(v verdict) {
 }
 
 // ok reports whether the queue has kept its promise.
-func (rep *report) ok() bool { return len(rep.Wrong) == 0 }
+func (rep *report) ok() bool {
+	for _, p := range rep.Paces {
+		if !p.ok() {
+			return false
+		}
+	}
+	return len(rep.Wrong) == 0
+}
 
 func (rep *report) print(w io.Writer, asJSON bool) error {
 	if asJSON {
@@ -108,6 +117,16 @@ func (rep *report) table(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%v\t%s\n", what, n, fmt.Sprintf(about, args...))
 	}
 	fmt.Fprintf(t, "engine %s, seed %d, %.0f s\n\n", rep.Engine, rep.Seed, rep.Seconds)
+	for _, p := range rep.Paces {
+		verdict := "as it should"
+		if !p.ok() {
+			verdict = "WRONG"
+		}
+		row(p.What, p.Accepted, "accepted in %.1f s: %s, expected %d to %d", p.Seconds, verdict, p.Least, p.Most)
+	}
+	if rep.Paces != nil {
+		fmt.Fprintln(t)
+	}
 	row("kills", rep.Kills, "%d of a producer in the middle of its work; %d processes were started", rep.MidEnqueue, rep.Children)
 	row("requests at Twilio", rep.Requests, "%d struck by a fault, %d answered 429, %d not waited for", rep.Faulted, rep.Throttled, rep.Abandoned)
 	row("lists asked for", rep.Asked, "%d requests in doubt were found, %d were not and were sent again", rep.Found, rep.Resent)

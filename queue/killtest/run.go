@@ -25,6 +25,7 @@ type options struct {
 	engine          string
 	seed            uint64
 	json, keep      bool
+	pause           bool
 	timeout         time.Duration
 }
 
@@ -52,10 +53,9 @@ const (
 	unpaced        = 1000.0
 )
 
-// killAll does the whole test and returns what it has found.
-func killAll(ctx context.Context, o options, progress io.Writer) (rep report, err error) {
+// do does the whole test and returns what it has found.
+func do(ctx context.Context, o options, progress io.Writer) (rep report, err error) {
 	r := &run{options: o, began: time.Now()}
-	r.left.Store(int64(o.kills))
 	dir, err := os.MkdirTemp("", "pacer-killtest-")
 	if err != nil {
 		return rep, err
@@ -75,16 +75,34 @@ func killAll(ctx context.Context, o options, progress io.Writer) (rep report, er
 
 	stop := follow(progress, r.state)
 	defer stop()
-	inject(r.fake.Fake, o.seed)
-	if err := r.killPhase(ctx); err != nil {
-		return rep, err
-	}
-	r.fake.ClearFaults()
-	if err := r.drain(ctx); err != nil {
-		return rep, err
+	if o.pause {
+		rep.Paces, err = r.campaign(ctx)
+	} else {
+		err = r.killMany(ctx)
 	}
 	stop()
-	return r.report(ctx)
+	if err == nil {
+		err = r.report(ctx, &rep)
+	}
+	return rep, err
+}
+
+// killMany kills while everything goes wrong, and lets the queue recover then.
+func (r *run) killMany(ctx context.Context) error {
+	r.left.Store(int64(r.kills))
+	inject(r.fake.Fake, r.seed)
+	if err := r.killPhase(ctx); err != nil {
+		return err
+	}
+	r.fake.ClearFaults()
+	if err := r.enqueueRest(ctx); err != nil {
+		return err
+	}
+	p, err := r.startWorker(ctx)
+	if err != nil {
+		return err
+	}
+	return r.finish(ctx, p)
 }
 
 // killPhase kills until enough have died: one worker is always up, another one mostly, and
@@ -210,8 +228,8 @@ func (r *run) hear(said string) {
 	}
 }
 
-// drain lets a last producer and a last worker do what is left to do, undisturbed.
-func (r *run) drain(ctx context.Context) error {
+// enqueueRest lets a last producer do what is left to do, undisturbed.
+func (r *run) enqueueRest(ctx context.Context) error {
 	p, err := r.start(ctx, task{Produce: true, Known: int(r.stored.Load()), Until: r.messages, Seed: r.seed})
 	if err != nil {
 		return err
@@ -227,15 +245,24 @@ func (r *run) drain(ctx context.Context) error {
 	if r.stored.Load() < int64(r.messages) {
 		return fmt.Errorf("the last producer ended with %d of %d requests", r.stored.Load(), r.messages)
 	}
+	return nil
+}
 
-	if p, err = r.start(ctx, task{Rate: unpaced, Seed: r.seed}); err != nil {
-		return err
+// startWorker starts a worker that sends as fast as it can.
+func (r *run) startWorker(ctx context.Context) (*process, error) {
+	p, err := r.start(ctx, task{Rate: unpaced, Seed: r.seed})
+	if err == nil {
+		go func() {
+			for said := range p.says {
+				r.hear(said)
+			}
+		}()
 	}
-	go func() {
-		for said := range p.says {
-			r.hear(said)
-		}
-	}()
+	return p, err
+}
+
+// finish waits until a worker has done all there is to do, and ends it.
+func (r *run) finish(ctx context.Context, p *process) error {
 	limit, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	for {
@@ -279,15 +306,13 @@ func (r *run) state() string {
 }
 
 // report reads what the queue lists, and compares it with what the fake has made.
-func (r *run) report(ctx context.Context) (report, error) {
-	rep := report{
-		Engine: r.engine, Seed: r.seed, Kills: r.killed.Load(), Children: r.started.Load(), MidEnqueue: r.midEnqueue.Load(),
-		Messages: r.messages, Alerts: make(map[string]int64),
-	}
+func (r *run) report(ctx context.Context, rep *report) error {
+	rep.Engine, rep.Seed, rep.Messages = r.engine, r.seed, r.messages
+	rep.Kills, rep.Children, rep.MidEnqueue = r.killed.Load(), r.started.Load(), r.midEnqueue.Load()
 	var listed []listing
 	for j, err := range r.q.List(ctx, queue.Filter{}) {
 		if err != nil {
-			return rep, err
+			return err
 		}
 		reason := j.Outcome.Reason
 		if reason == "" && j.Outcome.Code != 0 {
@@ -304,13 +329,14 @@ func (r *run) report(ctx context.Context) (report, error) {
 		made = append(made, creation{nameOf(c.Form), c.SID})
 	}
 	rep.ofFake(r.fake.Fake)
+	rep.Alerts = make(map[string]int64)
 	r.alerts.Range(func(kind, count any) bool {
 		rep.Alerts[kind.(string)] = count.(*atomic.Int64).Load()
 		return true
 	})
 	rep.set(check(names(r.messages), made, listed))
 	rep.Seconds = time.Since(r.began).Seconds()
-	return rep, nil
+	return nil
 }
 
 // sleep reports whether it has slept to the end.
