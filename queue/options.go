@@ -189,7 +189,8 @@ const (
 	// AlertUnauthorized: Twilio does not take the worker's credentials. Nothing is
 	// failed for it; it tries once a minute.
 	AlertUnauthorized AlertKind = "unauthorized"
-	// AlertUnreachable: Twilio cannot be reached. The requests wait.
+	// AlertUnreachable: Twilio cannot be reached, or the client's limiter fails. The
+	// requests wait.
 	AlertUnreachable AlertKind = "unreachable"
 	// AlertInDoubt: a request is parked in doubt, and a person has to decide.
 	AlertInDoubt AlertKind = "in doubt"
@@ -225,6 +226,7 @@ const (
 	adviceHeld         = "use other senders, or ask Twilio for more; what waits is sent when the time is over"
 	adviceUnauthorized = "check the worker's credentials, and that the account is not suspended; what waits is sent afterwards"
 	adviceUnreachable  = "check the network and Twilio's status; what waits is sent afterwards"
+	adviceLimiter      = "check what the client's limiter depends on; what waits is sent afterwards"
 	adviceInDoubt      = "look whether Twilio has it, then Queue.Confirm it (it has), Queue.Requeue it (send again) or Queue.Cancel it"
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"

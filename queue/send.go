@@ -19,6 +19,11 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 	defer w.wg.Done()
 	defer func() { <-w.slots }()
 	defer turn.Drop()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		l.bucket.users--
+	}()
 	// A process that was stopped in between (SIGSTOP, a suspended machine) may be taken
 	// for dead by now, and the job for in doubt.
 	if late := time.Since(claimed) > w.leaseMargin/2; late || ctx.Err() != nil {

@@ -40,7 +40,8 @@ type Worker struct {
 	logger        *slog.Logger
 	slots         chan struct{} // one for each request on the wire
 
-	running sync.Mutex // held by Run
+	running    sync.Mutex // held by Run
+	complained string     // the dispatcher's last error about campaigns
 
 	mu      sync.Mutex
 	lanes   map[Lane]*lane
@@ -141,8 +142,12 @@ type bucket struct {
 	since     time.Time // when that began
 	throttled int       // in a row, each counted once for all that were on the wire
 	failures  int       // to reach Twilio, likewise
-	users     int       // lanes
+	users     int       // lanes, and requests on the wire
 }
+
+// idle reports that nobody uses the bucket, and that how often it was throttled in a row
+// does not matter any more.
+func (b *bucket) idle(now time.Time) bool { return b.users == 0 && now.Sub(b.parked) > time.Minute }
 
 // The dispatcher looks at most so often, and, if looking takes long, after a pause of a
 // multiple of it: with ten thousand lanes it must not do nothing else.
@@ -199,7 +204,10 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 				if campaigns == nil || fatal(err) {
 					return next, err
 				}
-				w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
+				if text := err.Error(); text != w.complained {
+					w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
+					w.complained = text
+				}
 			}
 			break
 		}
@@ -249,9 +257,12 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 	for key, l := range w.lanes {
 		if !seen[l] && !l.served {
 			delete(w.lanes, key)
-			if l.bucket.users--; l.bucket.users == 0 && l.bucket.parked.Before(now) {
-				delete(w.buckets, key.Resource)
-			}
+			l.bucket.users--
+		}
+	}
+	for r, b := range w.buckets {
+		if b.idle(now) {
+			delete(w.buckets, r)
 		}
 	}
 	return next, nil
@@ -275,7 +286,7 @@ func (w *Worker) lane(key Lane) *lane {
 
 // changed notes the state of the lane's campaign, with mu held.
 func (l *lane) changed(doc *campaignDoc) {
-	same := l.doc != nil && doc != nil && l.doc.version == doc.version
+	same := l.doc == doc || l.doc != nil && doc != nil && l.doc.version == doc.version
 	if l.doc = doc; !same && l.rouse != nil {
 		l.rouse()
 	}
@@ -303,24 +314,29 @@ func (l *lane) mayGo(now time.Time) (ok bool, again time.Time) {
 // still; the dispatcher starts it anew.
 func (w *Worker) serve(ctx context.Context, l *lane) {
 	defer w.wg.Done()
-	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		l.served = false
-	}()
-	for w.more(ctx, l) {
+	for w.serves(ctx, l) {
 		if l.Campaign != "" && !w.awaitPlace(ctx, l) {
 			continue
 		}
 		turns := w.turns(ctx, l)
-		if len(turns) > 0 && !w.more(ctx, l) { // parked or paused meanwhile
-			w.drop(turns)
-			continue
-		}
-		if len(turns) > 0 {
+		switch {
+		case len(turns) == 0:
+		case w.more(ctx, l):
 			w.claim(ctx, l, turns)
+		default: // parked or paused meanwhile
+			w.drop(turns)
 		}
 	}
+}
+
+// serves reports whether there is something to send. If there is not, the lane is not
+// served any more: from this moment on, so that the dispatcher, which may just bring
+// something, does not leave it to a goroutine that ends.
+func (w *Worker) serves(ctx context.Context, l *lane) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l.served = l.more(ctx)
+	return l.served
 }
 
 func (w *Worker) drop(turns []*pacer.Turn) {
@@ -330,15 +346,15 @@ func (w *Worker) drop(turns []*pacer.Turn) {
 	}
 }
 
-// more reports whether there is something to send.
 func (w *Worker) more(ctx context.Context, l *lane) bool {
-	if ctx.Err() != nil {
-		return false
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return l.more(ctx)
+}
+
+func (l *lane) more(ctx context.Context) bool {
 	ok, _ := l.mayGo(time.Now())
-	return ok && l.ready > 0
+	return ok && l.ready > 0 && ctx.Err() == nil
 }
 
 // places are those that a lane has taken in its campaign's schedule, which all lanes and
@@ -497,12 +513,15 @@ func (w *Worker) refused(l *lane, err error) {
 	until := time.Now().Add(time.Second)
 	if errors.As(err, &wait) && wait.RetryAfter > 0 {
 		until = time.Now().Add(min(wait.RetryAfter, maxHold))
-	} else {
-		w.raise(Alert{Kind: AlertThrottled, Lane: l.Lane, Err: err, Advice: adviceThrottled})
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	l.again = until
+	first := l.bucket.failures == 0
+	l.bucket.failures++
+	w.mu.Unlock()
+	if first && (wait == nil || wait.RetryAfter == 0) { // the limiter itself fails
+		w.raise(Alert{Kind: AlertUnreachable, Lane: l.Lane, Err: err, Advice: adviceLimiter})
+	}
 }
 
 // claim claims a request for each turn, and sends them.
@@ -515,6 +534,7 @@ func (w *Worker) claim(ctx context.Context, l *lane, turns []*pacer.Turn) {
 	if l.ready -= int64(len(jobs)); len(jobs) < len(turns) {
 		l.ready = 0
 	}
+	l.bucket.users += len(jobs)
 	w.mu.Unlock()
 	if l.departed += len(jobs); oldest {
 		l.departed = max(0, len(jobs)-1)

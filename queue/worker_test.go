@@ -220,7 +220,7 @@ func isMessage(r *twiliotest.Request) bool { return r.Method == http.MethodPost 
 func TestThrottledInARow(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
-		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, Times: 7, Match: isMessage})
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, Times: 7, Match: isMessage, Delay: 30 * time.Millisecond})
 		id := w.enqueue("one")
 		w.work(w.client(unlimited))
 		w.want(id, queue.Sent)
