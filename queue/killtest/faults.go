@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ func inject(fake *twiliotest.Fake, seed uint64) {
 	draw := rand.New(rand.NewPCG(seed, 1))
 	for _, s := range shares {
 		s.fault.Match = func(r *twiliotest.Request) bool {
-			if s.posts && r.Method != "POST" {
+			if s.posts && r.Method != http.MethodPost {
 				return false
 			}
 			mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,5 +87,8 @@ func (p *process) reap(hear func(string)) {
 func (p *process) failure() error {
 	last := p.stderr.Bytes()
 	last = last[max(0, len(last)-2000):]
-	return fmt.Errorf("a child ended by itself (%v): %s", p.err, masked(string(bytes.TrimSpace(last))))
+	if p.err == nil {
+		return errors.New("a child ended by itself, as if it had nothing more to do")
+	}
+	return fmt.Errorf("a child ended by itself (%w): %s", p.err, masked(string(bytes.TrimSpace(last))))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ func (rep *report) ofFake(f *twiliotest.Fake) {
 		}
 	}
 	for _, r := range f.Accepted() {
-		if r.Method == "GET" {
+		if r.Method == http.MethodGet {
 			rep.Asked++
 		}
 	}

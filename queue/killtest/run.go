@@ -63,7 +63,7 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 	if o.keep {
 		fmt.Fprintln(progress, "the store is kept in", dir)
 	} else {
-		defer os.RemoveAll(dir)
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	r.store = filepath.Join(dir, "queue.db")
 	if r.q, err = open(o.engine, r.store); err != nil {
