@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -36,6 +37,7 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 	added := make([]queue.Added, len(jobs))
 	err := e.write(ctx, len(jobs), func(t *tx) error {
 		lanes := map[queue.Lane]int64{}
+		fresh := make([]*record, 0, len(records))
 		for i := range records {
 			r := &records[i]
 			added[i] = queue.Added{ID: r.ID}
@@ -61,11 +63,14 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 				lanes[r.Job.Lane] = lane
 			}
 			r.lane = lane
-			if err := t.insert(r); err != nil {
+			fresh = append(fresh, r)
+		}
+		t.news = true
+		for some := range slices.Chunk(fresh, insertAtOnce) {
+			if err := t.insert(some); err != nil {
 				return err
 			}
 		}
-		t.news = true
 		return nil
 	})
 	if err != nil {
@@ -74,27 +79,50 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 	return added, nil
 }
 
-// insert stores a new job.
-func (t *tx) insert(r *record) error {
-	r.Created = t.now
-	r.State = queue.Ready
-	if r.Due.After(t.now) {
-		r.State = queue.Delayed
-	} else {
-		r.Due = t.now
+// insertAtOnce is how many rows one statement inserts: a statement costs as much as a row.
+const insertAtOnce = 25
+
+var (
+	insertOne  = insertRows(1)
+	insertMany = insertRows(insertAtOnce)
+)
+
+func insertRows(n int) string {
+	const row = ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	return "INSERT INTO jobs(id, lane, priority, request, labels, key, created, deadline, sum, state, due, mark) VALUES" +
+		strings.Repeat(row, n)[1:]
+}
+
+// insert stores new jobs, insertAtOnce at most.
+func (t *tx) insert(rs []*record) error {
+	args := make([]any, 0, 12*len(rs))
+	for _, r := range rs {
+		r.Created = t.now
+		r.State = queue.Ready
+		if r.Due.After(t.now) {
+			r.State = queue.Delayed
+		} else {
+			r.Due = t.now
+		}
+		var c counts
+		is, _ := column(r.State, r.Priority)
+		c[is], c[arrived] = 1, 1
+		t.count(r.lane, c)
+		args = append(args, string(r.ID), r.lane, int64(r.Priority), r.request, string(r.labels), r.Unique,
+			micros(r.Created), micros(r.Deadline), r.sumNow(), string(r.State), micros(r.Due), r.markNow())
 	}
-	var c counts
-	is, _ := column(r.State, r.Priority)
-	c[is], c[arrived] = 1, 1
-	t.count(r.lane, c)
-	err := t.exec(`INSERT INTO jobs(id, lane, priority, request, labels, key, created, deadline, sum, state, due, mark)
-		VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		string(r.ID), r.lane, int64(r.Priority), r.request, string(r.labels), r.Unique, micros(r.Created), micros(r.Deadline), r.sumNow(),
-		string(r.State), micros(r.Due), r.markNow())
-	if err != nil && !fatal(err) {
-		return fmt.Errorf("sqlitequeue: adding job %s: there is one of this ID: give each job its own: %w", r.ID, err)
+	query, each := insertOne, 12
+	if len(rs) == insertAtOnce {
+		query, each = insertMany, len(args)
 	}
-	return err
+	for some := range slices.Chunk(args, each) {
+		if err := t.exec(query, some...); err != nil && !fatal(err) {
+			return fmt.Errorf("sqlitequeue: adding job %s, or one after it: there is one of this ID: give each job its own: %w", some[0], err)
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Claim implements [queue.Engine].
