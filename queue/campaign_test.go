@@ -430,7 +430,7 @@ func TestCampaignProgress(t *testing.T) {
 		if p.Total != 10 || p.Sent != 2 || p.Failed != 1 || p.InDoubt != 1 || p.Cancelled != 1 || p.Sending != 1 || p.Waiting != 4 {
 			t.Errorf("%+v", p)
 		}
-		if eta := p.ETA.Sub(time.Now()); eta != 8*time.Second {
+		if eta := time.Until(p.ETA); eta != 8*time.Second {
 			t.Errorf("ETA in %s, expected 8s", eta)
 		}
 		if err := c.Pause(t.Context()); err != nil {

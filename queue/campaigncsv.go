@@ -98,7 +98,7 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
 		in := bufio.NewReader(r)
 		if bom, _ := in.Peek(3); string(bom) == "\ufeff" {
-			in.Discard(3)
+			_, _ = in.Discard(3) // they are there
 		}
 		file := csv.NewReader(in)
 		file.ReuseRecord = true
@@ -144,7 +144,7 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 func (c *Campaign) row(fields map[string]string, t *messageTemplate) (Job, error) {
 	to := strings.TrimSpace(fields[toColumn])
 	if !isAddress(to) {
-		return Job{}, fmt.Errorf("column %q: %s: expected a phone number such as +15005550006, or one behind whatsapp: or rcs:", toColumn, masked(to))
+		return Job{}, fmt.Errorf("column %q: %s: expected a phone number such as +15005550006, or one with whatsapp: or rcs: before it", toColumn, masked(to))
 	}
 	params, err := t.params(to, fields)
 	if err != nil {

@@ -152,7 +152,7 @@ func TestCampaignExpires(t *testing.T) {
 		if _, err := c.Enqueue(ctx, recipients(3), hello); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := c.Progress(ctx); err != nil || p.State != queue.CampaignRunning || p.ETA.Sub(time.Now()) != 3*time.Second {
+		if p, err := c.Progress(ctx); err != nil || p.State != queue.CampaignRunning || time.Until(p.ETA) != 3*time.Second {
 			t.Errorf("%+v, %v", p, err)
 		}
 		time.Sleep(time.Hour + time.Second)

@@ -35,7 +35,7 @@ type Option func(*Queue) error
 func WithAccount(sid string) Option {
 	return func(q *Queue) error {
 		if !strings.HasPrefix(sid, "AC") {
-			return fmt.Errorf("queue: WithAccount: %.40q: expected an account SID, AC...", sid)
+			return fmt.Errorf("queue: WithAccount: %.40q: expected an account SID, which begins with AC", sid)
 		}
 		q.account = sid
 		return nil

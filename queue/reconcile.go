@@ -34,7 +34,7 @@ func (w *Worker) resolve(ctx context.Context) error {
 		}
 		for _, j := range jobs {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // err is of reading the list, and nil
 			}
 			w.resolveOne(ctx, j)
 		}

@@ -37,7 +37,7 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 	w.mu.Unlock()
 
 	began := time.Now()
-	resp, err := turn.Send(wire, pacer.SentRequest{
+	resp, err := turn.Send(wire, pacer.SentRequest{ //nolint:bodyclose // judge reads it to its end and closes it
 		Method: j.Request.Method, URL: j.Request.URL, Form: url.Values(j.Request.Form),
 		Header: j.Request.header(), Body: []byte(j.Request.Body), Throttled: throttled,
 	})
@@ -88,7 +88,7 @@ func (w *Worker) judge(l *lane, j Job, began time.Time, resp *http.Response, err
 		return Move{To: Ready, Outcome: o}
 	case pacer.InDoubt(err):
 		w.passed(l)
-		return w.doubtful(l, j, o)
+		return w.doubtful(j, o)
 	case status != 0:
 		w.passed(l)
 		return Move{To: Failed, Attempt: true, Outcome: o}
@@ -115,7 +115,7 @@ func (w *Worker) accepted(resp *http.Response) Move {
 }
 
 // doubtful is what becomes of a request that may have been processed.
-func (w *Worker) doubtful(l *lane, j Job, o *Outcome) Move {
+func (w *Worker) doubtful(j Job, o *Outcome) Move {
 	now := time.Now()
 	switch w.policyFor(j.Lane.Resource, &j.Request) {
 	case Resend:

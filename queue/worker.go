@@ -168,7 +168,7 @@ func (w *Worker) dispatch(ctx context.Context) error {
 		case err == nil:
 			troubled = false
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it has failed because the worker is to end
 		default:
 			if !troubled {
 				w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})

@@ -59,7 +59,7 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	engine, err := sqlitequeue.Open(filepath.Join(dir, "queue.db"))
 	if err != nil {
 		return err

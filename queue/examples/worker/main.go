@@ -47,8 +47,6 @@ const usage = `usage: worker                       the demonstration
 both take -db FILE; work takes -twilio URL, a fake that other processes use as well`
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	command, args := demo, []string(nil)
 	if len(os.Args) > 1 {
 		args = os.Args[2:]
@@ -62,7 +60,10 @@ func main() {
 			os.Exit(2)
 		}
 	}
-	if err := command(ctx, args); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(ctx, args)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "worker:", err)
 		os.Exit(1)
 	}
@@ -90,7 +91,7 @@ func open(path string) (*queue.Queue, error) {
 
 // produce enqueues messages. Each has a key, so that running it again enqueues nothing
 // twice: that is how a producer that was killed goes on.
-func produce(ctx context.Context, args []string) error {
+func produce(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("produce", flag.ExitOnError)
 	n := flags.Int("n", 20, "how many `messages`")
 	db := flags.String("db", "", "the queue's `file`")
@@ -99,7 +100,7 @@ func produce(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer q.Close()
+	defer func() { err = errors.Join(err, q.Close()) }()
 	done, err := q.EnqueueMany(ctx, func(yield func(queue.Item) bool) {
 		for order := range *n {
 			item := queue.Item{
@@ -123,7 +124,7 @@ func shipped(tw *twilio.RestClient, order int) error {
 }
 
 // work sends what waits.
-func work(ctx context.Context, args []string) error {
+func work(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("work", flag.ExitOnError)
 	db := flags.String("db", "", "the queue's `file`")
 	url := flags.String("twilio", "", "the fake Twilio's `URL`; empty: one of its own, which forgets all when the worker ends")
@@ -138,7 +139,7 @@ func work(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer q.Close()
+	defer func() { err = errors.Join(err, q.Close()) }()
 	client, err := pacer.New(pacer.ClientParams{Username: twiliotest.AccountSid, Password: twiliotest.AuthToken},
 		pacer.WithHTTPClient(&http.Client{Transport: toFake(strings.TrimPrefix(*url, "http://"))}),
 		pacer.WithLimits(pacer.Limits{{Resource: pacer.Messages, Rate: 10}}))
@@ -208,7 +209,7 @@ func demo(ctx context.Context, _ []string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	db := filepath.Join(dir, "queue.db")
 	fake := twiliotest.NewServer(twiliotest.Config{Latency: latency})
 	defer fake.Close()
