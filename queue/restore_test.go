@@ -125,3 +125,31 @@ func TestClockSetBackDoesNotDouble(t *testing.T) {
 		}
 	})
 }
+
+// A worker that was taken for dead, and has sent a request that another one has sent
+// meanwhile, tells of it.
+func TestSentTwiceIsTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{Latency: 20 * time.Second})
+		id := w.enqueue("twice")
+		w.work(w.client(unlimited))
+		time.Sleep(10 * time.Second)
+
+		// Another worker, for whom the first one's time is over.
+		ctx, engine := t.Context(), w.q.Engine()
+		if err := engine.Move(ctx, queue.Move{ID: id, From: []queue.State{queue.Sending}, To: queue.Delayed, Due: time.Now().Add(time.Millisecond)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond) // the worker has it again, at the next claim
+		if err := engine.Move(ctx, queue.Move{ID: id, From: []queue.State{queue.Sending}, To: queue.Sent, Outcome: &queue.Outcome{SID: "SM1"}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if len(w.fake.Duplicates()) != 1 {
+			t.Fatalf("%d sent twice, expected 1", len(w.fake.Duplicates()))
+		}
+		if n := w.alerted(queue.AlertInDoubt); n != 1 {
+			t.Errorf("%d alerts, expected 1: of the first answer, and not of the second, whose claim is the one that is Sent", n)
+		}
+	})
+}

@@ -266,7 +266,8 @@ func (w *Worker) record(j Job, m Move) bool {
 		case err == nil:
 			return true
 		case errors.As(err, &elsewhere), errors.Is(err, ErrNotFound):
-			if m.To == Sent && elsewhere != nil && elsewhere.State != Sent {
+			// Sent at this claim: what another worker has found at Twilio is this very one.
+			if m.To == Sent && elsewhere != nil && (elsewhere.State != Sent || elsewhere.Claim != j.Claim) {
 				w.raise(Alert{Kind: AlertInDoubt, Lane: j.Lane, ID: j.ID, Advice: "look whether Twilio has it twice",
 					Err: fmt.Errorf("it was sent as %s, but is %s by now: a worker was stopped for longer than its lease", m.Outcome.SID, elsewhere.State)})
 			}
