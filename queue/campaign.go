@@ -411,9 +411,9 @@ func (c *Campaign) Enqueue(ctx context.Context, recipients iter.Seq[Recipient], 
 		return Enqueued{}, fmt.Errorf("queue: campaign %q: enqueue: nil: expected recipients, and a function that makes a request", c.name)
 	}
 	return c.enqueue(ctx, func(yield func(Job, error) bool) {
-		n := 0
+		rec, n := newRecorder(c.queue.account), 0
 		for r := range recipients {
-			j, err := c.job(r, build)
+			j, err := c.job(rec, r, build)
 			if err != nil {
 				err = fmt.Errorf("queue: campaign %q: recipient %d: %w", c.name, n, err)
 			}
@@ -425,11 +425,11 @@ func (c *Campaign) Enqueue(ctx context.Context, recipients iter.Seq[Recipient], 
 	})
 }
 
-func (c *Campaign) job(r Recipient, build func(*twilio.RestClient, Recipient) error) (Job, error) {
+func (c *Campaign) job(rec *recorder, r Recipient, build func(*twilio.RestClient, Recipient) error) (Job, error) {
 	if err := checkText("Recipient.ID", r.ID); err != nil {
 		return Job{}, err
 	}
-	j, err := c.queue.job(func(rc *twilio.RestClient) error { return build(rc, r) }, nil)
+	j, err := c.queue.job(rec, func(rc *twilio.RestClient) error { return build(rc, r) }, nil)
 	j.Lane.Campaign = c.name
 	j.Unique = c.uniquePrefix() + r.ID
 	return j, err

@@ -100,7 +100,7 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 		if bom, _ := in.Peek(3); string(bom) == "\ufeff" {
 			_, _ = in.Discard(3) // they are there
 		}
-		file := csv.NewReader(in)
+		rec, file := newRecorder(c.queue.account), csv.NewReader(in)
 		file.ReuseRecord = true
 		header, err := readHeader(file)
 		if err != nil {
@@ -130,7 +130,7 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 					fields[name] = record[i]
 				}
 			}
-			j, err := c.row(fields, t)
+			j, err := c.row(rec, fields, t)
 			if err != nil {
 				err = fmt.Errorf("line %d: %w", line, err)
 			}
@@ -141,7 +141,7 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 	}
 }
 
-func (c *Campaign) row(fields map[string]string, t *messageTemplate) (Job, error) {
+func (c *Campaign) row(rec *recorder, fields map[string]string, t *messageTemplate) (Job, error) {
 	to := strings.TrimSpace(fields[toColumn])
 	if !isAddress(to) {
 		return Job{}, fmt.Errorf("column %q: %s: expected a phone number such as +15005550006, or one with whatsapp: or rcs: before it", toColumn, masked(to))
@@ -150,7 +150,7 @@ func (c *Campaign) row(fields map[string]string, t *messageTemplate) (Job, error
 	if err != nil {
 		return Job{}, err
 	}
-	return c.job(Recipient{ID: to}, func(tw *twilio.RestClient, _ Recipient) error {
+	return c.job(rec, Recipient{ID: to}, func(tw *twilio.RestClient, _ Recipient) error {
 		_, err := tw.Api.CreateMessage(params)
 		return err
 	})

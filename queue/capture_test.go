@@ -23,21 +23,21 @@ func creation(body string) func(*twilio.RestClient) error {
 }
 
 func TestCaptureTakesWhatTwilioGoWouldSend(t *testing.T) {
-	r, err := captureOne(account, creation("hello"))
+	r, err := newRecorder(account).one(creation("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Method != "POST" || r.URL != messages || r.Form["Body"][0] != "hello" || r.contentType() != "application/x-www-form-urlencoded" {
 		t.Errorf("captured %+v", r)
 	}
-	r, err = captureOne(account, func(tw *twilio.RestClient) error {
+	r, err = newRecorder(account).one(func(tw *twilio.RestClient) error {
 		_, err := tw.LookupsV2.FetchPhoneNumber("+15005550009", nil)
 		return err
 	})
 	if err != nil || r.Method != "GET" || !r.safe() {
 		t.Errorf("a lookup: %+v, %v", r, err)
 	}
-	r, err = captureOne(account, func(tw *twilio.RestClient) error {
+	r, err = newRecorder(account).one(func(tw *twilio.RestClient) error {
 		_, err := tw.VideoV1.CreateRoom(&video.CreateRoomParams{})
 		return err
 	})
@@ -75,7 +75,7 @@ func TestCaptureErrors(t *testing.T) {
 		}, "made its request and then failed"},
 		"no account": {"", creation("a"), "expected WithAccount"},
 	} {
-		if _, err := captureOne(tt.account, tt.build); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := newRecorder(tt.account).one(tt.build); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, expected %q", name, err, tt.want)
 		}
 	}
@@ -88,5 +88,5 @@ func TestCapturePassesPanicsOn(t *testing.T) {
 			t.Errorf("recovered %v, expected the program's own panic", p)
 		}
 	}()
-	_, _ = captureOne(account, func(*twilio.RestClient) error { panic("own") })
+	_, _ = newRecorder(account).one(func(*twilio.RestClient) error { panic("own") })
 }

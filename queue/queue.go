@@ -149,7 +149,7 @@ func Label(key, value string) EnqueueOption {
 // returns an error. If Enqueue returns an error from the engine, the request may be
 // stored all the same; enqueue it again with the same [Unique] key to be sure of one.
 func (q *Queue) Enqueue(ctx context.Context, build func(*twilio.RestClient) error, opts ...EnqueueOption) (ID, error) {
-	j, err := q.job(build, opts)
+	j, err := q.job(newRecorder(q.account), build, opts)
 	if err != nil {
 		return "", err
 	}
@@ -193,9 +193,9 @@ const batch = 500
 // stored then. To go on after an error run it again with the same [Unique] keys.
 func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued, error) {
 	return enqueueAll(ctx, q.engine.Add, func(yield func(Job, error) bool) {
-		n := 0
+		rec, n := newRecorder(q.account), 0
 		for item := range items {
-			j, err := q.job(item.Build, item.Options)
+			j, err := q.job(rec, item.Build, item.Options)
 			if err != nil {
 				err = fmt.Errorf("item %d: %w", n, err)
 			}
@@ -266,8 +266,8 @@ func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, 
 	return done, store()
 }
 
-func (q *Queue) job(build func(*twilio.RestClient) error, opts []EnqueueOption) (Job, error) {
-	r, err := captureOne(q.account, build)
+func (q *Queue) job(rec *recorder, build func(*twilio.RestClient) error, opts []EnqueueOption) (Job, error) {
+	r, err := rec.one(build)
 	if err != nil {
 		return Job{}, err
 	}

@@ -19,7 +19,7 @@ type engine struct {
 type store interface {
 	// add stores one message, by the engine's own call for one.
 	add(context.Context, message) error
-	// addMany stores messages in one transaction.
+	// addMany stores messages, batchSize to a transaction.
 	addMany(context.Context, []message) error
 	// work sends what waits, at most inFlight messages at a time and at no rate, until
 	// ctx ends. It returns when nothing is under way any more.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,15 @@ func (s *goqiteStore) add(ctx context.Context, m message) error {
 }
 
 func (s *goqiteStore) addMany(ctx context.Context, ms []message) error {
+	for some := range slices.Chunk(ms, batchSize) {
+		if err := s.addBatch(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *goqiteStore) addBatch(ctx context.Context, ms []message) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func (r *run) enqueue(ctx context.Context, s store, to *row) error {
 }
 
 func (r *run) batched(ctx context.Context, s store, to *row) error {
-	return r.add(&to.Batched, batchSize, func(ms []message) error { return s.addMany(ctx, ms) })
+	return r.add(&to.Batched, 10*batchSize, func(ms []message) error { return s.addMany(ctx, ms) })
 }
 
 // add calls do with n messages at a time for as long as a round is.
@@ -87,8 +87,9 @@ func (r *run) add(to *rounds, n int, do func([]message) error) error {
 
 // fill enqueues n messages.
 func fill(ctx context.Context, s store, n, senders int) error {
-	for first := 0; first < n; first += batchSize {
-		if err := s.addMany(ctx, messages(first, min(batchSize, n-first), senders)); err != nil {
+	const atOnce = 10 * batchSize
+	for first := 0; first < n; first += atOnce {
+		if err := s.addMany(ctx, messages(first, min(atOnce, n-first), senders)); err != nil {
 			return fmt.Errorf("after %d messages: %w", first, err)
 		}
 	}

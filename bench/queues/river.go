@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -52,12 +53,16 @@ func (s *riverStore) add(ctx context.Context, m message) error {
 }
 
 func (s *riverStore) addMany(ctx context.Context, ms []message) error {
-	params := make([]river.InsertManyParams, len(ms))
-	for i, m := range ms {
-		params[i] = river.InsertManyParams{Args: m}
+	for some := range slices.Chunk(ms, batchSize) {
+		params := make([]river.InsertManyParams, len(some))
+		for i, m := range some {
+			params[i] = river.InsertManyParams{Args: m}
+		}
+		if _, err := s.inserter.InsertManyFast(ctx, params); err != nil {
+			return err
+		}
 	}
-	_, err := s.inserter.InsertManyFast(ctx, params)
-	return err
+	return nil
 }
 
 // work fetches as often as River's own benchmark does, every 2 ms at most. With its
