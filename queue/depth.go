@@ -40,8 +40,8 @@ type counts struct {
 // rateOver is how old the older of two samples is, to twice that.
 const rateOver = 30 * time.Second
 
-// Stats returns the depth now. It costs milliseconds, whatever the backlog; call it every
-// few seconds, not for each request. It may be called by any process, worker or not.
+// Stats returns the depth now. It costs some milliseconds for each hundred lanes, whatever
+// waits in them; call it every few seconds, not for each request. It may be called by any process, worker or not.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	lanes, err := q.engine.Stats(ctx)
 	if err != nil {

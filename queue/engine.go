@@ -32,7 +32,7 @@ type Engine interface {
 
 	// Await returns when Work may have something new, whichever process brought it, at
 	// the latest after d, or with ctx.Err(). It may return too early; too late by
-	// 250 ms at most.
+	// 250 ms at most. That a Delayed job becomes due need not end it: d is to end then.
 	Await(ctx context.Context, d time.Duration) error
 
 	// Claim marks Ready jobs of a lane as Sending, durably, and returns them: first
@@ -70,8 +70,8 @@ type Engine interface {
 	// those after the job after ("": from the first, which need not exist any more).
 	List(ctx context.Context, f Filter, after ID, max int) ([]Job, error)
 
-	// Stats returns a LaneStats for every lane that has or had jobs. It takes a few
-	// milliseconds whatever the backlog.
+	// Stats returns a LaneStats for every lane that has or had jobs. What it takes grows
+	// with the lanes, and not with what waits in them.
 	Stats(ctx context.Context) ([]LaneStats, error)
 
 	// CancelWaiting moves up to max Ready and Delayed jobs of a campaign to Cancelled,

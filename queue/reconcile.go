@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -22,8 +23,12 @@ const (
 
 func reconcilable(resource string) bool { return resource == createMessage || resource == createCall }
 
-// resolveEvery is how often the worker looks for requests in doubt.
-const resolveEvery = time.Second
+// resolveEvery is how often the worker looks for requests in doubt, and asksAtOnce how
+// many it asks Twilio about at a time: a disturbance there leaves thousands of them.
+const (
+	resolveEvery = time.Second
+	asksAtOnce   = 8
+)
 
 // resolve applies the policies to what is in doubt.
 func (w *Worker) resolve(ctx context.Context) error {
@@ -32,14 +37,48 @@ func (w *Worker) resolve(ctx context.Context) error {
 		if err != nil || len(jobs) == 0 {
 			continue // a store that fails is the dispatcher's to report
 		}
-		for _, j := range jobs {
+		lists := w.ask(ctx, jobs)
+		alike, err := w.alike(ctx)
+		if err != nil {
+			continue
+		}
+		for i, j := range jobs {
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // err is of reading the list, and nil
+				return nil
 			}
-			w.resolveOne(ctx, j)
+			w.resolveOne(ctx, j, lists[i], alike)
 		}
 	}
 	return nil
+}
+
+// ask gets Twilio's lists for those jobs that are to be looked for.
+func (w *Worker) ask(ctx context.Context, jobs []Job) []list {
+	lists := make([]list, len(jobs))
+	var asking sync.WaitGroup
+	slots := make(chan struct{}, asksAtOnce)
+	for i := range jobs {
+		j := &jobs[i]
+		if w.policyFor(j.Lane.Resource, &j.Request) != Reconcile || w.settled(j).After(time.Now()) {
+			continue
+		}
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			lists[i] = w.list(ctx, j)
+		})
+	}
+	asking.Wait()
+	return lists
+}
+
+// settled is from when on Twilio can be asked about j. A worker that has vanished may have
+// sent it at the very end of its time.
+func (w *Worker) settled(j *Job) time.Time {
+	if j.Outcome.Reason != ReasonLease {
+		return j.Look
+	}
+	return j.Began.Add(w.attemptTimeout + w.settle)
 }
 
 // twins counts the requests that may have been sent and look alike to Twilio.
@@ -49,26 +88,28 @@ type twins struct{ doubtful, sending int }
 // is wrong, and those that are not looked at could be twins: none is decided.
 const maxAlike = 20_000
 
-// alike counts j's twins, itself included. What Twilio lists is compared with how they are
-// after it was listed: a twin that is sent in between is in the list.
-func (w *Worker) alike(ctx context.Context, j *Job) (t twins, err error) {
-	key, n := looks(j), 0
-	for other, err := range w.q.List(ctx, Filter{States: []State{InDoubt, Sending}}) {
+// alike counts twins. It is to be called after Twilio was asked: a twin that is sent in
+// between is in its list.
+func (w *Worker) alike(ctx context.Context) (map[string]twins, error) {
+	alike := make(map[string]twins)
+	n := 0
+	for j, err := range w.q.List(ctx, Filter{States: []State{InDoubt, Sending}}) {
 		if err != nil {
-			return t, err
+			return nil, err
 		}
 		if n++; n > maxAlike {
-			return t, fmt.Errorf("queue: more than %d requests in doubt", maxAlike)
+			return nil, fmt.Errorf("queue: more than %d requests in doubt", maxAlike)
 		}
-		switch {
-		case looks(&other) != key:
-		case other.State == Sending:
+		key := looks(&j)
+		t := alike[key]
+		if j.State == Sending {
 			t.sending++
-		default:
+		} else {
 			t.doubtful++
 		}
+		alike[key] = t
 	}
-	return t, nil
+	return alike, nil
 }
 
 // looks is what of a request can be seen in Twilio's lists.
@@ -81,7 +122,7 @@ func looks(j *Job) string {
 }
 
 // resolveOne decides about one request in doubt, or puts the decision off.
-func (w *Worker) resolveOne(ctx context.Context, j Job) {
+func (w *Worker) resolveOne(ctx context.Context, j Job, l list, alike map[string]twins) {
 	now := time.Now()
 	switch w.policyFor(j.Lane.Resource, &j.Request) {
 	case Resend:
@@ -91,12 +132,11 @@ func (w *Worker) resolveOne(ctx context.Context, j Job) {
 		w.parkInDoubt(ctx, j, j.Outcome.Reason)
 		return
 	}
-	// A worker that has vanished may have sent it at the very end of its time.
-	if settled := j.Began.Add(w.attemptTimeout + w.settle); j.Outcome.Reason == ReasonLease && settled.After(now) {
-		w.decide(ctx, j, Move{To: InDoubt, Look: settled})
+	if !l.asked {
+		w.decide(ctx, j, Move{To: InDoubt, Look: w.settled(&j)})
 		return
 	}
-	switch found, err := w.lookAtTwilio(ctx, &j); {
+	switch found, err := w.find(ctx, &j, l, alike[looks(&j)]); {
 	case ctx.Err() != nil:
 	case err != nil:
 		var unsure *unsureError
@@ -114,6 +154,9 @@ func (w *Worker) resolveOne(ctx context.Context, j Job) {
 		if !w.decide(ctx, j, Move{To: Sent, Outcome: &o, Reported: w.onResult == nil}) {
 			return
 		}
+		t := alike[looks(&j)]
+		t.doubtful--
+		alike[looks(&j)] = t // its twins have one candidate less
 		if w.onResult != nil {
 			j.State, j.Outcome, j.Finished = Sent, o, now
 			w.report(ctx, j)
@@ -175,7 +218,7 @@ const (
 	listPage    = 1000
 )
 
-// lookAtTwilio looks for what j would have created. It returns its SID, or "" if it is
+// find looks for what j has created in Twilio's list. It returns its SID, or "" if it is
 // surely not there, or an unsureError. The rule, which docs/queue.md explains:
 //
 // A candidate is a message (call) of the API's making, to the same number, from the same
@@ -185,25 +228,21 @@ const (
 // j's attempt is j's, and none means that Twilio does not have it. As many twins as
 // candidates are given one each. One from after the attempt may be another job's whose
 // result is about to be recorded: that is waited for. All else is unsure.
-func (w *Worker) lookAtTwilio(ctx context.Context, j *Job) (string, error) {
-	f := url.Values(j.Request.Form)
-	if receiver(f.Get("To")) == "" {
-		return "", unsure("it has no number or address that Twilio's list could be asked for")
+func (w *Worker) find(ctx context.Context, j *Job, l list, t twins) (string, error) {
+	if l.err != nil {
+		return "", l.err
 	}
+	f := url.Values(j.Request.Form)
 	calls := j.Lane.Resource.String() == createCall
 	readable := calls || f.Get("Body") != "" && f.Get("ContentSid") == "" && f.Get("ShortenUrls") != "true" && f.Get("SmartEncoded") != "true"
-	list, skew, err := w.list(ctx, j, f)
-	if err != nil {
-		return "", err
-	}
-	sent := j.Began.Add(skew - clockMargin)
+	sent := j.Began.Add(l.skew - clockMargin)
 	// If this clock was set back after j was sent, the skew is too large by that, and j's
 	// own message would seem older than j: such a skew only makes it look early.
-	enqueued := j.Created.Add(min(skew, 0) - clockMargin)
-	over := j.Began.Add(w.attemptTimeout + skew + clockMargin)
+	enqueued := j.Created.Add(min(l.skew, 0) - clockMargin)
+	over := j.Began.Add(w.attemptTimeout + l.skew + clockMargin)
 	var similar []string
 	early, late := make(map[string]bool), make(map[string]bool)
-	for _, c := range list {
+	for _, c := range l.all {
 		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
 		switch {
 		case err != nil:
@@ -216,13 +255,6 @@ func (w *Worker) lookAtTwilio(ctx context.Context, j *Job) (string, error) {
 		similar = append(similar, c.SID)
 		early[c.SID] = at.Before(sent)
 		late[c.SID] = at.After(over) && !j.Began.IsZero() // never claimed: a restored backup's, see docs/queue.md
-	}
-	if len(similar) == 0 {
-		return "", nil
-	}
-	t, err := w.alike(ctx, j) // before it is asked whose they are: a twin may just get its result
-	if err != nil {
-		return "", err
 	}
 	var candidates []string
 	for _, sid := range similar {
@@ -283,9 +315,25 @@ func sameText(want, have string) bool {
 	return want == have || strings.HasPrefix(have, "Sent from your Twilio trial account") && strings.HasSuffix(have, want)
 }
 
-// list returns what Twilio has created for j's receiver and sender, and how far Twilio's
-// clock is ahead of the engine's.
-func (w *Worker) list(ctx context.Context, j *Job, f url.Values) (all []created, skew time.Duration, err error) {
+// A list is what Twilio has created for a job's receiver and sender.
+type list struct {
+	asked bool
+	all   []created
+	skew  time.Duration // how far Twilio's clock is ahead of the engine's
+	err   error
+}
+
+func (w *Worker) list(ctx context.Context, j *Job) list {
+	l := list{asked: true}
+	l.err = w.fill(ctx, j, &l)
+	return l
+}
+
+func (w *Worker) fill(ctx context.Context, j *Job, l *list) error {
+	f := url.Values(j.Request.Form)
+	if receiver(f.Get("To")) == "" {
+		return unsure("it has no number or address that Twilio's list could be asked for")
+	}
 	base, _, _ := strings.Cut(j.Request.URL, "?")
 	query := url.Values{"To": {strings.TrimSpace(f.Get("To"))}, "PageSize": {fmt.Sprint(listPage)}}
 	if from := f.Get("From"); from != "" {
@@ -299,34 +347,34 @@ func (w *Worker) list(ctx context.Context, j *Job, f url.Values) (all []created,
 		resp, err := w.client.WithContext(ctx).RequestHandler.Client.SendRequest(http.MethodGet, next, nil, nil)
 		if err != nil {
 			_, code, reason := saidBy(err)
-			return nil, 0, fmt.Errorf("list at Twilio: code %d: %s", code, reason)
+			return fmt.Errorf("list at Twilio: code %d: %s", code, reason)
 		}
 		var answer struct {
 			Messages, Calls []created
 			Next            string `json:"next_page_uri"`
 		}
 		if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-			skew = date.Sub(began.Truncate(time.Second))
+			l.skew = date.Sub(began.Truncate(time.Second))
 		}
 		err = json.NewDecoder(resp.Body).Decode(&answer)
 		_ = resp.Body.Close()
 		if err != nil {
-			return nil, 0, errors.New("list at Twilio: the answer is not the JSON of a list")
+			return errors.New("list at Twilio: the answer is not the JSON of a list")
 		}
-		all = append(append(all, answer.Messages...), answer.Calls...)
+		l.all = append(append(l.all, answer.Messages...), answer.Calls...)
 		if answer.Next == "" {
-			return all, skew, nil
+			return nil
 		}
 		u, err := url.Parse(base)
 		if err == nil {
 			u, err = u.Parse(answer.Next)
 		}
 		if err != nil || !sameHost(base, u) {
-			return nil, 0, errors.New("list at Twilio: the address of the next page is not one")
+			return errors.New("list at Twilio: the address of the next page is not one")
 		}
 		next = u.String()
 	}
-	return nil, 0, unsure("Twilio has more than %d for this receiver", listPages*listPage)
+	return unsure("Twilio has more than %d for this receiver", listPages*listPage)
 }
 
 func sameHost(base string, u *url.URL) bool {
