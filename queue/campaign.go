@@ -402,7 +402,7 @@ type Recipient struct {
 }
 
 // Enqueue stores a request for each recipient, made by build as for [Queue.Enqueue], in
-// batches of 500. A recipient of whom the campaign knows already is not enqueued again,
+// batches of 1,000. A recipient of whom the campaign knows already is not enqueued again,
 // whatever has become of the first request: after an error or a crash run Enqueue again
 // with the same recipients. It stops at the first error, which says at which recipient,
 // counted from 0; what Enqueued counts is stored then.

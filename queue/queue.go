@@ -186,9 +186,9 @@ type Enqueued struct {
 }
 
 // batch is how many jobs are stored in one transaction.
-const batch = 500
+const batch = 1000
 
-// EnqueueMany stores the requests of items, in batches of 500, each all or none. It stops
+// EnqueueMany stores the requests of items, in batches of 1,000, each all or none. It stops
 // at the first error, which says at which item, counted from 0; what Enqueued counts is
 // stored then. To go on after an error run it again with the same [Unique] keys.
 func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued, error) {

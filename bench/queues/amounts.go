@@ -37,4 +37,4 @@ var (
 func (a amounts) backlogs() []amount { return []amount{a.Few, {a.Many.Lanes, a.Many.Lanes}, a.Many} }
 
 // batchSize is how many messages are enqueued at a time in the batched figure.
-const batchSize = 500
+const batchSize = 1000

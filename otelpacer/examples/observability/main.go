@@ -109,6 +109,11 @@ func start(ctx context.Context, phase time.Duration, trouble bool) (metrics http
 		fake.Close()
 		return nil, nil, err
 	}
+	queued, err := enqueue(ctx, c)
+	if err != nil {
+		fake.Close()
+		return nil, nil, err
+	}
 	wait := load(ctx, c, fake, phase, trouble)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), func() { wait(); fake.Close() }, nil
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), func() { wait(); queued(); fake.Close() }, nil
 }
