@@ -360,7 +360,7 @@ func TestCampaignCancelRacesEnqueue(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := c.Enqueue(t.Context(), people(1, 700), hello); !errors.Is(err, ErrCampaignCancelled) {
+	if _, err := c.Enqueue(t.Context(), people(1, batch+200), hello); !errors.Is(err, ErrCampaignCancelled) {
 		t.Errorf("enqueued into a cancelled campaign: %v", err)
 	}
 	if p := progress(t, c); p.Waiting != 0 || p.Cancelled != batch {
