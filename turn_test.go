@@ -75,7 +75,7 @@ func TestTurnThrottledInARow(t *testing.T) {
 			}
 			r := sentRequest(sender)
 			r.Throttled = n
-			if _, err := turn.Send(t.Context(), r); err == nil { //nolint:bodyclose // it fails
+			if _, err := turn.Send(t.Context(), r); err == nil {
 				t.Fatal("sent")
 			}
 		}
@@ -110,7 +110,7 @@ func TestTurnGivesItsSlotBack(t *testing.T) {
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := held.Send(ended, sentRequest(sender)); !errors.Is(err, context.Canceled) { //nolint:bodyclose // it fails
+		if _, err := held.Send(ended, sentRequest(sender)); !errors.Is(err, context.Canceled) {
 			t.Errorf("Send with a context that has ended: %v", err)
 		}
 		held.Drop()
@@ -125,7 +125,7 @@ func TestTurnGivesItsSlotBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if _, err := held.Send(t.Context(), sentRequest(sender)); err == nil || len(w.times()) != 1 { //nolint:bodyclose // it fails
+		if _, err := held.Send(t.Context(), sentRequest(sender)); err == nil || len(w.times()) != 1 {
 			t.Errorf("a used turn was used again: %v", err)
 		}
 	})

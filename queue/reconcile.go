@@ -43,9 +43,6 @@ func (w *Worker) resolve(ctx context.Context) error {
 			continue
 		}
 		for i, j := range jobs {
-			if ctx.Err() != nil {
-				return nil
-			}
 			w.resolveOne(ctx, j, lists[i], alike)
 		}
 	}

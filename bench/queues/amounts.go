@@ -32,9 +32,11 @@ var (
 	}
 )
 
-// backlogs are those that a worker's memory is measured with: few, one in each of many
+// backlogs are those that a worker's memory is measured with: few, two in each of many
 // lanes, and many. The one between tells what lanes cost from what the backlog costs.
-func (a amounts) backlogs() []amount { return []amount{a.Few, {a.Many.Lanes, a.Many.Lanes}, a.Many} }
+func (a amounts) backlogs() []amount {
+	return []amount{a.Few, {2 * a.Many.Lanes, a.Many.Lanes}, a.Many}
+}
 
 // batchSize is how many messages are enqueued at a time in the batched figure.
 const batchSize = 1000
