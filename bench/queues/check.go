@@ -5,7 +5,7 @@ import "fmt"
 const checked = `at least 2,000 messages enqueued per second one by one and 40,000 batched, 800
 worked off per second, a claim with many waiting costs at most 2 times one with few,
 and a worker's heap and its number of goroutines do not grow with what waits in as
-many lanes (by 20 % and 2 MB, or 20 goroutines, at most)`
+many lanes (by 20 % and 2 MB, or 1 % and 20 goroutines, at most)`
 
 const subject = "pacer"
 
@@ -19,7 +19,7 @@ const (
 	// another state of its caches.
 	growth           = 1.2
 	growthBytes      = 2 << 20
-	growthGoroutines = 20
+	growthGoroutines = 20 // and 1 %: a lane that is just empty, or was drained, has none
 )
 
 // missed says which of its figures pacer missed, among those that were measured.
@@ -54,9 +54,9 @@ func compareMemory(few, many memory, miss func(string, ...any)) {
 		miss("memory: a heap of %.1f MB with %s waiting, %.1f MB with %s in as many lanes, expected at most %.1f MB",
 			megabytes(many.Heap), count(many.Waiting), megabytes(few.Heap), count(few.Waiting), most/(1<<20))
 	}
-	if many.Goroutines > few.Goroutines+growthGoroutines {
-		miss("memory: %d goroutines with %s waiting, %d with %s in as many lanes, expected at most %d more",
-			many.Goroutines, count(many.Waiting), few.Goroutines, count(few.Waiting), growthGoroutines)
+	if most := few.Goroutines + few.Goroutines/100 + growthGoroutines; many.Goroutines > most {
+		miss("memory: %d goroutines with %s waiting, %d with %s in as many lanes, expected at most %d",
+			many.Goroutines, count(many.Waiting), few.Goroutines, count(few.Waiting), most)
 	}
 }
 
