@@ -99,7 +99,7 @@ func TestJSONHasEveryFigure(t *testing.T) {
 	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if p := got.Parameters; p["workedOff"] != 4000.0 || p["batch"] != 500.0 || p["enqueueSeconds"] != 2.0 || p["short"] != false || p["rounds"] != 3.0 {
+	if p := got.Parameters; p["workedOff"] != 4000.0 || p["batch"] != 1000.0 || p["enqueueSeconds"] != 2.0 || p["short"] != false || p["rounds"] != 3.0 {
 		t.Errorf("parameters are %v", p)
 	}
 	if len(got.Missed) != 1 || got.Environment["go"] != "go1.26.0" || got.Disk["fsyncP99Millis"] != 1.5 {
