@@ -3,7 +3,6 @@ package otelpacer
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/twilio-pacer/pacer/queue"
 	"go.opentelemetry.io/otel"
@@ -72,26 +71,19 @@ func (g *queueGauges) read(ctx context.Context, o metric.Observer) error {
 		return err
 	}
 	type depth struct {
-		queue.LaneStats
+		queue.LaneDepth
 		parked int64
-		oldest time.Duration
 	}
 	sums := map[string]*depth{}
-	for _, l := range s.Lanes {
+	for i := range s.Lanes {
+		l := &s.Lanes[i]
 		name := l.Lane.Resource.String()
 		d := sums[name]
 		if d == nil {
 			d = &depth{}
 			sums[name] = d
 		}
-		d.Ready += l.Ready
-		d.Delayed += l.Delayed
-		d.Sending += l.Sending
-		d.InDoubt += l.InDoubt
-		d.Failed += l.Failed
-		d.Arrived += l.Arrived
-		d.Departed += l.Departed
-		d.oldest = max(d.oldest, l.OldestAge)
+		d.Add(l)
 		if l.Ready > 0 && l.Parked.After(s.Time) {
 			d.parked++
 		}
@@ -103,7 +95,7 @@ func (g *queueGauges) read(ctx context.Context, o metric.Observer) error {
 			o.ObserveInt64(g.requests, n, metric.WithAttributes(resource, keyState.String(state)))
 		}
 		o.ObserveInt64(g.parked, d.parked, at)
-		o.ObserveFloat64(g.oldest, d.oldest.Seconds(), at)
+		o.ObserveFloat64(g.oldest, d.OldestAge.Seconds(), at)
 		o.ObserveInt64(g.arrived, d.Arrived, at)
 		o.ObserveInt64(g.departed, d.Departed, at)
 	}

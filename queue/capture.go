@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -123,7 +124,7 @@ func sid(body []byte) string {
 	var created struct {
 		SID any `json:"sid"`
 	}
-	if !bytes.Contains(body, []byte(`"sid"`)) || decode(body, &created) != nil {
+	if !bytes.Contains(body, []byte(`"sid"`)) || json.Unmarshal(body, &created) != nil {
 		return ""
 	}
 	s, _ := created.SID.(string)

@@ -65,12 +65,14 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 			d.ArrivalRate = float64(max(0, l.Arrived-was[0])) / over
 			d.DepartureRate = float64(max(0, l.Departed-was[1])) / over
 		}
-		s.Total.add(d)
+		s.Total.Add(d)
 	}
 	return s, nil
 }
 
-func (t *LaneDepth) add(d *LaneDepth) {
+// Add adds the depth of another lane to t, for sums over some of the lanes; t keeps its
+// Lane and Parked.
+func (t *LaneDepth) Add(d *LaneDepth) {
 	t.Ready += d.Ready
 	t.Delayed += d.Delayed
 	t.Sending += d.Sending

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -149,15 +148,11 @@ func Label(key, value string) EnqueueOption {
 // returns an error. If Enqueue returns an error from the engine, the request may be
 // stored all the same; enqueue it again with the same [Unique] key to be sure of one.
 func (q *Queue) Enqueue(ctx context.Context, build func(*twilio.RestClient) error, opts ...EnqueueOption) (ID, error) {
-	j, err := q.job(newRecorder(q.account), build, opts)
+	r, err := newRecorder(q.account).one(build)
 	if err != nil {
 		return "", err
 	}
-	added, err := q.engine.Add(ctx, []Job{j})
-	if err != nil {
-		return "", fmt.Errorf("queue: enqueue: %w", err)
-	}
-	return added[0].ID, nil
+	return q.EnqueueRequest(ctx, r, opts...)
 }
 
 // EnqueueRequest stores a request that is there already, as [Queue.Enqueue] does.
@@ -423,8 +418,6 @@ func (q *Queue) RestClient(opts ...EnqueueOption) *twilio.RestClient {
 		return queuedAnswer(r), nil
 	}})
 }
-
-func decode(b []byte, v any) error { return json.Unmarshal(b, v) }
 
 // String says which job it is, and where it stands. It holds no phone number and no text.
 func (j Job) String() string { return fmt.Sprintf("%s (%s, %s)", j.ID, j.Lane, j.State) }

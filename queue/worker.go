@@ -118,7 +118,6 @@ func fatal(err error) bool {
 // A lane is what the worker knows of one while something is ready in it.
 type lane struct {
 	Lane
-	worker *Worker
 	bucket *bucket
 
 	// Guarded by the worker's mu.
@@ -278,7 +277,7 @@ func (w *Worker) lane(key Lane) *lane {
 			w.buckets[key.Resource] = b
 		}
 		b.users++
-		l = &lane{Lane: key, worker: w, bucket: b}
+		l = &lane{Lane: key, bucket: b}
 		w.lanes[key] = l
 	}
 	return l
