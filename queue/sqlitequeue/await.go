@@ -52,6 +52,7 @@ func (e *Engine) Await(ctx context.Context, d time.Duration) error {
 	defer end.Stop()
 	look := time.NewTicker(tick)
 	defer look.Stop()
+	var turn chan<- struct{} // nil: not wanted
 	for {
 		select {
 		case <-news:
@@ -63,16 +64,17 @@ func (e *Engine) Await(ctx context.Context, d time.Duration) error {
 		case <-e.closing:
 			return queue.ErrClosed
 		case <-look.C:
-			e.mu.Lock()
-			e.peek = true
-			e.mu.Unlock()
-			e.poke()
+			turn = e.turn
+		case turn <- struct{}{}:
+			e.lookAround()
+			<-e.turn
+			turn = nil
 		}
 	}
 }
 
-// lookAround announces that another connection has committed. The writer does it, as
-// what its own connection has committed does not count.
+// lookAround announces that another connection has committed. It asks the connection that
+// writes, as what that has committed does not count, and so needs the turn.
 func (e *Engine) lookAround() {
 	v, err := e.version()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 // selectCounts returns, for every lane, the counters that are to agree with the jobs that
 // are there, each beside what it is to be. It is one statement, so that both are of the
 // same moment.
-const selectCounts = `SELECT l.id, l.campaign,
+const selectCounts = `SELECT l.id, l.campaign, l.ready = (l.high + l.normal + l.low > 0),
 		l.high, coalesce(sum(c.n) FILTER (WHERE c.state = 'ready' AND c.priority = 1), 0),
 		l.normal, coalesce(sum(c.n) FILTER (WHERE c.state = 'ready' AND c.priority = 0), 0),
 		l.low, coalesce(sum(c.n) FILTER (WHERE c.state = 'ready' AND c.priority = -1), 0),
@@ -42,13 +42,17 @@ func (e *Engine) Check(ctx context.Context) error {
 	return e.read(ctx, selectCounts, nil, func(scan func(...any) error) error {
 		var id int64
 		var campaign string
+		var flag bool
 		var is, want [cancelled + 1]int64
-		dest := []any{&id, &campaign}
+		dest := []any{&id, &campaign, &flag}
 		for i := range is {
 			dest = append(dest, &is[i], &want[i])
 		}
 		if err := scan(dest...); err != nil {
 			return err
+		}
+		if !flag {
+			return e.damaged(fmt.Sprintf("lane %d is not marked as its counters have it", id), nil)
 		}
 		for i := range is {
 			// A campaign's lane also counts what is not kept any more.

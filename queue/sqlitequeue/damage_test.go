@@ -187,3 +187,25 @@ func flip(t *testing.T, dir string, file []byte, stored map[queue.ID]queue.Job, 
 	}
 	return outcome
 }
+
+// A lane whose flag says that it has nothing is not seen by Work; Check tells.
+func TestCheckSeesAWrongFlag(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	e, err := sqlitequeue.Open(path, sqlitequeue.WithoutSync())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	mixed(t, e, 70)
+	if err := e.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, path)
+	defer db.Close()
+	if _, err := db.Exec("UPDATE lanes SET ready = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Check(t.Context()); !errors.Is(err, queue.ErrDamaged) {
+		t.Errorf("got %v: expected queue.ErrDamaged", err)
+	}
+}

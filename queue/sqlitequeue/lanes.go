@@ -69,11 +69,17 @@ func (t *tx) flush() error {
 		if c == (counts{}) {
 			continue
 		}
-		if err := t.exec(`UPDATE lanes SET high = high + ?, normal = normal + ?, low = low + ?, delayed = delayed + ?,
+		var changed bool
+		if _, err := t.one(`UPDATE lanes SET high = high + ?, normal = normal + ?, low = low + ?, delayed = delayed + ?,
 			sending = sending + ?, in_doubt = in_doubt + ?, sent = sent + ?, failed = failed + ?, cancelled = cancelled + ?,
-			arrived = arrived + ?, departed = departed + ? WHERE id = ?`,
-			c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], lane); err != nil {
+			arrived = arrived + ?, departed = departed + ? WHERE id = ? RETURNING (high + normal + low > 0) <> ready`,
+			[]any{c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], c[8], c[9], c[10], lane}, &changed); err != nil {
 			return err
+		}
+		if changed {
+			if err := t.exec("UPDATE lanes SET ready = high + normal + low > 0 WHERE id = ?", lane); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -39,9 +39,8 @@ const busyTimeout = 10 * time.Second
 // connections are open; 3.7.0 to 3.51.2 may.
 const oldestLibrary = 3_051_003
 
-// An Engine is a [queue.Engine] on one SQLite file. It is safe for concurrent use. One
-// goroutine does all writing of an engine: calls that wait at the same time share a
-// transaction. A call whose context ends before its turn has done nothing; one whose turn
+// An Engine is a [queue.Engine] on one SQLite file. It is safe for concurrent use.
+// Calls that write at the same time share a transaction. A call whose context ends before its turn has done nothing; one whose turn
 // has come waits for the commit.
 type Engine struct {
 	path   string
@@ -57,15 +56,13 @@ type Engine struct {
 	prepared   sync.Map // of text to *sql.Stmt, the readers'
 	lanes      sync.Map // of laneRow to queue.Lane
 
-	wake    chan struct{} // pokes the writer
+	turn    chan struct{} // has room for one: who uses the writer
 	closing chan struct{}
-	ended   chan struct{} // the writer has
-	reading sync.WaitGroup
+	calls   sync.WaitGroup
 
 	mu      sync.Mutex
 	closed  bool
 	waiting []*op
-	peek    bool          // somebody wants lookAround
 	news    chan struct{} // closed, and renewed, by announce
 	newsAt  time.Time
 	pending bool // news that no call of Work has begun after
@@ -93,8 +90,8 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	opening.Lock()
 	defer opening.Unlock()
 	e := &Engine{
-		path: path, statements: map[string]*sql.Stmt{}, wake: make(chan struct{}, 1),
-		closing: make(chan struct{}), ended: make(chan struct{}), news: make(chan struct{}),
+		path: path, statements: map[string]*sql.Stmt{}, turn: make(chan struct{}, 1),
+		closing: make(chan struct{}), news: make(chan struct{}),
 	}
 	for _, o := range opts {
 		o(e)
@@ -102,7 +99,6 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	if err := e.open(); err != nil {
 		return nil, errors.Join(err, e.shut())
 	}
-	go e.run()
 	return e, nil
 }
 
@@ -315,6 +311,17 @@ func (e *Engine) readStatement(ctx context.Context, query string) (*sql.Stmt, er
 	return s, nil
 }
 
+// begin counts a call that Close is to wait for.
+func (e *Engine) begin() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return queue.ErrClosed
+	}
+	e.calls.Add(1)
+	return nil
+}
+
 // Close implements [queue.Engine]: what was called before it is done first. The last
 // engine of a file leaves no -wal.
 func (e *Engine) Close() error {
@@ -326,9 +333,8 @@ func (e *Engine) Close() error {
 	e.closed = true
 	e.mu.Unlock()
 	close(e.closing)
-	e.poke()
-	<-e.ended
-	e.reading.Wait()
+	e.calls.Wait()
+	e.turn <- struct{}{} // from a call of Await
 	return e.shut()
 }
 

@@ -14,14 +14,10 @@ import (
 // read runs a query on a connection that only reads, and so does not wait for the
 // writer, and has each called for every row.
 func (e *Engine) read(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return queue.ErrClosed
+	if err := e.begin(); err != nil {
+		return err
 	}
-	e.reading.Add(1)
-	e.mu.Unlock()
-	defer e.reading.Done()
+	defer e.calls.Done()
 	if err := e.present(); err != nil {
 		return err
 	}
@@ -56,7 +52,7 @@ func (e *Engine) read(ctx context.Context, query string, args []any, each func(s
 const (
 	selectDue   = "SELECT due FROM jobs WHERE state = 'delayed' ORDER BY due LIMIT 1"
 	selectParks = "SELECT bucket, until FROM parks"
-	selectReady = "SELECT id, key, sum, high, normal, low FROM lanes WHERE high + normal + low > 0"
+	selectReady = "SELECT id, key, sum, high, normal, low FROM lanes WHERE ready = 1"
 	selectJob   = "SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j JOIN lanes l ON l.id = j.lane WHERE j.id = ?"
 	selectStats = `SELECT id, key, sum, high, normal, low, delayed, sending, in_doubt, sent, failed, cancelled, arrived, departed,
 		(SELECT min(due) FROM jobs j WHERE l.high > 0 AND state = 'ready' AND lane = l.id AND priority = 1),

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/twilio-pacer/pacer/queue"
 )
 
 // An op is one call's part of a transaction.
@@ -29,63 +27,57 @@ const (
 // callers share one, and so one fsync. An error of do undoes what do has done, and
 // nothing else. Once do has begun, ctx is not looked at any more: an answer before the
 // commit would be a guess.
+//
+// There is no goroutine that writes: whoever gets the turn commits what waits, also for
+// the others. A lone caller so waits for the disk alone, and for no other goroutine.
 func (e *Engine) write(ctx context.Context, rows int, do func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := e.begin(); err != nil {
+		return err
+	}
+	defer e.calls.Done()
 	o := &op{do: do, rows: rows, done: make(chan struct{})}
 	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return queue.ErrClosed
-	}
 	e.waiting = append(e.waiting, o)
 	e.mu.Unlock()
-	e.poke()
-	select {
-	case <-o.done:
-		return o.err
-	case <-ctx.Done():
-	}
-	e.mu.Lock()
-	if i := slices.Index(e.waiting, o); i >= 0 {
-		e.waiting = slices.Delete(e.waiting, i, i+1)
-		e.mu.Unlock()
-		return ctx.Err()
-	}
-	e.mu.Unlock()
-	<-o.done
-	return o.err
-}
-
-// poke wakes the writer.
-func (e *Engine) poke() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run is the writer: the one goroutine that uses the connection that writes.
-func (e *Engine) run() {
-	defer close(e.ended)
 	for {
-		e.mu.Lock()
-		batch := e.take()
-		peek, closed := e.peek, e.closed
-		e.peek = false
-		e.mu.Unlock()
-		if peek {
-			e.lookAround()
+		select {
+		case <-o.done:
+			return o.err
+		case e.turn <- struct{}{}:
+			e.lead()
+			continue
+		case <-ctx.Done():
 		}
-		switch {
-		case len(batch) > 0:
-			e.commit(batch)
-		case closed:
-			return
-		default:
-			<-e.wake
+		if e.withdraw(o) {
+			return ctx.Err()
 		}
+		<-o.done
+		return o.err
+	}
+}
+
+// withdraw takes an operation back that has not begun.
+func (e *Engine) withdraw(o *op) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	i := slices.Index(e.waiting, o)
+	if i >= 0 {
+		e.waiting = slices.Delete(e.waiting, i, i+1)
+	}
+	return i >= 0
+}
+
+// lead commits the next batch and gives the turn back.
+func (e *Engine) lead() {
+	defer func() { <-e.turn }()
+	e.mu.Lock()
+	batch := e.take()
+	e.mu.Unlock()
+	if len(batch) > 0 {
+		e.commit(batch)
 	}
 }
 
@@ -182,8 +174,7 @@ func (t *tx) run(o *op) error {
 	return t.exec("RELEASE op")
 }
 
-// attempt does what an operation does. It keeps a panic from ending the writer, on whom
-// all callers wait.
+// attempt does what an operation does. A panic is its own caller's, not of whoever leads.
 func (t *tx) attempt(do func(*tx) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
