@@ -21,6 +21,7 @@ type bucket struct {
 	tokens   *rate.Limiter
 	reserved *rate.Reservation // the head's token; it passes to the next head if the head is cancelled
 	due      time.Time         // when reserved may be used
+	lease    *lease            // of a shared bucket; nil: it is this process's own
 	queue    line              // the turnstile
 
 	until   time.Time // the cool-down's end
@@ -95,7 +96,11 @@ func (b *bucket) passAtOnce(now time.Time) bool {
 			return false
 		}
 	}
-	return b.tokens.AllowN(now, 1)
+	b.retry(now)
+	if b.byLease() {
+		return b.passByLease(now)
+	}
+	return !b.quiet(now) && b.tokens.AllowN(now, 1)
 }
 
 // obstacle returns what keeps the head from leaving: a delay after which it is to
@@ -120,12 +125,7 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 			b.tokens.AllowN(now, b.burst-1)
 		}
 	}
-	if b.reserved == nil {
-		b.tokens.SetLimitAt(now, b.pace())
-		b.reserved = b.tokens.ReserveN(now, 1)
-		b.due = now.Add(b.reserved.DelayFrom(now))
-	}
-	d := b.due.Sub(now)
+	d := b.turn(now)
 	if d <= 0 && !b.learned.probing() {
 		d = b.arrivals.hold(now)
 	}
@@ -143,6 +143,31 @@ func (b *bucket) obstacle(w *waiter, now time.Time) (delay time.Duration, _ *gat
 		}
 	}
 	return 0, nil
+}
+
+// turn returns how long the head's token is not due yet.
+func (b *bucket) turn(now time.Time) time.Duration {
+	b.retry(now)
+	if b.byLease() {
+		return b.turnByLease(now)
+	}
+	if b.quiet(now) {
+		return b.lease.quiet.Sub(now)
+	}
+	if b.reserved == nil {
+		b.tokens.SetLimitAt(now, b.pace())
+		b.reserved = b.tokens.ReserveN(now, 1)
+		b.due = now.Add(b.reserved.DelayFrom(now))
+	}
+	return b.due.Sub(now)
+}
+
+// spend uses the head's token up.
+func (b *bucket) spend(now time.Time) {
+	if b.byLease() {
+		b.lease.take(now)
+	}
+	b.reserved = nil
 }
 
 // hopeless returns an error for a waiter that cannot leave in time, judged by how many
@@ -246,6 +271,7 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 	}
 	b.cooled = true
 	b.unreserve(now)
+	b.giveBack()
 	b.queue.wakeHead()
 	for w := range b.queue.all {
 		if b.refuse || (!w.deadline.IsZero() && w.deadline.Before(b.until)) {
@@ -257,6 +283,9 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 // pace is the rate at which the head's token is reserved.
 func (b *bucket) pace() rate.Limit {
 	perSecond := b.allowed()
+	if b.lease != nil {
+		perSecond = b.lease.share(b, perSecond)
+	}
 	if perSecond >= Unlimited {
 		return rate.Inf
 	}

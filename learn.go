@@ -322,6 +322,8 @@ func (b *bucket) conclude(now time.Time) {
 	run := b.run
 	b.run = 0
 	switch {
+	case b.lease != nil: // the store learns
+		return
 	case b.listed && b.rate >= Unlimited: // "not to be paced" is the program's word
 		return
 	case ev.began.Before(b.learned.blameless):
@@ -390,7 +392,7 @@ func (b *bucket) unlearn() {
 
 // told takes in what X-Rate-Limit-Limit and -Remaining say. If nothing remains although
 // this limiter has used clearly less, others use it too: that is a congestion before
-// anything was throttled.
+// anything was throttled. Of a shared bucket others are to use it.
 func (b *bucket) told(o Outcome, now time.Time) {
 	if b.learned.told != o.Allowed {
 		b.learned.told = o.Allowed
@@ -399,7 +401,7 @@ func (b *bucket) told(o Outcome, now time.Time) {
 		b.queue.wakeHead()
 	}
 	allowed := float64(o.Allowed)
-	if o.Remaining > 0 || o.Throttled || now.Sub(b.learned.cut) < time.Second {
+	if b.lease != nil || o.Remaining > 0 || o.Throttled || now.Sub(b.learned.cut) < time.Second {
 		return
 	}
 	if used, _ := b.acceptances.until(now); float64(used) < 0.9*allowed {

@@ -93,6 +93,7 @@ type BucketLimiter struct {
 	byAge   list.List // of *bucket, least recently used first
 	peak    int       // the most buckets since the map was made
 	sweeper *time.Timer
+	shared  *sharing // nil: the buckets are this process's own
 }
 
 // NewLimiter returns a BucketLimiter that keeps limits, and pacer's defaults where
@@ -160,7 +161,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter, ahead in
 			delay, gate := b.obstacle(w, now)
 			switch {
 			case delay == 0 && gate == nil:
-				b.reserved = nil
+				b.spend(now)
 				b.departs(w, now)
 				return b.enter(b.due, now), nil
 			case delay > 0:
@@ -232,7 +233,11 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			inProgress = d.inFlight
 		}
 		if o.Throttled {
+			before := b.until
 			b.coolDown(o, now)
+			if b.lease != nil && b.until.After(before) {
+				b.report(o, inProgress, now)
+			}
 		}
 		switch fixed := b.limiter.fixed; {
 		case fixed:
@@ -298,6 +303,7 @@ func (l *BucketLimiter) Limits() Limits {
 // apply gives b what the limits say about it; its head feels it at once.
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	b.unreserve(now)
+	b.giveBack()
 	before := b.rate
 	if b.allowance = l.allow(b.Resource); b.rate != before {
 		b.learned.forget() // a new limit is there to be tried
@@ -324,6 +330,9 @@ func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 		return b
 	}
 	b = &bucket{limiter: l, Resource: r, was: now, used: now}
+	if l.shared != nil {
+		b.lease = &lease{}
+	}
 	b.allowance = l.allow(r)
 	b.tokens = rate.NewLimiter(b.pace(), b.burst)
 	b.gates[0] = l.gate(accountGate(r))
@@ -414,7 +423,11 @@ func (l *BucketLimiter) sweep() {
 
 func (b *bucket) idle(now time.Time) bool {
 	return b.queue.len() == 0 && b.own.inFlight == 0 && now.After(b.until) &&
-		b.tokens.TokensAt(now) >= float64(b.burst) && !(b.learned.limit > 0 && now.Sub(b.used) < learnedFor)
+		b.tokens.TokensAt(now) >= float64(b.burst) && !(b.hasLearned() && now.Sub(b.used) < learnedFor)
+}
+
+func (b *bucket) hasLearned() bool {
+	return b.learned.limit > 0 || (b.lease != nil && b.lease.paced && b.rate >= Unlimited)
 }
 
 func (l *BucketLimiter) drop(b *bucket) {

@@ -58,6 +58,9 @@ const (
 	// limits that were in force stay so. It is raised once for each state of the file, from a
 	// goroutine of its own.
 	AlertLimitsRejected AlertKind = "limits rejected"
+	// AlertNotShared: what keeps the limits that processes share does not answer: see
+	// package redispacer. Each goes on with its share.
+	AlertNotShared AlertKind = "limits not shared"
 )
 
 // An Alert is something that a person should look at, for [WithAlert].

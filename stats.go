@@ -60,7 +60,7 @@ type BucketStats struct {
 	Waiting  int           // calls in its turnstile now; those that sleep between attempts are not
 	InFlight int           // its requests on the wire now
 	Rate     float64       // requests/s as configured, or pacer's default; [Unlimited] where neither is
-	Pace     float64       // requests/s at which it sends now, at most; Unlimited: it is not paced
+	Pace     float64       // requests/s at which it sends now, at most, with a [BucketStore] all processes together; Unlimited: it is not paced
 	Learned  float64       // requests/s, the limit as far as throttling has shown it; 0: it has not
 	CoolDown time.Duration // left of it; 0: none
 }
@@ -79,7 +79,7 @@ type AccountStats struct {
 // dashboard wants.
 func (c *Client) Stats() Stats {
 	s := c.cfg.recorder.stats(time.Now())
-	if l, ok := c.cfg.limiter.(*BucketLimiter); ok {
+	if l, ok := c.cfg.limiter.(interface{ describe(*Stats) }); ok { // a BucketLimiter, or what embeds one
 		l.describe(&s)
 	}
 	return s
@@ -283,14 +283,18 @@ func (l *BucketLimiter) describe(s *Stats) {
 	s.BucketsInAll = len(l.buckets)
 	for e := l.byAge.Back(); e != nil && len(s.Buckets) < maxListed; e = e.Prev() {
 		b := e.Value.(*bucket)
+		pace, learned := finite(float64(b.pace())), b.learned.limit
+		if b.byLease() {
+			pace, learned = b.lease.pace, b.lease.learned
+		}
 		s.Buckets = append(s.Buckets, BucketStats{
 			Resource: b.Resource,
 			Counts:   b.history.counts(s.Time),
 			Waiting:  b.queue.len(),
 			InFlight: b.own.inFlight,
 			Rate:     b.rate,
-			Pace:     finite(float64(b.pace())),
-			Learned:  b.learned.limit,
+			Pace:     pace,
+			Learned:  learned,
 			CoolDown: max(0, b.until.Sub(s.Time)),
 		})
 	}

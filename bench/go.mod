@@ -6,15 +6,23 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.48.0
 	github.com/aws/smithy-go v1.28.9
 	github.com/failsafe-go/failsafe-go v0.9.8
+	github.com/go-redis/redis_rate/v10 v10.0.1
 	github.com/hashicorp/go-retryablehttp v0.7.8
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/riverqueue/river v0.51.2
 	github.com/riverqueue/river/riverdriver v0.51.2
 	github.com/riverqueue/river/riverdriver/riversqlite v0.51.2
+	github.com/throttled/throttled/v2 v2.15.0
 	github.com/twilio-pacer/pacer v0.0.0
 	github.com/twilio-pacer/pacer/queue v0.0.0-00010101000000-000000000000
 	github.com/twilio/twilio-go v1.31.0
 	maragu.dev/goqite v0.4.0
 	modernc.org/sqlite v1.62.0
+)
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 )
 
 require (
@@ -36,6 +44,7 @@ require (
 	github.com/tidwall/match v1.2.0 // indirect
 	github.com/tidwall/pretty v1.2.1 // indirect
 	github.com/tidwall/sjson v1.2.5 // indirect
+	github.com/twilio-pacer/pacer/redispacer v0.0.0
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
@@ -47,3 +56,5 @@ require (
 replace github.com/twilio-pacer/pacer => ../
 
 replace github.com/twilio-pacer/pacer/queue => ../queue
+
+replace github.com/twilio-pacer/pacer/redispacer => ../redispacer
