@@ -98,6 +98,7 @@ type sharing struct {
 	back     bool      // it answers again
 	trying   bool
 	rejoined time.Time
+	others   int // the most processes that any bucket had, this one included; 0: not known
 	asked    int64
 }
 
@@ -351,6 +352,7 @@ func (b *bucket) answered(d Demand, g Grant, err error, now time.Time) {
 	e.pace, e.learned = g.Pace, g.Learned
 	if s.err == nil && (g.Processes > e.others || now.Sub(s.rejoined) > countedAfter) { // all come back, but not at once
 		e.others = max(g.Processes, 1)
+		s.others = max(s.others, e.others)
 	}
 	e.paced = g.Pace < Unlimited
 	if g.Hold.After(now) {
@@ -418,10 +420,12 @@ func (e *lease) share(b *bucket, perSecond float64) float64 {
 	switch {
 	case perSecond >= Unlimited:
 		return Unlimited
-	case e.others == 0:
-		return awayShare * unknownShare * perSecond
+	case e.others > 0:
+		return awayShare / float64(e.others) * perSecond
+	case b.limiter.shared.others > 0:
+		return awayShare / float64(b.limiter.shared.others) * perSecond
 	}
-	return awayShare / float64(e.others) * perSecond
+	return awayShare * unknownShare * perSecond
 }
 
 // Hold makes a bucket keep still as a throttled answer does: for o.RetryAfter, and with
@@ -455,5 +459,9 @@ func (l *BucketLimiter) Store() StoreStats {
 	if l.shared == nil {
 		return StoreStats{}
 	}
+	return l.storeStats()
+}
+
+func (l *BucketLimiter) storeStats() StoreStats {
 	return StoreStats{Err: l.shared.err, Since: l.shared.since, Asked: l.shared.asked}
 }

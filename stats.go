@@ -32,6 +32,10 @@ type Stats struct {
 	Accounts     []AccountStats
 	Buckets      []BucketStats
 	BucketsInAll int
+
+	// Store is how the limiter stands with what shares its buckets with other processes;
+	// nil: nothing does.
+	Store *StoreStats
 }
 
 // Counts counts requests, which are attempts: a call that is throttled once makes two.
@@ -281,6 +285,10 @@ func (l *BucketLimiter) describe(s *Stats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s.BucketsInAll = len(l.buckets)
+	if l.shared != nil {
+		store := l.storeStats()
+		s.Store = &store
+	}
 	for e := l.byAge.Back(); e != nil && len(s.Buckets) < maxListed; e = e.Prev() {
 		b := e.Value.(*bucket)
 		pace, learned := finite(float64(b.pace())), b.learned.limit

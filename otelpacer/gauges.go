@@ -16,6 +16,7 @@ type gauges struct {
 	effective, configured  metric.Float64ObservableGauge
 	learned                metric.Float64ObservableGauge
 	coolDown, throttledNow metric.Float64ObservableGauge
+	shared                 metric.Int64ObservableGauge
 	alerts                 metric.Int64ObservableCounter
 }
 
@@ -40,11 +41,12 @@ func (in *instrumentation) makeGauges(m metric.Meter) error {
 	in.learned = amount("pacer.rate.learned", "{request}/s", "The limit as far as throttling has shown it; absent if it has not.")
 	in.coolDown = amount("pacer.cool_down", "s", "Until a throttled resource is used again; of several senders the longest.")
 	in.throttledNow = amount("pacer.requests.throttled_ratio", "1", "Share of the last minute's requests that were throttled.")
+	in.shared = count("pacer.limits.shared", "1", "1 while limits are shared with other processes, 0 while what shares them does not answer; absent if nothing does.")
 	var err error
 	in.alerts, err = m.Int64ObservableCounter("pacer.alerts", metric.WithUnit("{alert}"), metric.WithDescription("Alerts that were raised."))
 	errs = append(errs, err)
 	_, err = m.RegisterCallback(in.read, in.waiting, in.queued, in.inFlight, in.inFlightMax,
-		in.effective, in.configured, in.learned, in.coolDown, in.throttledNow, in.alerts)
+		in.effective, in.configured, in.learned, in.coolDown, in.throttledNow, in.shared, in.alerts)
 	return errors.Join(append(errs, err)...)
 }
 
@@ -68,6 +70,7 @@ func (in *instrumentation) read(_ context.Context, o metric.Observer) error {
 		return nil
 	}
 	var waiting, inFlight, inFlightMax int
+	stores, away := 0, 0 // clients with a store, and with one that does not answer
 	var counts pacer.Counts
 	alerts := map[pacer.AlertKind]int{}
 	for _, kind := range alertKinds {
@@ -77,6 +80,12 @@ func (in *instrumentation) read(_ context.Context, o metric.Observer) error {
 	for _, c := range clients {
 		s := c.Stats()
 		waiting += s.Waiting
+		if s.Store != nil {
+			stores++
+			if s.Store.Err != nil {
+				away++
+			}
+		}
 		inFlight += s.InFlight
 		counts.Requests += s.Requests
 		counts.Throttled += s.Throttled
@@ -99,6 +108,13 @@ func (in *instrumentation) read(_ context.Context, o metric.Observer) error {
 	o.ObserveInt64(in.inFlight, int64(inFlight))
 	if inFlightMax > 0 {
 		o.ObserveInt64(in.inFlightMax, int64(inFlightMax))
+	}
+	if stores > 0 {
+		shared := int64(1)
+		if away > 0 {
+			shared = 0
+		}
+		o.ObserveInt64(in.shared, shared)
 	}
 	o.ObserveFloat64(in.throttledNow, counts.ThrottledRatio())
 	for kind, n := range alerts {

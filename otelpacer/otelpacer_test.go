@@ -437,3 +437,32 @@ func (m brokenMeter) Int64ObservableGauge(name string, opts ...metric.Int64Obser
 	g, _ := m.Meter.Int64ObservableGauge(name, opts...)
 	return g, errors.New("no gauge today")
 }
+
+// store is a pacer.BucketStore that gives all that is wanted, or its error.
+type store struct{ err error }
+
+func (s *store) Take(_ context.Context, _ pacer.Resource, d pacer.Demand) (pacer.Grant, error) {
+	return pacer.Grant{N: d.N, Pace: d.Rate, From: time.Now(), Every: time.Nanosecond, Processes: 1}, s.err
+}
+
+func TestLimitsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		s := &store{}
+		l, err := pacer.NewSharedLimiter(pacer.Limits{{Resource: pacer.Messages, Rate: 10}}, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := w.client(pacer.WithLimiter(l))
+		if err := send(c.RestClient, sender); err != nil {
+			t.Fatal(err)
+		}
+		w.want(map[string]string{"pacer.limits.shared{}": "1 1"})
+		s.err = errors.New("gone")
+		time.Sleep(time.Minute)
+		if err := send(c.RestClient, sender); err != nil {
+			t.Fatal(err)
+		}
+		w.want(map[string]string{"pacer.limits.shared{}": "0 1"})
+	})
+}

@@ -84,6 +84,7 @@ elseif pace < math.huge then
 		b.tokens = math.min(burst, b.tokens + (now - b.at) * pace / 1000000)
 		b.at = now
 	end
+	b.tokens = math.max(b.tokens, -horizon * pace / 1000000) -- the rate may have been higher when they were promised
 	if unused > 0 and tonumber(last) == b.number then b.tokens = math.min(burst, b.tokens + unused) end
 end
 
