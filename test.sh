@@ -2,7 +2,7 @@
 # Runs every check of every module: ./test.sh
 #
 # Needs Go, and the Go module proxy for what is not in the module cache. A check that
-# cannot run says SKIP and why; with CI=true it fails instead. Takes 10 to 15 minutes.
+# cannot run says SKIP and why; with CI=true it fails instead. Takes some 25 minutes.
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -32,7 +32,7 @@ skip() { # skip NAME REASON
 # Each module is tested by itself, as its users get it: with its replace directives,
 # without go.work.
 export GOWORK=off
-modules=(. bench compat otelpacer queue)
+modules=(. bench compat otelpacer queue redispacer)
 
 formatted() {
 	local files
@@ -40,17 +40,31 @@ formatted() {
 }
 run "gofmt" formatted
 
-# otelpacer's tests run the rules and the dashboard of deploy/ under a real Prometheus.
-# Debian's package would start a server of its own; policy-rc.d forbids that.
-if ! command -v promtool >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-	say "installing prometheus"
+# otelpacer's tests run the rules and the dashboard of deploy/ under a real Prometheus,
+# redispacer's and the queue's real Redis servers. Debian's packages would start servers
+# of their own; policy-rc.d forbids that.
+wanted=()
+command -v promtool >/dev/null || wanted+=(prometheus)
+command -v redis-server >/dev/null || wanted+=(redis-server)
+if [ ${#wanted[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+	say "installing ${wanted[*]}"
 	policy=/usr/sbin/policy-rc.d
 	[ -e $policy ] && policy= || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; }
-	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; } >/dev/null ||
-		echo "prometheus cannot be installed here"
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } >/dev/null ||
+		echo "${wanted[*]} cannot be installed here"
 	[ -n "$policy" ] && rm -f "$policy"
 fi
 command -v promtool >/dev/null || skip "rules and dashboard under Prometheus" "apt-get install prometheus"
+command -v redis-server >/dev/null || skip "everything with Redis" "apt-get install redis-server"
+
+# sqsqueue's tests have an emulator of SQS, in Node.
+emulator=queue/internal/sqstest/emulator
+if command -v npm >/dev/null; then
+	say "installing the emulator of SQS"
+	npm ci --prefix $emulator --silent --no-audit --no-fund || skip "everything with SQS" "npm ci --prefix $emulator has failed"
+else
+	skip "everything with SQS" "node and npm are not installed"
+fi
 
 for m in "${modules[@]}"; do
 	run "$m: go vet" go -C "$m" vet ./...
@@ -58,7 +72,7 @@ for m in "${modules[@]}"; do
 	run "$m: go test -race" go -C "$m" test -race -timeout 15m ./...
 done
 run "memory, without the race detector" go test -run Memory -count 1 .
-workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... ./otelpacer/... ./queue/... >/dev/null; }
+workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... ./otelpacer/... ./queue/... ./redispacer/... >/dev/null; }
 run "the workspace is one" workspace
 
 requirements() {
@@ -87,6 +101,17 @@ run "example queue/worker" queued examples/worker
 run "example queue/campaign" queued examples/campaign -n 600 -rate 100 -then 300
 run "example queue/otp" queued examples/otp -campaign 40 -otps 3
 run "queue: workers killed, ten times" queued killtest -kills 10
+if command -v redis-server >/dev/null; then
+	run "queue on Redis: workers and server killed, ten times" queued killtest -engine redis -kills 10
+	run "example queue/nodeproducer" queued examples/nodeproducer
+	fleet() { timeout 120 go -C "$1" run "./$2" "${@:3}" >"$out" 2>&1 || { cat "$out"; return 1; }; }
+	run "example redispacer/fleet" fleet redispacer examples/fleet
+	run "bench: fleet, short" fleet bench fleet -short
+fi
+if [ -d $emulator/node_modules ]; then
+	run "queue on SQS: workers killed, ten times" queued killtest -engine sqs -kills 10
+	run "example queue/sqs" queued examples/sqs
+fi
 
 scenarios() { go -C bench run ./scenarios -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
 run "bench: scenarios, short" scenarios
