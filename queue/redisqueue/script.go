@@ -133,6 +133,8 @@ func (e *Engine) explain(err error) error {
 	return fmt.Errorf("redisqueue: queue %s: %w", e.name, err)
 }
 
+var errExists = errors.New("adding a job: there is another one of this ID")
+
 // known are what Redis says. 6.2 wraps what a script meets in a text of its own, so that
 // the code need not be at the beginning.
 var known = []struct {
@@ -142,7 +144,7 @@ var known = []struct {
 }{
 	{"PACERGONE", queue.ErrGone, "the keys have been deleted or replaced since it was opened (FLUSHALL, a server without a file, another database): put the data back, or restart this program to begin with what is there now"},
 	{"PACERDAMAGED", queue.ErrDamaged, "what is stored makes no sense: somebody has changed the keys"},
-	{"PACEREXISTS", nil, "adding a job: there is another one of this ID: give each job its own"},
+	{"PACEREXISTS", errExists, "give each job its own"},
 	{"OOM command not allowed", queue.ErrFull, "Redis has no memory left: raise maxmemory, or let workers work it off; results are still recorded"},
 	{"MISCONF", queue.ErrFull, "Redis cannot write its files: make room on the server's disk"},
 	{"WRONGTYPE", queue.ErrDamaged, "a key is of another type: somebody else uses the name, use another Name"},
