@@ -3,12 +3,8 @@
 package redisqueue_test
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -18,28 +14,6 @@ import (
 	"github.com/twilio-pacer/pacer/queue/queuetest"
 	"github.com/twilio-pacer/pacer/queue/redisqueue"
 )
-
-var names atomic.Int64
-
-// fresh returns a name for a queue that nobody has.
-func fresh() redisqueue.Option { return redisqueue.Name(freshName()) }
-
-func freshName() string { return fmt.Sprint("test-", os.Getpid(), "-", names.Add(1)) }
-
-func client(tb testing.TB, s *redistest.Server) *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.Addr})
-	tb.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-func open(tb testing.TB, rdb redis.UniversalClient, opts ...redisqueue.Option) *redisqueue.Engine {
-	tb.Helper()
-	e, err := redisqueue.Open(context.WithoutCancel(tb.Context()), rdb, append([]redisqueue.Option{redisqueue.WithLogger(quiet)}, opts...)...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return e
-}
 
 // suite returns the conformance suite for engines on rdb.
 func suite(rdb redis.UniversalClient, opts ...redisqueue.Option) queuetest.Suite {
@@ -71,6 +45,20 @@ func suite(rdb redis.UniversalClient, opts ...redisqueue.Option) queuetest.Suite
 	}
 }
 
-func TestEngine(t *testing.T) {
-	suite(client(t, redistest.For(t))).Run(t)
+func TestEngine(t *testing.T) { suite(shared(t)).Run(t) }
+
+func TestEngineOnDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same as TestEngine, slower")
+	}
+	suite(client(t, redistest.For(t, "--appendonly", "yes", "--appendfsync", "always"))).Run(t)
+}
+
+func TestEngineOnCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts three servers")
+	}
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: redistest.Addrs(redistest.ClusterFor(t))})
+	defer c.Close()
+	suite(c).Run(t)
 }
