@@ -82,7 +82,7 @@ func TestFlushed(t *testing.T) {
 }
 
 func TestReplica(t *testing.T) {
-	master := redistest.For(t)
+	master := redistest.For(t, "--repl-diskless-sync-delay", "0")
 	open(t, client(t, master), redisqueue.Name("q"))
 	replica := redistest.For(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(master.Port))
 	rdb := client(t, replica)
@@ -121,7 +121,9 @@ func TestForeignKeys(t *testing.T) {
 				t.Errorf("%s: %v: expected queue.ErrDamaged", key, err)
 			}
 		}
-		_, err := e.Add(ctx, []queue.Job{job(3)})
+		third := job(3)
+		third.Unique = "key"
+		_, err := e.Add(ctx, []queue.Job{third})
 		note(err)
 		_, _, err = e.Work(ctx)
 		note(err)
@@ -226,6 +228,7 @@ func TestFull(t *testing.T) {
 	if _, _, err := e.Work(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	time.Sleep(2 * time.Millisecond)
 	if _, err := e.Sweep(t.Context(), queue.Sweep{Max: 10, Lease: time.Hour, Keep: time.Nanosecond}); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,13 @@ var (
 	dir      string
 )
 
+// silent is for go-redis, which says on standard error that servers are gone.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 func TestMain(m *testing.M) {
+	redis.SetLogger(silent{})
 	code := m.Run()
 	if common != nil {
 		_ = common.Kill()

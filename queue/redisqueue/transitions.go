@@ -215,7 +215,11 @@ const (
 // is put back, what vanished engines have in their hands is taken over, and their names
 // are forgotten.
 func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) {
-	v, err := e.run(ctx, sweepScript, s.Lease.Microseconds(), s.Keep.Microseconds(), s.Max, flag(s.Report))
+	keep := s.Keep.Microseconds()
+	if s.Keep > 0 {
+		keep = max(keep, 1) // 0 is for ever
+	}
+	v, err := e.run(ctx, sweepScript, s.Lease.Microseconds(), keep, s.Max, flag(s.Report))
 	if err != nil {
 		return queue.Swept{}, err
 	}
