@@ -113,7 +113,7 @@ func (e *Engine) look() string {
 	if _, err := e.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		news, in = p.Get(ctx, e.key("news")), p.XInfoStream(ctx, e.key("in"))
 		return nil
-	}); err != nil && news.Err() != nil && news.Err() != redis.Nil { //nolint:errorlint // redis.Nil is never wrapped
+	}); err != nil && news.Err() != nil && news.Err() != redis.Nil {
 		return "failed: " + err.Error()
 	}
 	last := ""

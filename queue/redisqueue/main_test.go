@@ -83,8 +83,6 @@ func open(tb testing.TB, rdb redis.UniversalClient, opts ...redisqueue.Option) *
 	return e
 }
 
-var all = []queue.State{queue.Ready, queue.Delayed, queue.Sending, queue.Sent, queue.Failed, queue.InDoubt, queue.Cancelled}
-
 func lane(n int) queue.Lane {
 	return queue.Lane{Resource: pacer.Resource{Account: "AC00000000000000000000000000000001", Region: "us1", Product: "api", Name: "Messages", Op: pacer.Create, Sender: fmt.Sprint("+1500555", n)}}
 }
