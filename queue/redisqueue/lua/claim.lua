@@ -92,7 +92,8 @@ if ARGV[6] == '1' then
     end
   until not best or not read(of, 1) or #claimed > 0 or budget <= 0
 end
-for _, p in ipairs({'h', 'n', 'l'}) do
-  while #claimed < want and budget > 0 and read(p, math.min(want - #claimed, budget)) do end
+local ready = call('HMGET', P .. 'ready', l .. 'h', l .. 'n', l .. 'l')
+for i, p in ipairs({'h', 'n', 'l'}) do
+  while ready[i] and #claimed < want and budget > 0 and read(p, math.min(want - #claimed, budget)) do end
 end
 return {budget <= 0 and 1 or 0, unpack(claimed)}

@@ -40,14 +40,13 @@ local function beside(j) return P .. 'b:' .. j.l .. ':' .. j.p end
 local function entry(j) return j.d .. '-' .. j.q end
 local function member(j) return string.format('%016.0f', j.q) .. j.id end
 
-local open = {} -- streams that are there
 local function push(j)
   local key = stream(j)
-  if not open[key] then
-    if call('EXISTS', key) == 0 then call('XGROUP', 'CREATE', key, 'w', '0', 'MKSTREAM') end
-    open[key] = true
+  local r = pcall('XADD', key, 'NOMKSTREAM', entry(j), 'i', j.id)
+  if not r then -- there is no such stream
+    call('XGROUP', 'CREATE', key, 'w', '0', 'MKSTREAM')
+    r = pcall('XADD', key, entry(j), 'i', j.id)
   end
-  local r = pcall('XADD', key, entry(j), 'i', j.id)
   if type(r) == 'table' and r.err then call('ZADD', beside(j), j.d, member(j)) end
 end
 
@@ -55,10 +54,7 @@ end
 local function drop(key, id)
   pcall('XACK', key, 'w', id)
   pcall('XDEL', key, id)
-  if pcall('XLEN', key) == 0 then
-    call('DEL', key)
-    open[key] = nil
-  end
+  if pcall('XLEN', key) == 0 then call('DEL', key) end
 end
 
 -- A lane's Delayed jobs are in a sorted set by due; of all lanes that have such, due has
@@ -136,9 +132,8 @@ local function has_sid(id, sid)
   local old = call('HGET', P .. 'j:' .. id, 'sid')
   if old == sid then return end
   if old then forget_sid(id, old) end
-  if sid ~= '' then
-    local others = call('HGET', P .. 'sids', sid)
-    call('HSET', P .. 'sids', sid, others and others .. '\n' .. id or id)
+  if sid ~= '' and call('HSETNX', P .. 'sids', sid, id) == 0 then
+    call('HSET', P .. 'sids', sid, call('HGET', P .. 'sids', sid) .. '\n' .. id)
   end
 end
 
