@@ -65,7 +65,7 @@ func (e *Engine) Await(ctx context.Context, d time.Duration) error {
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-e.closing:
+		case <-e.open.Done():
 			return queue.ErrClosed
 		case <-look.C:
 			e.lookAround()
@@ -99,19 +99,10 @@ func (e *Engine) lookAround() {
 
 // look returns what changes when somebody has written, or added to the intake.
 func (e *Engine) look() string {
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	go func() { // a client may heed its context
-		select {
-		case <-e.closing:
-			stop()
-		case <-ctx.Done():
-		}
-	}()
 	var news *redis.StringCmd
 	var in *redis.XInfoStreamCmd
-	if _, err := e.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		news, in = p.Get(ctx, e.key("news")), p.XInfoStream(ctx, e.key("in"))
+	if _, err := e.rdb.Pipelined(e.open, func(p redis.Pipeliner) error {
+		news, in = p.Get(e.open, e.key("news")), p.XInfoStream(e.open, e.key("in"))
 		return nil
 	}); err != nil && news.Err() != nil && news.Err() != redis.Nil {
 		return "failed: " + err.Error()

@@ -208,7 +208,8 @@ func TestACL(t *testing.T) {
 
 func TestFull(t *testing.T) {
 	rdb := client(t, redistest.For(t))
-	e := open(t, rdb)
+	name := redisqueue.Name("full")
+	e := open(t, rdb, name)
 	add(t, e, job(1), job(2))
 	first := claim(t, e, 1)
 	if err := rdb.ConfigSet(t.Context(), "maxmemory", "1mb").Err(); err != nil {
@@ -220,6 +221,7 @@ func TestFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What is there is worked off all the same, and nothing of it is in doubt.
+	e = open(t, rdb, name)
 	for _, j := range append(first, claim(t, e, 1)...) {
 		if err := e.Move(t.Context(), sent(j)); err != nil {
 			t.Fatal(err)

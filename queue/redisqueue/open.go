@@ -48,9 +48,10 @@ type Engine struct {
 	within   time.Duration // replicas are to have it
 	epoch    string        // what the key of the version says
 
-	names   sync.Map // of lanes' numbers to queue.Lane
-	calls   sync.WaitGroup
-	closing chan struct{}
+	names sync.Map // of lanes' numbers to queue.Lane
+	calls sync.WaitGroup
+	open  context.Context // until Close
+	shut  context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool
@@ -119,7 +120,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, opts ...Option) (*Engi
 	if rdb == nil {
 		return nil, errors.New("redisqueue: Open: nil client: expected one such as redis.NewUniversalClient returns")
 	}
-	e := &Engine{rdb: rdb, log: slog.Default(), name: "queue", closing: make(chan struct{}), news: make(chan struct{}), fromJob: "0", fromLane: "1"}
+	e := &Engine{rdb: rdb, log: slog.Default(), name: "queue", news: make(chan struct{}), fromJob: "0", fromLane: "1"}
 	for _, o := range opts {
 		if o == nil {
 			continue
@@ -128,6 +129,7 @@ func Open(ctx context.Context, rdb redis.UniversalClient, opts ...Option) (*Engi
 			return nil, err
 		}
 	}
+	e.open, e.shut = context.WithCancel(context.Background())
 	e.prefix = "pacer:{" + e.name + "}:"
 	host, err := os.Hostname()
 	if err != nil {
@@ -154,10 +156,13 @@ func (e *Engine) key(suffix string) string { return e.prefix + suffix }
 
 // begins makes the queue if it is not there, and learns which it is.
 func (e *Engine) begins(ctx context.Context) error {
-	if err := e.rdb.SetNX(ctx, e.key("v"), fmt.Sprintf("%d %s", layout, random(8)), 0).Err(); err != nil {
-		return e.explain(err)
-	}
 	v, err := e.rdb.Get(ctx, e.key("v")).Result()
+	if errors.Is(err, redis.Nil) { // only then it writes: an engine is to open although memory is full
+		if err := e.rdb.SetNX(ctx, e.key("v"), fmt.Sprintf("%d %s", layout, random(8)), 0).Err(); err != nil {
+			return e.explain(err)
+		}
+		v, err = e.rdb.Get(ctx, e.key("v")).Result()
+	}
 	if err != nil {
 		return e.explain(err)
 	}
@@ -169,8 +174,9 @@ func (e *Engine) begins(ctx context.Context) error {
 		return fmt.Errorf("redisqueue: queue %s is of version %d, and this program knows %d: it was opened by a newer one; update this one", e.name, n, layout)
 	}
 	e.epoch = v
+	// What may only read does not get further than this.
 	err = e.rdb.XGroupCreateMkStream(ctx, e.key("in"), intakeGroup, "0").Err()
-	if err != nil && !strings.Contains(err.Error(), "BUSYGROUP") {
+	if err != nil && !strings.Contains(err.Error(), "BUSYGROUP") && !errors.Is(e.explain(err), queue.ErrFull) {
 		return e.explain(err)
 	}
 	return nil
@@ -300,7 +306,7 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	e.mu.Unlock()
-	close(e.closing)
+	e.shut()
 	e.calls.Wait()
 	return nil
 }

@@ -47,7 +47,7 @@ type goneError struct{}
 func (goneError) Error() string { return "PACERGONE" }
 func (goneError) RedisError()   {}
 
-// laneOf returns the lanes of numbers.
+// lanesOf returns the lanes of numbers.
 func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queue.Lane, error) {
 	lanes := make(map[string]queue.Lane, len(numbers))
 	var ask []string
@@ -76,7 +76,7 @@ func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queu
 	return lanes, nil
 }
 
-// readyOf makes counts of the hash ready: of each lane, by priority.
+// readyOf makes counts of the hash ready, by lane and priority.
 func (e *Engine) readyOf(fields map[string]string) (map[string]map[string]int64, error) {
 	ready := make(map[string]map[string]int64, len(fields))
 	for field, text := range fields {

@@ -35,7 +35,7 @@ func sumOf(id queue.ID, lane, priority, unique string, text []byte) string {
 	return fmt.Sprintf("%0*x", sumLen, crc32.Checksum(append(b, text...), castagnoli))
 }
 
-// priorities are as they are stored, with those out of range as the nearest.
+// letter is how a priority is stored; one out of range is the nearest.
 func letter(p pacer.Priority) string {
 	switch {
 	case p > pacer.Normal:
@@ -66,10 +66,18 @@ func fromMicros(us int64) time.Time {
 // encode returns what is stored of a job that never changes. encoding/json replaces what
 // is not UTF-8, which would be another request; Request checks.
 func encode(j queue.Job, lane string) ([]byte, error) {
-	text, err := json.Marshal(body{j.Request, j.Labels})
+	// Not json.Marshal of a body: that reads what MarshalJSON returns once more.
+	request, err := j.Request.MarshalJSON()
+	if err == nil && len(j.Labels) > 0 {
+		var labels []byte
+		if labels, err = json.Marshal(j.Labels); err == nil {
+			request = fmt.Appendf(request, `,"labels":%s`, labels)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("redisqueue: job %s: its request or its labels cannot be stored: %w", j.ID, err)
 	}
+	text := fmt.Appendf(nil, `{"request":%s}`, request)
 	return append([]byte(sumOf(j.ID, lane, letter(j.Priority), j.Unique, text)), text...), nil
 }
 

@@ -49,7 +49,7 @@ func TestRepair(t *testing.T) {
 }
 
 // What a vanished consumer has in its hands, and is nobody's job any more, does not stay
-// there; and its name does not.
+// there.
 func TestVanishedConsumer(t *testing.T) {
 	rdb := shared(t)
 	name := freshName()

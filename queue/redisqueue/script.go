@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -115,10 +114,6 @@ func (e *Engine) explain(err error) error {
 	}
 	var said redis.Error
 	if !errors.As(err, &said) {
-		var n net.Error
-		if errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &n) {
-			return err
-		}
 		return fmt.Errorf("redisqueue: Redis cannot be reached, or does not answer in time; what was asked for may have been done or not: %w", err)
 	}
 	text := err.Error()

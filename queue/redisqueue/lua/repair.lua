@@ -47,6 +47,17 @@ for _, e in ipairs(es) do
   end
 end
 
+-- forget removes consumers that have nothing in their hands and are not heard of.
+local function forget(key)
+  local consumers = pcall('XINFO', 'CONSUMERS', key, 'w')
+  for _, c in ipairs(consumers.err and {} or consumers) do
+    local of = {}
+    for i = 1, #c, 2 do of[c[i]] = c[i + 1] end
+    if of.pending == 0 and of.idle > tonumber(ARGV[7]) and of.name ~= ARGV[6] then call('XGROUP', 'DELCONSUMER', key, 'w', of.name) end
+  end
+end
+forget(P .. 'in')
+
 local lanes, first, n = call('HLEN', P .. 'lanes'), tonumber(ARGV[4]), tonumber(ARGV[5])
 for l = first, math.min(first + n - 1, lanes) do
   for _, p in ipairs({'h', 'n', 'l'}) do
@@ -61,12 +72,7 @@ for l = first, math.min(first + n - 1, lanes) do
           end
         end
       end
-      local consumers = pcall('XINFO', 'CONSUMERS', key, 'w')
-      for _, c in ipairs(consumers.err and {} or consumers) do
-        local of = {}
-        for i = 1, #c, 2 do of[c[i]] = c[i + 1] end
-        if of.pending == 0 and of.idle > tonumber(ARGV[7]) and of.name ~= ARGV[6] then call('XGROUP', 'DELCONSUMER', key, 'w', of.name) end
-      end
+      forget(key)
     end
   end
 end
