@@ -40,7 +40,7 @@ var (
 
 const (
 	batch        = 1000
-	producers    = 2
+	producers    = 4
 	leastEnqueue = 20_000
 	leastWork    = 3000
 	mostRequest  = 1600

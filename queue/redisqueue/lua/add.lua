@@ -51,6 +51,7 @@ end
 if #jobs == 0 then return said end
 
 local seq = call('INCRBY', P .. 'seq', #jobs) - #jobs
+local at_once = int(now)
 for n, i in ipairs(jobs) do
   local lane, id, p, deadline, unique = lanes[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4], ARGV[i + 5]
   if not lane.l then
@@ -64,9 +65,9 @@ for n, i in ipairs(jobs) do
   end
   local j = {id = id, l = lane.l, p = p, q = int(seq + n), d = ARGV[i + 3], dl = deadline}
   local state = 'delayed'
-  if tonumber(j.d) <= now then state, j.d = 'ready', int(now) end
+  if tonumber(j.d) <= now then state, j.d = 'ready', at_once end
   call('SET', P .. 'r:' .. id, ARGV[i + 6])
-  local fields = {'s', state, 'l', j.l, 'p', p, 'q', j.q, 'c', int(now), 'd', j.d}
+  local fields = {'s', state, 'l', j.l, 'p', p, 'q', j.q, 'c', at_once, 'd', j.d}
   if deadline ~= '0' then
     fields[#fields + 1] = 'dl'; fields[#fields + 1] = deadline
     call('ZADD', P .. 'deadlines', deadline, id)
