@@ -270,6 +270,13 @@ func (q *Queue) job(rec *recorder, build func(*twilio.RestClient) error, opts []
 }
 
 func (q *Queue) jobOf(r Request, opts []EnqueueOption) (Job, error) {
+	return NewJob(r, q.account, opts...)
+}
+
+// NewJob returns the job that [Queue.EnqueueRequest] stores for a request, with a new ID:
+// for engines that take requests in which others have left with them. account is as in
+// [WithAccount].
+func NewJob(r Request, account string, opts ...EnqueueOption) (Job, error) {
 	if err := r.validate(); err != nil {
 		return Job{}, err
 	}
@@ -278,7 +285,7 @@ func (q *Queue) jobOf(r Request, opts []EnqueueOption) (Job, error) {
 		return Job{}, fmt.Errorf("queue: no random numbers for an ID: %w", err)
 	}
 	j := Job{ID: ID(id.String()), Request: r}
-	j.Lane.Resource = pacer.ResourceOf(r.Method, r.URL, url.Values(r.Form), q.account)
+	j.Lane.Resource = pacer.ResourceOf(r.Method, r.URL, url.Values(r.Form), account)
 	var errs []error
 	for _, opt := range opts {
 		if opt != nil {

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,19 +73,37 @@ func child(text string) error {
 	return errors.Join(err, q.Close())
 }
 
-func knownEngine(engine string) error {
-	if engine != "sqlite" {
-		return fmt.Errorf(`-engine %q: expected "sqlite", the only one so far`, engine)
+// An engine is what the test can be done with.
+type engine struct {
+	open func(store string) (queue.Engine, error)
+	// serve starts a server in a folder, and returns its store's name. nil: there is none,
+	// and the store is a file.
+	serve func(dir string) (server, string, error)
+}
+
+// A server is what an engine depends on. The test kills it, too.
+type server interface {
+	Kill() error
+	Restart() error
+}
+
+var engines = map[string]engine{
+	"sqlite": {open: func(store string) (queue.Engine, error) { return sqlitequeue.Open(store) }},
+}
+
+func knownEngine(name string) error {
+	if _, ok := engines[name]; !ok {
+		return fmt.Errorf("-engine %q: expected one of %q", name, slices.Sorted(maps.Keys(engines)))
 	}
 	return nil
 }
 
 // open opens the queue.
-func open(engine, store string) (*queue.Queue, error) {
-	if err := knownEngine(engine); err != nil {
+func open(name, store string) (*queue.Queue, error) {
+	if err := knownEngine(name); err != nil {
 		return nil, err
 	}
-	e, err := sqlitequeue.Open(store)
+	e, err := engines[name].open(store)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func TestKill(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	for args, want := range map[string]string{
-		"-engine redis": `expected "sqlite"`,
+		"-engine paper": `-engine "paper": expected one of`,
 		"-kills -1":     "-kills -1: expected 0",
 		"-messages 0":   "-messages 0: expected 1",
 		"fast":          `"fast": expected only flags`,

@@ -25,6 +25,7 @@ type report struct {
 	Kills      int64 `json:"kills"`
 	Children   int64 `json:"children"`   // started
 	MidEnqueue int64 `json:"midEnqueue"` // of the kills, those of a producer with work to do
+	Outages    int64 `json:"outages"`    // of the kills, those of the store's server
 
 	Requests  int `json:"requests"`  // that reached the fake
 	Throttled int `json:"throttled"` // answered 429
@@ -129,6 +130,9 @@ func (rep *report) table(w io.Writer) error {
 		fmt.Fprintln(t)
 	}
 	row("kills", rep.Kills, "%d of a producer in the middle of its work; %d processes were started", rep.MidEnqueue, rep.Children)
+	if rep.Outages > 0 {
+		row("", rep.Outages, "of the store's server, which was started again")
+	}
 	row("requests at Twilio", rep.Requests, "%d struck by a fault, %d answered 429, %d not waited for", rep.Faulted, rep.Throttled, rep.Abandoned)
 	row("lists asked for", rep.Asked, "%d requests in doubt were found, %d were not and were sent again", rep.Found, rep.Resent)
 	row("claims of one request", rep.MaxClaims, "at most")

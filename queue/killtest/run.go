@@ -32,13 +32,15 @@ type options struct {
 // A run is one test: a fake, a store, and children that come and go.
 type run struct {
 	options
-	store string
-	fake  *twiliotest.Server
-	q     *queue.Queue // the parent's own, on the same store
-	began time.Time
+	store  string
+	server server // that the store is on; nil: none
+	fake   *twiliotest.Server
+	q      *queue.Queue // the parent's own, on the same store
+	began  time.Time
 
 	left                        atomic.Int64 // kills that are still to be done
 	killed, started, midEnqueue atomic.Int64
+	outages                     atomic.Int64 // kills of the server
 	stored                      atomic.Int64 // requests that the queue has said it has
 	alerts                      sync.Map     // counts, by kind
 }
@@ -48,6 +50,8 @@ const (
 	shortest       = 50 * time.Millisecond
 	longest        = 800 * time.Millisecond
 	longestProduce = 600 * time.Millisecond
+	longestUp      = 3 * time.Second // the server, between two kills
+	longestDown    = 500 * time.Millisecond
 	startTimeout   = 20 * time.Second // of a child, on a busy machine
 	drainTimeout   = time.Minute
 	unpaced        = 1000.0
@@ -66,6 +70,12 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	r.store = filepath.Join(dir, "queue.db")
+	if serve := engines[o.engine].serve; serve != nil {
+		if r.server, r.store, err = serve(dir); err != nil {
+			return rep, err
+		}
+		defer func() { err = errors.Join(err, r.server.Kill()) }()
+	}
 	if r.q, err = open(o.engine, r.store); err != nil {
 		return rep, err
 	}
@@ -117,7 +127,11 @@ func (r *run) killPhase(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var all sync.WaitGroup
-	for i, life := range []func(context.Context, *rand.Rand) error{r.worker, r.secondWorker, r.producer} {
+	lives := []func(context.Context, *rand.Rand) error{r.worker, r.secondWorker, r.producer}
+	if r.server != nil {
+		lives = append(lives, r.outage)
+	}
+	for i, life := range lives {
 		all.Go(func() {
 			draw := rand.New(rand.NewPCG(r.seed, uint64(10+i)))
 			for ctx.Err() == nil && r.left.Add(-1) >= 0 {
@@ -160,6 +174,20 @@ func (r *run) producer(ctx context.Context, draw *rand.Rand) error {
 	known := int(r.stored.Load())
 	until := max(known, min(r.messages, r.messages*int(r.killed.Load()+10)/r.kills))
 	return r.liveAndDie(ctx, task{Produce: true, Known: known, Until: until, Seed: draw.Uint64()}, between(draw, 0, longestProduce))
+}
+
+// outage kills the server, and starts it again.
+func (r *run) outage(ctx context.Context, draw *rand.Rand) error {
+	if !sleep(ctx, between(draw, longestUp/4, longestUp)) {
+		return nil
+	}
+	if err := r.server.Kill(); err != nil {
+		return err
+	}
+	r.killed.Add(1)
+	r.outages.Add(1)
+	sleep(ctx, between(draw, 0, longestDown))
+	return r.server.Restart()
 }
 
 // liveAndDie starts a child, and kills it some time after it has said that it is up. That
@@ -309,6 +337,7 @@ func (r *run) state() string {
 func (r *run) report(ctx context.Context, rep *report) error {
 	rep.Engine, rep.Seed, rep.Messages = r.engine, r.seed, r.messages
 	rep.Kills, rep.Children, rep.MidEnqueue = r.killed.Load(), r.started.Load(), r.midEnqueue.Load()
+	rep.Outages = r.outages.Load()
 	var listed []listing
 	for j, err := range r.q.List(ctx, queue.Filter{}) {
 		if err != nil {

@@ -1,0 +1,57 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/twilio-pacer/pacer/internal/redistest"
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/redisqueue"
+)
+
+// With Redis the test also kills the server, which has all that it has acknowledged on
+// the disk (appendfsync always).
+
+func init() { engines["redis"] = engine{open: openRedis, serve: serveRedis} }
+
+func serveRedis(dir string) (server, string, error) {
+	if err := redistest.Installed(); err != nil {
+		return nil, "", err
+	}
+	s, err := redistest.Start(dir, "--appendonly", "yes", "--appendfsync", "always")
+	if err != nil {
+		return nil, "", err
+	}
+	return s, s.Addr, nil
+}
+
+// redisEngine closes its client, too.
+type redisEngine struct {
+	*redisqueue.Engine
+	client *redis.Client
+}
+
+func (e redisEngine) Close() error {
+	err := e.Engine.Close()
+	_ = e.client.Close()
+	return err
+}
+
+// openRedis has a client that is patient enough for a server that is being started again:
+// a producer is not to give up.
+func openRedis(store string) (queue.Engine, error) {
+	c := redis.NewClient(&redis.Options{
+		Addr: store, MaxRetries: 20, MinRetryBackoff: 20 * time.Millisecond, MaxRetryBackoff: 300 * time.Millisecond,
+	})
+	e, err := redisqueue.Open(context.Background(), c)
+	if err != nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("opening the queue: %w", err)
+	}
+	return redisEngine{e, c}, nil
+}

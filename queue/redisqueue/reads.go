@@ -1,0 +1,494 @@
+package redisqueue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// pipe sends commands in one go. Who reads commands' results has their errors.
+func (e *Engine) pipe(ctx context.Context, fill func(redis.Pipeliner)) error {
+	if err := e.begin(); err != nil {
+		return err
+	}
+	defer e.calls.Done()
+	_, err := e.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { fill(p); return nil })
+	if errors.Is(err, redis.Nil) {
+		err = nil
+	}
+	return e.explain(err)
+}
+
+// present adds what tells whether the queue is still the one that was opened.
+func (e *Engine) present(p redis.Pipeliner) func() error {
+	v := p.Get(context.Background(), e.key("v"))
+	return func() error {
+		if v.Val() != e.epoch {
+			return e.explain(goneError{})
+		}
+		return nil
+	}
+}
+
+// goneError is what scripts say in this case.
+type goneError struct{}
+
+func (goneError) Error() string { return "PACERGONE" }
+func (goneError) RedisError()   {}
+
+// lanesOf returns the lanes of numbers.
+func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queue.Lane, error) {
+	lanes := make(map[string]queue.Lane, len(numbers))
+	var ask []string
+	for _, n := range numbers {
+		if l, ok := e.names.Load(n); ok {
+			lanes[n] = l.(queue.Lane)
+		} else if _, ok := lanes[n]; !ok {
+			ask = append(ask, n)
+		}
+	}
+	for some := range slices.Chunk(ask, 1000) {
+		var keys *redis.SliceCmd
+		if err := e.pipe(ctx, func(p redis.Pipeliner) { keys = p.HMGet(ctx, e.key("names"), some...) }); err != nil {
+			return nil, err
+		}
+		for i, v := range keys.Val() {
+			key, _ := v.(string)
+			l, err := queue.ParseLane(key)
+			if err != nil {
+				return nil, fmt.Errorf("redisqueue: queue %s: lane %s: %w", e.name, some[i], err)
+			}
+			lanes[some[i]] = l
+			e.names.Store(some[i], l)
+		}
+	}
+	return lanes, nil
+}
+
+// readyOf makes counts of the hash ready, by lane and priority.
+func (e *Engine) readyOf(fields map[string]string) (map[string]map[string]int64, error) {
+	ready := make(map[string]map[string]int64, len(fields))
+	for field, text := range fields {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if _, ok := priorities[field[max(0, len(field)-1):]]; !ok || err != nil {
+			return nil, e.explain(damagedError("the counts of what is ready"))
+		}
+		lane := field[:len(field)-1]
+		if ready[lane] == nil {
+			ready[lane] = make(map[string]int64, 1)
+		}
+		ready[lane][field[len(field)-1:]] = n
+	}
+	return ready, nil
+}
+
+type damagedError string
+
+func (d damagedError) Error() string { return "PACERDAMAGED " + string(d) }
+func (damagedError) RedisError()     {}
+
+// Work implements [queue.Engine]. It also takes in what the intake has.
+func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
+	e.mu.Lock()
+	e.pending = false
+	e.mu.Unlock()
+	for taken := false; ; {
+		v, err := e.run(ctx, promoteScript, slice)
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		said, ok := v.([]any)
+		if !ok || len(said) != 3 {
+			return nil, time.Time{}, e.nonsense("Work")
+		}
+		if said[2] != int64(0) && !taken {
+			if err := e.takeIn(ctx); err != nil {
+				return nil, time.Time{}, err
+			}
+			taken = true
+			continue
+		}
+		if n, _ := said[0].(int64); n < slice {
+			due, _ := said[1].(string)
+			us, err := strconv.ParseInt(due, 10, 64)
+			if err != nil {
+				return nil, time.Time{}, e.nonsense("Work")
+			}
+			next = fromMicros(us)
+			break
+		}
+	}
+	var ready, parks *redis.MapStringStringCmd
+	if err := e.pipe(ctx, func(p redis.Pipeliner) {
+		ready, parks = p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
+	}); err != nil {
+		return nil, time.Time{}, err
+	}
+	counts, err := e.readyOf(ready.Val())
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	of, err := e.lanesOf(ctx, slices.Collect(maps.Keys(counts)))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	for number, n := range counts {
+		l := of[number]
+		r := queue.ReadyLane{Lane: l, Ready: n["h"] + n["n"] + n["l"], Top: pacer.Low}
+		switch {
+		case n["h"] > 0:
+			r.Top = pacer.High
+		case n["n"] > 0:
+			r.Top = pacer.Normal
+		}
+		r.Parked = parked(parks.Val(), l)
+		lanes = append(lanes, r)
+	}
+	return lanes, next, nil
+}
+
+func parked(parks map[string]string, l queue.Lane) time.Time {
+	if len(parks) == 0 {
+		return time.Time{}
+	}
+	us, _ := strconv.ParseInt(parks[queue.BucketKey(l.Resource)], 10, 64) // not there: 0
+	return fromMicros(us)
+}
+
+// statsAtOnce is how many lanes' counters are asked for in one go.
+const statsAtOnce = 200
+
+// Stats implements [queue.Engine]. It takes time by the number of lanes, not of jobs; what
+// happens meanwhile may be in some of the figures.
+func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
+	var names, ready, parks *redis.MapStringStringCmd
+	var present func() error
+	if err := e.pipe(ctx, func(p redis.Pipeliner) {
+		present = e.present(p)
+		names, ready, parks = p.HGetAll(ctx, e.key("names")), p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
+	}); err != nil {
+		return nil, err
+	}
+	if err := present(); err != nil {
+		return nil, err
+	}
+	counts, err := e.readyOf(ready.Val())
+	if err != nil {
+		return nil, err
+	}
+	numbers := slices.Collect(maps.Keys(names.Val()))
+	slices.SortFunc(numbers, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	of, err := e.lanesOf(ctx, numbers)
+	if err != nil {
+		return nil, err
+	}
+	var stats []queue.LaneStats
+	for some := range slices.Chunk(numbers, statsAtOnce) {
+		fields := make([]*redis.MapStringStringCmd, len(some))
+		var busy []any
+		if err := e.pipe(ctx, func(p redis.Pipeliner) {
+			for i, n := range some {
+				fields[i] = p.HGetAll(ctx, e.key("l:"+n))
+				if counts[n] != nil {
+					busy = append(busy, n)
+				}
+			}
+		}); err != nil {
+			return nil, err
+		}
+		oldest, err := e.oldestOf(ctx, busy)
+		if err != nil {
+			return nil, err
+		}
+		for i, n := range some {
+			h, ok, c := hash(fields[i].Val()), true, counts[n]
+			s := queue.LaneStats{
+				Lane: of[n], Ready: c["h"] + c["n"] + c["l"], Delayed: h.int("delayed", &ok), Sending: h.int("sending", &ok), InDoubt: h.int("in doubt", &ok),
+				Sent: h.int("sent", &ok), Failed: h.int("failed", &ok), Cancelled: h.int("cancelled", &ok), Arrived: h.int("arrived", &ok), Departed: h.int("departed", &ok),
+				Oldest: oldest[n], Parked: parked(parks.Val(), of[n]),
+			}
+			if !ok {
+				return nil, e.explain(damagedError("a lane's counters"))
+			}
+			stats = append(stats, s)
+		}
+	}
+	return stats, nil
+}
+
+// oldestOf returns since when the first Ready jobs of lanes have been due.
+func (e *Engine) oldestOf(ctx context.Context, numbers []any) (map[string]time.Time, error) {
+	if len(numbers) == 0 {
+		return nil, nil
+	}
+	v, err := e.run(ctx, headsScript, numbers...)
+	if err != nil {
+		return nil, err
+	}
+	heads, ok := v.([]any)
+	if !ok || len(heads) != len(numbers) {
+		return nil, e.nonsense("Stats")
+	}
+	oldest := make(map[string]time.Time, len(numbers))
+	for i, n := range numbers {
+		text, _ := heads[i].(string)
+		us, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, e.nonsense("Stats")
+		}
+		oldest[n.(string)] = fromMicros(us)
+	}
+	return oldest, nil
+}
+
+// jobs reads jobs of IDs; those that are not there any more are left out.
+func (e *Engine) jobs(ctx context.Context, ids []string) ([]queue.Job, error) {
+	fields, bodies := make([]*redis.MapStringStringCmd, len(ids)), make([]*redis.StringCmd, len(ids))
+	var present func() error
+	if err := e.pipe(ctx, func(p redis.Pipeliner) {
+		present = e.present(p)
+		for i, id := range ids {
+			fields[i], bodies[i] = p.HGetAll(ctx, e.key("j:"+id)), p.Get(ctx, e.key("r:"+id))
+		}
+	}); err != nil {
+		return nil, err
+	}
+	if err := present(); err != nil {
+		return nil, err
+	}
+	var numbers []string
+	for i := range ids {
+		h := fields[i].Val()
+		if len(h) == 0 {
+			continue
+		}
+		if !states[queue.State(h["s"])] || h["l"] == "" {
+			return nil, e.explain(damagedError("job " + ids[i]))
+		}
+		numbers = append(numbers, h["l"])
+	}
+	of, err := e.lanesOf(ctx, numbers)
+	if err != nil {
+		return nil, err
+	}
+	jobs := make([]queue.Job, 0, len(ids))
+	for i, id := range ids {
+		if h := fields[i].Val(); len(h) > 0 {
+			j, _ := decode(queue.ID(id), of[h["l"]], h, []byte(bodies[i].Val()))
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, nil
+}
+
+// Get implements [queue.Engine]. A job that is damaged has Outcome.Reason ReasonDamaged
+// and no request.
+func (e *Engine) Get(ctx context.Context, id queue.ID) (queue.Job, error) {
+	jobs, err := e.jobs(ctx, []string{string(id)})
+	if err != nil {
+		return queue.Job{}, err
+	}
+	if len(jobs) == 0 {
+		return queue.Job{}, fmt.Errorf("redisqueue: job %s: %w", id, queue.ErrNotFound)
+	}
+	return jobs[0], nil
+}
+
+// A place is a job in the order of Add.
+type place struct {
+	seq int64
+	id  string
+}
+
+func (e *Engine) places(said []any) ([]place, error) {
+	ps := make([]place, 0, len(said)/2)
+	for i := 0; i+1 < len(said); i += 2 {
+		seq, _ := said[i].(string)
+		id, _ := said[i+1].(string)
+		n, err := strconv.ParseInt(seq, 10, 64)
+		if err != nil {
+			return nil, e.nonsense("List")
+		}
+		ps = append(ps, place{n, id})
+	}
+	return ps, nil
+}
+
+// listAtOnce is how many jobs one script looks at for List.
+const listAtOnce = 1000
+
+// List implements [queue.Engine]. What chooses by Unreported, LookBefore, SID, or States
+// other than Ready, Delayed and Sent, takes time by what is found; the rest, by what is
+// stored. If the job after was deleted, the list goes on where its ID would be, and may
+// then repeat or leave out those whose IDs are not in the order of Add: of other processes,
+// within milliseconds. Damaged jobs are listed as [Engine.Get] returns them.
+func (e *Engine) List(ctx context.Context, f queue.Filter, after queue.ID, max int) (jobs []queue.Job, err error) {
+	for _, s := range f.States {
+		if !states[s] {
+			return nil, fmt.Errorf("redisqueue: listing jobs of state %.20q: there is no such state", s)
+		}
+	}
+	var from int64
+	if after != "" {
+		v, err := e.run(ctx, placeScript, string(after))
+		if err != nil {
+			return nil, err
+		}
+		text, _ := v.(string)
+		if from, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, e.nonsense("List")
+		}
+	}
+	look := e.lookup(f)
+	for end := false; !end && len(jobs) < max; {
+		var ps []place
+		if ps, from, end, err = look(ctx, from, max); err != nil {
+			return nil, err
+		}
+		for some := range slices.Chunk(ps, min(max, listAtOnce)) {
+			ids := make([]string, len(some))
+			for i, p := range some {
+				ids[i] = p.id
+			}
+			found, err := e.jobs(ctx, ids)
+			if err != nil {
+				return nil, err
+			}
+			for _, j := range found {
+				if matches(f, j) && len(jobs) < max {
+					jobs = append(jobs, j)
+				}
+			}
+			if len(jobs) == max {
+				break
+			}
+		}
+	}
+	return jobs, nil
+}
+
+// rare are the states that few jobs are in, and where those are.
+var rare = map[queue.State]string{
+	queue.Sending: "leases", queue.InDoubt: "is:in doubt", queue.Failed: "is:failed", queue.Cancelled: "is:cancelled",
+}
+
+// lookup returns a function that returns jobs after a place that may match, in the order
+// of Add, where to go on from, and whether that is the end.
+func (e *Engine) lookup(f queue.Filter) func(ctx context.Context, from int64, max int) ([]place, int64, bool, error) {
+	var how []any
+	switch {
+	case f.SID != "":
+		how = []any{"sid", f.SID}
+	case !f.LookBefore.IsZero():
+		how = []any{"look", micros(f.LookBefore)}
+	case f.Unreported:
+		how = []any{"index", "unreported"}
+	case len(f.States) > 0 && !slices.ContainsFunc(f.States, func(s queue.State) bool { return rare[s] == "" }):
+		how = []any{"index"}
+		for s, key := range rare {
+			if slices.Contains(f.States, s) {
+				how = append(how, key)
+			}
+		}
+	default:
+		return func(ctx context.Context, from int64, _ int) ([]place, int64, bool, error) {
+			return e.scan(ctx, f, from)
+		}
+	}
+	return func(ctx context.Context, from int64, max int) ([]place, int64, bool, error) {
+		n := max + listAtOnce
+		v, err := e.run(ctx, pickScript, append([]any{from, n}, how...)...)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		said, _ := v.([]any)
+		ps, err := e.places(said)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		slices.SortFunc(ps, func(a, b place) int { return cmp.Compare(a.seq, b.seq) })
+		if len(ps) < n {
+			return ps, from, true, nil
+		}
+		ps = ps[:n] // each source has given its first n
+		return ps, ps[n-1].seq, false, nil
+	}
+}
+
+// scan looks at the next jobs of all.
+func (e *Engine) scan(ctx context.Context, f queue.Filter, from int64) ([]place, int64, bool, error) {
+	states, lanes := "", ""
+	for _, s := range f.States {
+		states += "," + string(s) + ","
+	}
+	if f.Lane != nil || f.Campaign != "" {
+		var numbers []string
+		var number *redis.StringCmd
+		var of *redis.StringSliceCmd
+		if err := e.pipe(ctx, func(p redis.Pipeliner) {
+			if f.Lane != nil {
+				number = p.HGet(ctx, e.key("lanes"), f.Lane.Key())
+			} else {
+				of = p.SMembers(ctx, e.key("c:"+f.Campaign))
+			}
+		}); err != nil {
+			return nil, 0, false, err
+		}
+		if number != nil && number.Val() != "" {
+			numbers = []string{number.Val()}
+		} else if of != nil {
+			numbers = of.Val()
+		}
+		if len(numbers) == 0 {
+			return nil, from, true, nil
+		}
+		lanes = "," + strings.Join(numbers, ",") + ","
+	}
+	v, err := e.run(ctx, listScript, from, listAtOnce, states, lanes)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	said, ok := v.([]any)
+	if !ok || len(said) == 0 {
+		return nil, 0, false, e.nonsense("List")
+	}
+	ps, err := e.places(said[1:])
+	if err != nil {
+		return nil, 0, false, err
+	}
+	on, _ := said[0].(string)
+	if on == "" {
+		return ps, from, true, nil
+	}
+	if from, err = strconv.ParseInt(on, 10, 64); err != nil {
+		return nil, 0, false, e.nonsense("List")
+	}
+	return ps, from, false, nil
+}
+
+// matches reports whether f matches a job as it is now.
+func matches(f queue.Filter, j queue.Job) bool {
+	label, labelled := j.Labels[f.Label]
+	switch {
+	case len(f.States) > 0 && !slices.Contains(f.States, j.State),
+		f.Lane != nil && *f.Lane != j.Lane,
+		f.Campaign != "" && f.Campaign != j.Lane.Campaign,
+		f.Label != "" && (!labelled || label != f.Value),
+		f.SID != "" && f.SID != j.Outcome.SID,
+		!f.LookBefore.IsZero() && (j.State != queue.InDoubt || j.Look.IsZero() || !j.Look.Before(f.LookBefore)),
+		f.Unreported && (j.Reported || j.State != queue.Sent && j.State != queue.Failed):
+		return false
+	}
+	return true
+}

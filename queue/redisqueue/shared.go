@@ -1,0 +1,97 @@
+package redisqueue
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// What processes share besides jobs: parked buckets, schedules, documents.
+
+// Park implements [queue.Engine].
+func (e *Engine) Park(ctx context.Context, r pacer.Resource, until time.Time) error {
+	_, err := e.run(ctx, parkScript, queue.BucketKey(r), micros(until))
+	if err == nil {
+		e.announce()
+	}
+	return err
+}
+
+// Reserve implements [queue.Engine]. The places are kept to the quarter of a microsecond.
+// If the clock was set back since the last call, the schedule moves with it.
+func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (time.Time, error) {
+	if !(perSecond > 0) || math.IsInf(perSecond, 1) || n < 1 {
+		return time.Time{}, fmt.Errorf("redisqueue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
+	}
+	v, err := e.run(ctx, reserveScript, schedule, strconv.FormatFloat(perSecond, 'g', -1, 64), n)
+	if err != nil {
+		return time.Time{}, err
+	}
+	text, _ := v.(string)
+	us, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return time.Time{}, e.nonsense("Reserve")
+	}
+	whole, part := math.Modf(us)
+	return time.UnixMicro(int64(whole)).Add(time.Duration(part * float64(time.Microsecond))).UTC(), nil
+}
+
+// A document is stored as its version, a checksum, and its value, separated by spaces.
+func documentText(d queue.Document) string {
+	sum := crc32.Checksum(fmt.Appendf(nil, "%q %d %s", d.Name, d.Version, d.Value), castagnoli)
+	return fmt.Sprintf("%d %0*x %s", d.Version, sumLen, sum, d.Value)
+}
+
+// Put implements [queue.Engine].
+func (e *Engine) Put(ctx context.Context, name string, value []byte, version int64) error {
+	text := ""
+	if len(value) > 0 {
+		text = documentText(queue.Document{Name: name, Value: value, Version: version + 1})
+	}
+	v, err := e.run(ctx, putScript, name, version, text)
+	if err != nil {
+		return err
+	}
+	if is, _ := v.(string); is != "" {
+		return fmt.Errorf("redisqueue: putting document %q at version %d, which is at %s: %w", name, version, is, queue.ErrConflict)
+	}
+	e.announce()
+	return nil
+}
+
+// Documents implements [queue.Engine].
+func (e *Engine) Documents(ctx context.Context) (docs []queue.Document, err error) {
+	var all *redis.MapStringStringCmd
+	var present func() error
+	if err := e.pipe(ctx, func(p redis.Pipeliner) { present, all = e.present(p), p.HGetAll(ctx, e.key("documents")) }); err != nil {
+		return nil, err
+	}
+	if err := present(); err != nil {
+		return nil, err
+	}
+	for name, text := range all.Val() {
+		d := queue.Document{Name: name}
+		parts := strings.SplitN(text, " ", 3)
+		if len(parts) == 3 {
+			d.Version, err = strconv.ParseInt(parts[0], 10, 64)
+			d.Value = []byte(parts[2])
+		}
+		if err != nil || documentText(d) != text {
+			return nil, e.explain(damagedError("a document"))
+		}
+		docs = append(docs, d)
+	}
+	slices.SortFunc(docs, func(a, b queue.Document) int { return cmp.Compare(a.Name, b.Name) })
+	return docs, nil
+}
