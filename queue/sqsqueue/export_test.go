@@ -22,6 +22,3 @@ var (
 	Encode = encode
 	Decode = decode
 )
-
-// Document is the ledger's name in the ledger.
-const Document = document
