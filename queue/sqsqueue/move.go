@@ -69,9 +69,9 @@ func (e *Engine) move(ctx context.Context) {
 	}
 }
 
-// room returns how many jobs may be moved.
+// room returns how many jobs may be moved. It reads Stats, as Work moves jobs.
 func (e *Engine) room(ctx context.Context) (int, error) {
-	lanes, _, err := e.Engine.Work(ctx)
+	lanes, err := e.Engine.Stats(ctx)
 	if err != nil {
 		return 0, err
 	}

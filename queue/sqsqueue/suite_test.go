@@ -7,8 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +22,7 @@ func TestEngine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("in real time")
 	}
-	suite(t, func(e *sqsqueue.Engine, _ string) queue.Engine { return e }).Run(t)
+	suite(t, false).Run(t)
 }
 
 // TestThroughSQS has each job of the suite travel through SQS.
@@ -30,18 +30,44 @@ func TestThroughSQS(t *testing.T) {
 	if testing.Short() {
 		t.Skip("in real time")
 	}
-	suite(t, func(e *sqsqueue.Engine, path string) queue.Engine { return &through{Engine: e, path: path} }).Run(t)
+	suite(t, true).Run(t)
 }
 
-type place struct{ path, url string }
+type place struct {
+	path, url string
+	ledger    *shared // of those who send through SQS
+}
 
-func suite(t *testing.T, as func(e *sqsqueue.Engine, path string) queue.Engine) queuetest.Suite {
+// shared is a ledger that several engines use, as one on a server would be. With a file's
+// connection for each they would spend the test waiting for each other's locks.
+type shared struct {
+	queue.Engine
+	users atomic.Int64
+}
+
+func (l *shared) Close() error {
+	if l.users.Add(-1) > 0 {
+		return nil
+	}
+	return l.Engine.Close()
+}
+
+func suite(t *testing.T, sends bool) queuetest.Suite {
 	emulator(t)
 	var places sync.Map // of queue.Engine to place
 	at := func(tb testing.TB, p place) queue.Engine {
 		tb.Helper()
-		e := as(openAt(tb, p.url, p.path, quiet, sqsqueue.WithWindow(10_000)), p.path)
-		places.Store(e, p)
+		if !sends {
+			e := openAt(tb, p.url, p.path, quiet)
+			places.Store(queue.Engine(e), p)
+			return e
+		}
+		if p.ledger == nil || p.ledger.users.Load() == 0 {
+			p.ledger = &shared{Engine: ledgerAt(tb, p.path)}
+		}
+		p.ledger.users.Add(1)
+		e := &through{openOn(tb, p.url, p.ledger, quiet, sqsqueue.WithWindow(10_000)), p.path}
+		places.Store(queue.Engine(e), p)
 		return e
 	}
 	where := func(e queue.Engine) place {
@@ -52,7 +78,7 @@ func suite(t *testing.T, as func(e *sqsqueue.Engine, path string) queue.Engine) 
 		Open: func(tb testing.TB) queue.Engine {
 			tb.Helper()
 			url, _ := newQueue(tb, 10)
-			return at(tb, place{filepath.Join(tb.TempDir(), "queue.db"), url})
+			return at(tb, place{path: newFile(tb), url: url})
 		},
 		Again: func(tb testing.TB, e queue.Engine) queue.Engine {
 			tb.Helper()

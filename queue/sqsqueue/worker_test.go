@@ -77,11 +77,11 @@ func (l *troubled) Get(ctx context.Context, id queue.ID) (queue.Job, error) {
 	return l.Engine.Get(ctx, id)
 }
 
-func (l *troubled) Work(ctx context.Context) ([]queue.ReadyLane, time.Time, error) {
+func (l *troubled) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 	if l.down.Load() {
-		return nil, time.Time{}, errDown
+		return nil, errDown
 	}
-	return l.Engine.Work(ctx)
+	return l.Engine.Stats(ctx)
 }
 
 func add(t *testing.T, e queue.Engine, jobs ...queue.Job) (ids []queue.ID) {
