@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,7 +61,7 @@ func child(text string) error {
 		time.Sleep(lingersFor)
 		os.Exit(1) // it should have ended long ago
 	}()
-	q, err := open(t.Engine, t.Store)
+	q, err := open(t)
 	if err != nil {
 		return err
 	}
@@ -72,18 +74,32 @@ func child(text string) error {
 }
 
 func knownEngine(engine string) error {
-	if engine != "sqlite" {
-		return fmt.Errorf(`-engine %q: expected "sqlite", the only one so far`, engine)
+	if _, ok := engines[engine]; !ok {
+		return fmt.Errorf(`-engine %q: expected one of %q`, engine, slices.Sorted(maps.Keys(engines)))
 	}
 	return nil
 }
 
+// An engine is one that can be tested.
+type engine struct {
+	open  func(task) (queue.Engine, error)
+	start func(store string) (stop func() error, err error) // a server of the parent's; nil: it needs none
+}
+
+var engines = map[string]engine{
+	"sqlite": {open: func(t task) (queue.Engine, error) { return sqlitequeue.Open(t.Store) }},
+	"sqs":    {open: openSQS, start: startSQS},
+}
+
+// parent reports whether the task is the parent's own, who sends nothing.
+func (t task) parent() bool { return t.Fake == "" }
+
 // open opens the queue.
-func open(engine, store string) (*queue.Queue, error) {
-	if err := knownEngine(engine); err != nil {
+func open(t task) (*queue.Queue, error) {
+	if err := knownEngine(t.Engine); err != nil {
 		return nil, err
 	}
-	e, err := sqlitequeue.Open(store)
+	e, err := engines[t.Engine].open(t)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/sqstest"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
@@ -34,12 +35,23 @@ func TestKill(t *testing.T) {
 	}
 }
 
+func TestKillSQS(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts and kills processes, for 20 s")
+	}
+	sqstest.Need(t)
+	var stdout, stderr strings.Builder
+	if code := command(t.Context(), []string{"-engine", "sqs", "-kills", "5", "-messages", "200"}, &stdout, &stderr); code != 0 {
+		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	for args, want := range map[string]string{
-		"-engine redis": `expected "sqlite"`,
-		"-kills -1":     "-kills -1: expected 0",
-		"-messages 0":   "-messages 0: expected 1",
-		"fast":          `"fast": expected only flags`,
+		"-engine none": `expected one of ["sqlite" "sqs"]`,
+		"-kills -1":    "-kills -1: expected 0",
+		"-messages 0":  "-messages 0: expected 1",
+		"fast":         `"fast": expected only flags`,
 	} {
 		var stdout, stderr strings.Builder
 		if code := command(t.Context(), strings.Fields(args), &stdout, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {

@@ -66,7 +66,14 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	r.store = filepath.Join(dir, "queue.db")
-	if r.q, err = open(o.engine, r.store); err != nil {
+	if start := engines[o.engine].start; start != nil {
+		stop, err := start(r.store)
+		if err != nil {
+			return rep, err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+	}
+	if r.q, err = open(task{Engine: o.engine, Store: r.store}); err != nil {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, r.q.Close()) }()

@@ -1,5 +1,3 @@
-//go:build unix
-
 // Package sqstest starts fauxqs, an emulator of AWS SQS, for tests, the kill test and the
 // example: on loopback, with a free port, in memory. docs/sqs.md lists where it differs
 // from AWS.
