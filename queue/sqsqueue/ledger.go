@@ -21,11 +21,11 @@ import (
 
 // InSQS is the lane under which Stats shows what waits in SQS, of all lanes: Ready is what
 // may be moved, Delayed what is being moved, or was delivered and is to be shown again.
-// SQS counts approximately, and the count is up to 5 s old. There is no such lane while
+// SQS counts approximately, and the count is up to 2 s old. There is no such lane while
 // nothing waits.
 var InSQS = queue.Lane{Resource: pacer.Resource{Product: "sqs", Name: "messages", Op: "waiting"}}
 
-const countAge = 5 * time.Second
+const countAge = 2 * time.Second
 
 // Stats implements [queue.Engine]: the ledger's lanes, and [InSQS]. If SQS cannot be asked
 // it returns the ledger's alone, and logs that.
