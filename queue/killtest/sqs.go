@@ -20,13 +20,14 @@ import (
 	"github.com/twilio-pacer/pacer/queue/sqsqueue"
 )
 
-// Of -engine sqs: what is enqueued goes through SQS, an emulator of the parent's that
+// Of -engine sqs: what producers enqueue goes through SQS, an emulator of the parent's that
 // nobody kills, and is moved into a SQLite file, the ledger, by all children: they die in
-// the middle of that, too.
+// the middle of that, too. What the parent enqueues goes into the ledger, and comes by
+// SQS once more.
 const (
-	sqsVisible = 2 * time.Second // what a dead child had in its hands comes again after that
-	sqsPoll    = time.Second     // the emulator hands messages to the dead for so long
-	sqsTries   = 1000            // deliveries before a message is a dead letter: none is to be
+	sqsVisible = time.Second // what a dead child had in its hands comes again after that
+	sqsPoll    = time.Second // the emulator hands messages to the dead for so long
+	sqsTries   = 1000        // deliveries before a message is a dead letter: none is to be
 )
 
 // startSQS starts the emulator, and writes beside the store where it is.
@@ -52,45 +53,40 @@ func startSQS(store string) (stop func() error, err error) {
 func sqsFile(store string) string { return filepath.Join(filepath.Dir(store), "sqs") }
 
 // openSQS opens an engine with the ledger. The parent, who is not to do the children's
-// work, has the ledger alone, and a producer.
+// work, has the ledger alone.
 func openSQS(t task) (queue.Engine, error) {
 	where, err := os.ReadFile(sqsFile(t.Store))
 	if err != nil {
 		return nil, err
 	}
 	endpoint, url, _ := strings.Cut(string(where), " ")
+	client := sqstest.Client(endpoint)
 	ledger, err := sqlitequeue.Open(t.Store)
 	if err != nil {
 		return nil, err
 	}
-	moves := queue.Engine(ledger)
 	if t.parent() {
-		moves = nil
+		return &besideSQS{ledger, client, url}, nil
 	}
-	e, err := sqsqueue.Open(context.Background(), sqstest.Client(endpoint), url, moves,
+	e, err := sqsqueue.Open(context.Background(), client, url, ledger,
 		sqsqueue.WithVisibility(sqsVisible), sqsqueue.WithPoll(sqsPoll), sqsqueue.WithAddToSQS())
 	if err != nil {
 		return nil, errors.Join(err, ledger.Close())
 	}
-	if t.parent() {
-		return &viaSQS{Engine: ledger, sqs: e, count: func(ctx context.Context) (int, error) { return sqsCount(ctx, endpoint, url) }}, nil
-	}
-	return &viaSQS{Engine: e, sqs: e, known: t.Known}, nil
+	return &viaSQS{e, t.Known}, nil
 }
 
-// viaSQS adds through SQS.
+// viaSQS is a child's engine.
 type viaSQS struct {
-	queue.Engine // parent: the ledger; child: sqs
-	sqs          *sqsqueue.Engine
-	known        int // of the next jobs, so many have been sent before
-	count        func(context.Context) (int, error)
+	queue.Engine
+	known int // of the next jobs, so many have been enqueued before
 }
 
 // Add says of a producer's first jobs that they are known, as SQS cannot say it. Whether
 // they are is seen in the end: that they are sent once more hides no loss, as SQS drops
 // what it has been sent within 5 minutes.
 func (e *viaSQS) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
-	added, err := e.sqs.Add(ctx, jobs)
+	added, err := e.Engine.Add(ctx, jobs)
 	for i := range added {
 		added[i].Known = e.known > 0
 		e.known = max(0, e.known-1)
@@ -98,9 +94,16 @@ func (e *viaSQS) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 	return added, err
 }
 
-// List shows the parent, who waits until nothing is ready any more, what is in SQS.
-func (e *viaSQS) List(ctx context.Context, f queue.Filter, after queue.ID, most int) ([]queue.Job, error) {
-	if e.count != nil && after == "" && slices.Contains(f.States, queue.Ready) {
+// besideSQS is the parent's.
+type besideSQS struct {
+	queue.Engine
+	client *sqs.Client
+	url    string
+}
+
+// List shows the parent, when it waits until nothing is ready any more, what is in SQS.
+func (e *besideSQS) List(ctx context.Context, f queue.Filter, after queue.ID, most int) ([]queue.Job, error) {
+	if after == "" && slices.Contains(f.States, queue.Ready) {
 		if n, err := e.count(ctx); err != nil || n > 0 {
 			return []queue.Job{{ID: "in SQS", State: queue.Ready}}, err
 		}
@@ -108,10 +111,10 @@ func (e *viaSQS) List(ctx context.Context, f queue.Filter, after queue.ID, most 
 	return e.Engine.List(ctx, f, after, most)
 }
 
-// sqsCount returns how many messages are waiting or in somebody's hands.
-func sqsCount(ctx context.Context, endpoint, url string) (n int, err error) {
+// count returns how many messages are waiting or in somebody's hands.
+func (e *besideSQS) count(ctx context.Context) (n int, err error) {
 	names := []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}
-	out, err := sqstest.Client(endpoint).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
+	out, err := e.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &e.url, AttributeNames: names})
 	if err != nil {
 		return 0, err
 	}
@@ -123,11 +126,4 @@ func sqsCount(ctx context.Context, endpoint, url string) (n int, err error) {
 		n += i
 	}
 	return n, nil
-}
-
-func (e *viaSQS) Close() error {
-	if e.count != nil {
-		return errors.Join(e.sqs.Close(), e.Engine.Close())
-	}
-	return e.sqs.Close()
 }

@@ -27,10 +27,9 @@ var (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if s, err := sqstest.Installed(), error(nil); s == nil && used.Load() {
-		var e *sqstest.Server
-		if e, err = start(); err == nil {
-			_ = e.Kill()
+	if used.Load() {
+		if s, err := start(); err == nil {
+			_ = s.Kill()
 		}
 	}
 	os.Exit(code)

@@ -16,8 +16,8 @@ const (
 	fullPause  = 250 * time.Millisecond // while the window is full
 	leastPause = 500 * time.Millisecond // after an error; doubled for each more in a row
 	mostPause  = 10 * time.Second
-	roomAge    = time.Second     // of what is known of the ledger's depth
-	lastWords  = 5 * time.Second // for what is still to be said to SQS when the engine ends
+	roomAge    = time.Second      // of what is known of the ledger's depth
+	lastWords  = 10 * time.Second // for what is still to be said to SQS when the engine ends
 )
 
 // move moves messages into the ledger until ctx ends: it receives, stores, deletes. A

@@ -106,7 +106,7 @@ func WithWindow(jobs int) Option {
 func WithVisibility(d time.Duration) Option {
 	return func(e *Engine) error {
 		e.visibility = d
-		return wholeSeconds("WithVisibility", d, 2*time.Second, 12*time.Hour)
+		return wholeSeconds("WithVisibility", d, time.Second, 12*time.Hour)
 	}
 }
 
