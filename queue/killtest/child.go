@@ -61,7 +61,7 @@ func child(text string) error {
 		time.Sleep(lingersFor)
 		os.Exit(1) // it should have ended long ago
 	}()
-	q, err := open(t.Engine, t.Store)
+	q, err := open(t)
 	if err != nil {
 		return err
 	}
@@ -73,24 +73,6 @@ func child(text string) error {
 	return errors.Join(err, q.Close())
 }
 
-// An engine is what the test can be done with.
-type engine struct {
-	open func(store string) (queue.Engine, error)
-	// serve starts a server in a folder, and returns its store's name. nil: there is none,
-	// and the store is a file.
-	serve func(dir string) (server, string, error)
-}
-
-// A server is what an engine depends on. The test kills it, too.
-type server interface {
-	Kill() error
-	Restart() error
-}
-
-var engines = map[string]engine{
-	"sqlite": {open: func(store string) (queue.Engine, error) { return sqlitequeue.Open(store) }},
-}
-
 func knownEngine(name string) error {
 	if _, ok := engines[name]; !ok {
 		return fmt.Errorf("-engine %q: expected one of %q", name, slices.Sorted(maps.Keys(engines)))
@@ -98,12 +80,41 @@ func knownEngine(name string) error {
 	return nil
 }
 
+// An engine is one that can be tested.
+type engine struct {
+	open func(task) (queue.Engine, error)
+	// start starts a server for a store in a folder. nil: there is none, and the store is a
+	// file.
+	start func(dir string) (started, error)
+}
+
+// What was started.
+type started struct {
+	store string
+	stop  func() error
+	fails server // that the test is to kill now and then; nil: none
+}
+
+// A server is what an engine depends on, and is to outlive.
+type server interface {
+	Kill() error
+	Restart() error
+}
+
+var engines = map[string]engine{
+	"sqlite": {open: func(t task) (queue.Engine, error) { return sqlitequeue.Open(t.Store) }},
+	"sqs":    {open: openSQS, start: startSQS},
+}
+
+// parent reports whether the task is the parent's own, who sends nothing.
+func (t task) parent() bool { return t.Fake == "" }
+
 // open opens the queue.
-func open(name, store string) (*queue.Queue, error) {
-	if err := knownEngine(name); err != nil {
+func open(t task) (*queue.Queue, error) {
+	if err := knownEngine(t.Engine); err != nil {
 		return nil, err
 	}
-	e, err := engines[name].open(store)
+	e, err := engines[t.Engine].open(t)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/sqstest"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
@@ -30,6 +31,17 @@ func TestKill(t *testing.T) {
 	}
 	var stdout, stderr strings.Builder
 	if code := command(t.Context(), []string{"-kills", "5", "-messages", "200"}, &stdout, &stderr); code != 0 {
+		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
+	}
+}
+
+func TestKillSQS(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts and kills processes, for 20 s")
+	}
+	sqstest.Need(t)
+	var stdout, stderr strings.Builder
+	if code := command(t.Context(), []string{"-engine", "sqs", "-kills", "5", "-messages", "200"}, &stdout, &stderr); code != 0 {
 		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
 	}
 }

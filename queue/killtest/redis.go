@@ -17,17 +17,17 @@ import (
 // With Redis the test also kills the server, which has all that it has acknowledged on
 // the disk (appendfsync always).
 
-func init() { engines["redis"] = engine{open: openRedis, serve: serveRedis} }
+func init() { engines["redis"] = engine{open: openRedis, start: startRedis} }
 
-func serveRedis(dir string) (server, string, error) {
+func startRedis(dir string) (started, error) {
 	if err := redistest.Installed(); err != nil {
-		return nil, "", err
+		return started{}, err
 	}
 	s, err := redistest.Start(dir, "--appendonly", "yes", "--appendfsync", "always")
 	if err != nil {
-		return nil, "", err
+		return started{}, err
 	}
-	return s, s.Addr, nil
+	return started{store: s.Addr, stop: s.Kill, fails: s}, nil
 }
 
 // redisEngine closes its client, too.
@@ -44,9 +44,9 @@ func (e redisEngine) Close() error {
 
 // openRedis has a client that is patient enough for a server that is being started again:
 // a producer is not to give up.
-func openRedis(store string) (queue.Engine, error) {
+func openRedis(t task) (queue.Engine, error) {
 	c := redis.NewClient(&redis.Options{
-		Addr: store, MaxRetries: 20, MinRetryBackoff: 20 * time.Millisecond, MaxRetryBackoff: 300 * time.Millisecond,
+		Addr: t.Store, MaxRetries: 20, MinRetryBackoff: 20 * time.Millisecond, MaxRetryBackoff: 300 * time.Millisecond,
 	})
 	e, err := redisqueue.Open(context.Background(), c)
 	if err != nil {

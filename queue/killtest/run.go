@@ -70,13 +70,15 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	r.store = filepath.Join(dir, "queue.db")
-	if serve := engines[o.engine].serve; serve != nil {
-		if r.server, r.store, err = serve(dir); err != nil {
+	if start := engines[o.engine].start; start != nil {
+		var s started
+		if s, err = start(dir); err != nil {
 			return rep, err
 		}
-		defer func() { err = errors.Join(err, r.server.Kill()) }()
+		defer func() { err = errors.Join(err, s.stop()) }()
+		r.store, r.server = s.store, s.fails
 	}
-	if r.q, err = open(o.engine, r.store); err != nil {
+	if r.q, err = open(task{Engine: o.engine, Store: r.store}); err != nil {
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, r.q.Close()) }()

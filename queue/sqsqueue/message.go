@@ -1,0 +1,173 @@
+package sqsqueue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// A message is one job as it travels: the body of an SQS message, JSON in ASCII, since SQS
+// takes not every character. docs/sqs.md describes it for programs in other languages.
+type message struct {
+	Version  string            `json:"v"`
+	ID       queue.ID          `json:"id,omitempty"`
+	Lane     string            `json:"lane,omitempty"` // queue.Lane.Key; "": that of the request
+	Priority int               `json:"priority,omitempty"`
+	Due      time.Time         `json:"due,omitzero"`
+	Deadline time.Time         `json:"deadline,omitzero"`
+	Unique   string            `json:"unique,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Request  queue.Request     `json:"request"`
+}
+
+// The version: a reader takes any minor one of its major one, and ignores fields that it
+// does not know.
+const (
+	formatMajor   = "1"
+	formatVersion = "1.0"
+)
+
+// names is the namespace of the IDs that come from keys.
+var names = uuid.MustParse("6f0b9a8e-3c57-4d3e-9a55-2f6f1d7c5b10")
+
+// idOf returns the ID of a job that has a key, where no ledger can be asked who holds it:
+// who sends the same key names the same job. It is a UUID of version 5.
+func idOf(unique string) queue.ID {
+	return queue.ID(uuid.NewSHA1(names, []byte(unique)).String())
+}
+
+// encode returns a job as a message, and an error if it would not arrive as it is: what
+// is not UTF-8, or a request that no worker takes.
+func encode(j queue.Job) (string, error) {
+	if j.ID == "" {
+		return "", errors.New("sqsqueue: adding a job without an ID: give it one")
+	}
+	m := message{
+		Version: formatVersion, ID: j.ID, Lane: j.Lane.Key(), Priority: int(j.Priority), Due: j.Due.Round(0).UTC(), Deadline: j.Deadline.Round(0).UTC(),
+		Unique: j.Unique, Labels: j.Labels, Request: j.Request,
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("sqsqueue: job %s cannot be stored: %w", j.ID, err)
+	}
+	body := ascii(b)
+	var back message
+	if err := back.parse(body); err != nil {
+		return "", fmt.Errorf("sqsqueue: job %s: no worker would take it: %w", j.ID, err)
+	}
+	if !same(m, back) {
+		return "", fmt.Errorf("sqsqueue: job %s: its ID, lane, key, labels or request would arrive as others: expected UTF-8 text", j.ID)
+	}
+	return body, nil
+}
+
+// same compares messages; an empty map is as good as none.
+func same(a, b message) bool {
+	for _, m := range []*message{&a, &b} {
+		if len(m.Labels) == 0 {
+			m.Labels = nil
+		}
+		if len(m.Request.Form) == 0 {
+			m.Request.Form = nil
+		}
+		if len(m.Request.Header) == 0 {
+			m.Request.Header = nil
+		}
+	}
+	return a.Due.Equal(b.Due) && a.Deadline.Equal(b.Deadline) && func() bool {
+		b.Due, b.Deadline = a.Due, a.Deadline
+		return reflect.DeepEqual(a, b)
+	}()
+}
+
+// ascii writes JSON's other characters as escapes.
+func ascii(b []byte) string {
+	var s strings.Builder
+	s.Grow(len(b))
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		b = b[n:]
+		switch high, low := utf16.EncodeRune(r); {
+		case r < utf8.RuneSelf:
+			s.WriteByte(byte(r))
+		case high != utf8.RuneError:
+			fmt.Fprintf(&s, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&s, `\u%04x`, r)
+		}
+	}
+	return s.String()
+}
+
+// parse reads a message. Its errors quote nothing of it but a version.
+func (m *message) parse(body string) error {
+	var v struct {
+		Version string `json:"v"`
+	}
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
+		return errors.New(`the message is not a JSON object with a version, "v": "1.0"`)
+	}
+	major, minor, ok := strings.Cut(v.Version, ".")
+	if _, err := strconv.ParseUint(minor, 10, 16); !ok || err != nil {
+		return fmt.Errorf(`"v": %.20q: expected a version like %q`, v.Version, formatVersion)
+	}
+	if major != formatMajor {
+		return fmt.Errorf(`"v": %.20q: expected %s.x: it was written by another version of pacer: update this program`, v.Version, formatMajor)
+	}
+	if err := json.Unmarshal([]byte(body), m); err != nil {
+		var wrong *json.UnmarshalTypeError
+		var when *time.ParseError
+		switch {
+		case errors.As(err, &wrong):
+			return fmt.Errorf("field %.50q: expected another type", wrong.Field)
+		case errors.As(err, &when):
+			return errors.New(`field "due" or "deadline": expected a time as in RFC 3339`)
+		}
+		return err // of the request: those quote nothing that matters
+	}
+	if m.Request.Method == "" {
+		return errors.New(`field "request": expected one`)
+	}
+	return nil
+}
+
+// decode reads a job from a message. SQS's own name of the message, the same each time
+// that it is delivered, becomes the ID of a job that has none.
+func decode(body, messageID string) (queue.Job, error) {
+	var m message
+	if err := m.parse(body); err != nil {
+		return queue.Job{}, err
+	}
+	j := queue.Job{
+		ID: m.ID, Priority: pacer.Priority(m.Priority), Due: m.Due, Deadline: m.Deadline,
+		Unique: m.Unique, Labels: m.Labels, Request: m.Request,
+	}
+	if m.Lane == "" {
+		j.Lane.Resource = pacer.ResourceOf(m.Request.Method, m.Request.URL, url.Values(m.Request.Form), "")
+	} else {
+		var err error
+		if j.Lane, err = queue.ParseLane(m.Lane); err != nil {
+			return queue.Job{}, errors.New(`field "lane": expected the lane's key`)
+		}
+	}
+	switch {
+	case j.ID != "":
+	case j.Unique != "":
+		j.ID = idOf(j.Unique)
+	default:
+		j.ID = queue.ID("sqs-" + messageID)
+	}
+	return j, nil
+}

@@ -1,0 +1,34 @@
+package sqsqueue
+
+import (
+	"context"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// noLedger stands where a producer has no ledger.
+type noLedger struct{ queue.Engine } // nil: Add and Close are Engine's
+
+func (noLedger) Work(context.Context) ([]queue.ReadyLane, time.Time, error) {
+	return nil, time.Time{}, ErrNoLedger
+}
+func (noLedger) Await(context.Context, time.Duration) error              { return ErrNoLedger }
+func (noLedger) Claim(context.Context, queue.Claim) ([]queue.Job, error) { return nil, ErrNoLedger }
+func (noLedger) Move(context.Context, queue.Move) error                  { return ErrNoLedger }
+func (noLedger) Park(context.Context, pacer.Resource, time.Time) error   { return ErrNoLedger }
+func (noLedger) Sweep(context.Context, queue.Sweep) (queue.Swept, error) {
+	return queue.Swept{}, ErrNoLedger
+}
+func (noLedger) Get(context.Context, queue.ID) (queue.Job, error)        { return queue.Job{}, ErrNoLedger }
+func (noLedger) Stats(context.Context) ([]queue.LaneStats, error)        { return nil, ErrNoLedger }
+func (noLedger) CancelWaiting(context.Context, string, int) (int, error) { return 0, ErrNoLedger }
+func (noLedger) Put(context.Context, string, []byte, int64) error        { return ErrNoLedger }
+func (noLedger) Documents(context.Context) ([]queue.Document, error)     { return nil, ErrNoLedger }
+func (noLedger) List(context.Context, queue.Filter, queue.ID, int) ([]queue.Job, error) {
+	return nil, ErrNoLedger
+}
+func (noLedger) Reserve(context.Context, string, float64, int) (time.Time, error) {
+	return time.Time{}, ErrNoLedger
+}
