@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -111,8 +112,19 @@ func ascii(b []byte) string {
 	return s.String()
 }
 
-// parse reads a message. Its errors quote nothing of it but a version.
+// digits may be a phone number; a size in bytes has fewer.
+var digits = regexp.MustCompile(`[0-9]{8,}`)
+
+// parse reads a message. What its errors quote, such as a version or a method, is short,
+// and has no number in it.
 func (m *message) parse(body string) error {
+	if err := m.read(body); err != nil {
+		return errors.New(digits.ReplaceAllString(err.Error(), "***"))
+	}
+	return nil
+}
+
+func (m *message) read(body string) error {
 	var v struct {
 		Version string `json:"v"`
 	}
@@ -135,7 +147,7 @@ func (m *message) parse(body string) error {
 		case errors.As(err, &when):
 			return errors.New(`field "due" or "deadline": expected a time as in RFC 3339`)
 		}
-		return err // of the request: those quote nothing that matters
+		return err // of the request
 	}
 	if m.Request.Method == "" {
 		return errors.New(`field "request": expected one`)
