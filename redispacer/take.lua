@@ -25,7 +25,7 @@ end
 -- A clock that was set back, by a failover perhaps, must not keep the bucket closed.
 local longest = 3600 * 1000000
 if b['until'] > now + longest then b['until'] = now end
-if not stored[1] then b.tokens, b.at = burst, now end
+if not stored[1] then b.tokens, b.at, was.tokens = burst, now, nil end -- 0 of them is to be written as well
 if b.at > math.max(now, b['until']) then b.at = now end
 
 -- Those that come back all begin at one time: see pacer.Demand.
@@ -118,7 +118,7 @@ local fields = {}
 for _, name in ipairs(names) do
 	if b[name] ~= was[name] then
 		fields[#fields + 1] = name
-		fields[#fields + 1] = string.format(name == 'tokens' and '%.6f' or '%.15g', b[name])
+		fields[#fields + 1] = string.format(name == 'tokens' and '%.6f' or '%.16g', b[name])
 	end
 end
 if #fields > 0 then redis.call('HSET', bucket, unpack(fields)) end
