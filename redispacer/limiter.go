@@ -237,6 +237,7 @@ func (l *Limiter) follow(seen *string) {
 type notice struct {
 	From     string         `json:"from"`
 	Resource pacer.Resource `json:"resource"`
+	Sender   string         `json:"sender,omitempty"` // Resource's, which leaves it out of JSON; others need it, and nothing stores it
 	Micros   int64          `json:"us"`
 	TooLong  bool           `json:"tooLong,omitempty"`
 }
@@ -248,5 +249,6 @@ func parseNotice(text string) (n notice, err error) {
 	if n.Micros <= 0 || n.Micros > longestHold.Microseconds() || n.Resource.Name == "" {
 		return notice{}, errors.New("redispacer: a notice of another process makes no sense")
 	}
+	n.Resource.Sender = n.Sender
 	return n, nil
 }

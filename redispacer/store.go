@@ -78,7 +78,7 @@ func (s *store) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pac
 	var message []byte
 	if hold > 0 {
 		var err error
-		if message, err = json.Marshal(notice{From: s.who, Resource: r, Micros: hold.Microseconds(), TooLong: d.TooLong}); err != nil {
+		if message, err = json.Marshal(notice{From: s.who, Resource: r, Sender: r.Sender, Micros: hold.Microseconds(), TooLong: d.TooLong}); err != nil {
 			return pacer.Grant{}, fmt.Errorf("redispacer: %w", err)
 		}
 	}
