@@ -148,10 +148,12 @@ func (f *fixture) pass(t testing.TB, r pacer.Resource, o pacer.Outcome) time.Tim
 	return now
 }
 
-// held reports that the bucket keeps still for the next 100 ms.
+// held reports that the bucket keeps still for the next 100 ms. The limiter is not to know
+// that the call does not wait longer.
 func (f *fixture) held(r pacer.Resource) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer time.AfterFunc(100*time.Millisecond, cancel).Stop()
 	done, err := f.Acquire(ctx, r)
 	if err == nil {
 		done(pacer.Outcome{Unused: true})
