@@ -119,6 +119,9 @@ func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, er
 		default:
 			return g, errNoGrant
 		}
+		if !(n[i] >= 0 && n[i] <= 1<<53) { // NaN as well
+			return g, errNoGrant
+		}
 	}
 	got, number, from, again, until, now, pace, learned, users := int(n[0]), int64(n[1]), n[2], n[3], n[4], n[5], n[6], n[7], int(n[8])
 	s.mu.Lock()
@@ -126,7 +129,7 @@ func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, er
 	s.clock.set(now, sent, received)
 	g = pacer.Grant{N: got, Number: number, From: s.clock.local(from), Again: s.clock.local(again), Pace: pacer.Unlimited, Learned: learned, Processes: users}
 	if pace > 0 {
-		g.Pace, g.Every = pace, time.Duration(float64(time.Second)/pace)
+		g.Pace, g.Every = pace, time.Duration(min(float64(time.Second)/pace, 1<<62))
 	}
 	if until > now {
 		g.Hold = s.clock.local(until)
@@ -230,8 +233,9 @@ func (s *store) checkEviction() {
 func explain(err error) error {
 	for _, known := range [...]struct{ prefix, advice string }{
 		{"NOAUTH", "give the password in UniversalOptions.Password"},
+		{"Protocol error: unauthenticated", "give the password in UniversalOptions.Password"}, // to a command of more than ten words
 		{"WRONGPASS", "the user name or password in UniversalOptions is not the server's"},
-		{"NOPERM", "let this user run EVALSHA, EVAL, GET, SET, SUBSCRIBE, PUBLISH and what take.lua calls, on keys and channels that begin with the limiter's name (docs/redis.md)"},
+		{"NOPERM", "let this user run EVALSHA, EVAL, GET, SET, SUBSCRIBE, PUBLISH, PING and what take.lua calls, on keys and channels that begin with the limiter's name (docs/redis.md)"},
 		{"READONLY", "this server is a replica: name the master, or Sentinel with MasterName"},
 		{"WRONGTYPE", "another program has a key of that name: choose another with WithName"},
 		{"OOM", "the server's memory is full: raise maxmemory"},

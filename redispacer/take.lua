@@ -128,5 +128,5 @@ if b.limit > 0 then keep = math.max(keep, 3600000) end
 redis.call('PEXPIRE', bucket, string.format('%.0f', keep))
 if hold > 0 then redis.call('PUBLISH', ARGV[11], ARGV[12]) end
 
-local function text(n) return n == math.huge and '0' or string.format('%.3f', n) end
+local function text(n) return n == math.huge and '0' or string.format('%.17g', n) end -- a rate may be one in days
 return {got, b.number, text(from), text(again), text(b['until']), text(now), text(pace), text(b.limit), b.users}
