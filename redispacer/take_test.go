@@ -159,6 +159,19 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
+func TestSlow(t *testing.T) {
+	b := newBucket(t)
+	a := b.take(pacer.Demand{N: 2, Rate: 1e-5, Burst: 2})
+	if a.Pace != 1e-5 || (a.Every-100_000*time.Second).Abs() > time.Microsecond {
+		t.Errorf("%+v, expected a pace of one in 100,000 s", a.Grant)
+	}
+	hold := b.take(pacer.Demand{Rate: 1e-5, Burst: 2, Hold: time.Second, Learn: true})
+	about(t, "learned", hold.Learned, 1e-5, 1e-12)
+	if none := b.take(pacer.Demand{N: 1, Rate: 1e-5, Burst: 2}); none.N != 0 {
+		t.Errorf("%+v, expected none", none.Grant)
+	}
+}
+
 // Whoever takes how many when: no time has more than its share.
 func TestNeverTooMany(t *testing.T) {
 	for _, burst := range []int{1, 7} {
