@@ -225,6 +225,29 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
+// Without WithAlert nothing is lost: alerts are logged.
+func TestAlertsAreLogged(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		opts *redis.UniversalOptions
+	}{
+		{"limits rejected", on(server(t))},
+		{"limits not shared", &redis.UniversalOptions{Addrs: []string{"127.0.0.1:1"}}},
+	} {
+		f := &fixture{name: newName()}
+		cli(t, server(t), "SET", f.name+":limits", "[[]]")
+		l, err := New(c.opts, nil, WithName(f.name), WithLogger(slog.New(slog.NewTextHandler(f, nil))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		within(t, 2*time.Second, c.text, func() bool { return strings.Contains(f.logged(), c.text) })
+		contains(t, f.logged(), "level=ERROR", "error=", "advice=")
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOptionsAreNotChanged(t *testing.T) {
 	opts := on(server(t))
 	f := start(t, opts, newName(), nil)

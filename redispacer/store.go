@@ -25,6 +25,7 @@ type store struct {
 	rdb    redis.UniversalClient
 	logger *slog.Logger
 	alerts []func(pacer.Alert)
+	told   sync.Mutex // held while alerts are
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -206,6 +207,8 @@ func (s *store) answered(err error) {
 }
 
 func (s *store) alert(a pacer.Alert) {
+	s.told.Lock()
+	defer s.told.Unlock()
 	for _, f := range s.alerts {
 		f(a)
 	}

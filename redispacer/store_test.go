@@ -11,7 +11,7 @@ import (
 
 func TestClock(t *testing.T) {
 	start := time.Now()
-	at := func(d time.Duration) time.Time { return start.Add(d) }
+	at := start.Add
 	const ahead = 5 * time.Minute // the server's clock
 	server := func(d time.Duration) float64 { return float64((ahead + d).Microseconds()) }
 	off := func(c *clock, ahead, now time.Duration) time.Duration {
