@@ -32,7 +32,8 @@ type store struct {
 	mu     sync.Mutex
 	calls  sync.WaitGroup // added to with mu held, and not after closed
 	closed bool
-	away   bool // the last answer was an error
+	away   bool      // Redis does not answer, or only in part
+	failed time.Time // when it last did not
 	clock  clock
 }
 
@@ -186,22 +187,32 @@ func (s *store) close() error {
 	return nil
 }
 
+// An outage is over when nothing has failed for so long: of several keys, and nodes of a
+// Cluster, one may fail whenever it is asked for, and others answer in between.
+const calm = 2 * lookEvery
+
 // answered takes note of whether Redis answers, and tells when that changes.
 func (s *store) answered(err error) {
 	if err != nil && s.ctx.Err() != nil {
 		return
 	}
 	s.mu.Lock()
-	was := s.away
-	s.away = err != nil
+	was, now := s.away, time.Now()
+	switch {
+	case err != nil:
+		s.away, s.failed = true, now
+	case now.Sub(s.failed) > calm:
+		s.away = false
+	}
+	is := s.away
 	s.mu.Unlock()
 	switch {
-	case err != nil && !was:
+	case is && !was:
 		s.alert(pacer.Alert{
-			Kind: pacer.AlertNotShared, Time: time.Now(), Err: explain(err),
+			Kind: pacer.AlertNotShared, Time: now, Err: explain(err),
 			Advice: "bring Redis back: until then each process keeps to its share of nine tenths of the rate, and learns of no throttle but its own",
 		})
-	case err == nil && was:
+	case was && !is:
 		s.logger.Info("redispacer: Redis answers again: limits are shared")
 	}
 }
