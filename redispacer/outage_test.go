@@ -47,6 +47,16 @@ func (f *fixture) byLease() bool { return f.Store().Err == nil }
 
 const returns = "Redis answers again"
 
+// returned waits until it has logged the end of the last of so many outages, and looks
+// whether there was one alert for each.
+func (f *fixture) returned(t *testing.T, outages int) {
+	t.Helper()
+	within(t, 4*time.Second, "that Redis is back is logged", func() bool { return strings.Count(f.logged(), returns) >= outages })
+	if f.raised(pacer.AlertNotShared) != outages || strings.Count(f.logged(), returns) != outages {
+		t.Errorf("%d outages: %d alerts, log %q: expected one each", outages, f.raised(pacer.AlertNotShared), f.logged())
+	}
+}
+
 func TestAwayFromTheStart(t *testing.T) {
 	s := redistest.For(t)
 	if err := s.Kill(); err != nil {
@@ -80,8 +90,9 @@ func TestAwayFromTheStart(t *testing.T) {
 	within(t, 5*time.Second, "limits are shared", f.byLease)
 	n := passed.Load()
 	within(t, 5*time.Second, "the whole rate", func() bool { return passed.Load() >= n+20 })
-	if f.raised(pacer.AlertNotShared) != 1 || strings.Count(f.logged(), returns) != 1 || !f.Store().Since.IsZero() {
-		t.Errorf("alerts %d, log %q, %+v: expected one line more", f.raised(pacer.AlertNotShared), f.logged(), f.Store())
+	f.returned(t, 1)
+	if !f.Store().Since.IsZero() {
+		t.Errorf("%+v: expected no time", f.Store())
 	}
 }
 
@@ -113,9 +124,7 @@ func TestKilled(t *testing.T) {
 		before = ofA.Load() + ofB.Load()
 		within(t, 5*time.Second, "they go on", func() bool { return ofA.Load()+ofB.Load() > before+rate })
 		for _, f := range []*fixture{a, b} {
-			if f.raised(pacer.AlertNotShared) != outage || strings.Count(f.logged(), returns) != outage {
-				t.Errorf("after outage %d: %d alerts, log %q: expected one each", outage, f.raised(pacer.AlertNotShared), f.logged())
-			}
+			f.returned(t, outage)
 		}
 	}
 }
@@ -158,9 +167,7 @@ func TestFrozen(t *testing.T) {
 		f.pass(t, messages, pacer.Outcome{})
 		return f.byLease()
 	})
-	if f.raised(pacer.AlertNotShared) != 1 || strings.Count(f.logged(), returns) != 1 {
-		t.Errorf("%d alerts, log %q: expected one each", f.raised(pacer.AlertNotShared), f.logged())
-	}
+	f.returned(t, 1)
 }
 
 // A cool-down is kept although Redis is gone, and told to others when it is back.
@@ -237,6 +244,23 @@ func TestKeyOfAnotherProgram(t *testing.T) {
 		t.Fatal("no error")
 	}
 	contains(t, err.Error(), "WRONGTYPE", "choose another with WithName")
+}
+
+// Where some keys can be had and others not, that is one outage and not one each time.
+func TestInPart(t *testing.T) {
+	f := start(t, on(server(t)), newName(), nil)
+	cli(t, server(t), "HSET", f.name+":limits", "a", "b")
+	for began := time.Now(); time.Since(began) < 2500*time.Millisecond; time.Sleep(20 * time.Millisecond) {
+		if err := take(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := f.raised(pacer.AlertNotShared); n != 1 || strings.Contains(f.logged(), returns) {
+		t.Errorf("%d alerts, log %q: expected one alert", n, f.logged())
+	}
+	contains(t, f.lastAlert(), "WRONGTYPE", "choose another with WithName")
+	cli(t, server(t), "DEL", f.name+":limits")
+	within(t, 3*time.Second, "it is over", func() bool { return strings.Count(f.logged(), returns) == 1 })
 }
 
 // The rights that the package's documentation asks for are enough.
