@@ -87,7 +87,8 @@ func WithLogger(l *slog.Logger) Option {
 // not answer is no error.
 //
 // limits are in force for as long as Redis has none: see [Limiter.SetLimits]. Errors are
-// those of limits and options.
+// those of limits and options. The limiter has a goroutine and connections, which
+// [Limiter.Close] ends.
 func New(opts *redis.UniversalOptions, limits pacer.Limits, more ...Option) (*Limiter, error) {
 	if opts == nil || len(opts.Addrs) == 0 {
 		return nil, errors.New("redispacer: New: opts.Addrs: empty: expected the address of a Redis server, such as \"localhost:6379\"")
@@ -131,13 +132,16 @@ func quick(opts *redis.UniversalOptions) *redis.UniversalOptions {
 }
 
 // SetLimits replaces the limits of all processes, which follow within a second. They stay
-// in Redis, as JSON under the key pacer:limits (see [WithName]), where they can also be set by hand:
+// in Redis, as JSON under the key pacer:limits (of another name see [WithName]), where they
+// can also be set by hand:
 //
 //	redis-cli SET pacer:limits "$(cat limits.json)"
 //	redis-cli DEL pacer:limits
 //
 // Deleted, each process goes back to those that it was made with. Invalid limits, and
-// a Redis that does not answer, are an error and change nothing.
+// a Redis that does not answer within a second, are an error and change nothing.
+// [pacer.Client.SetLimits] and [pacer.Client.WatchLimits] come here as well, and so set
+// the limits of all.
 func (l *Limiter) SetLimits(limits pacer.Limits) error {
 	if err := limits.Validate(); err != nil {
 		return err
@@ -156,13 +160,15 @@ func (l *Limiter) SetLimits(limits pacer.Limits) error {
 
 // Take takes tokens out of a bucket in one round trip: it is what calls of the limiter wait
 // for, and implements [pacer.BucketStore]. It is there for tools, and for limiters of your
-// own ([pacer.NewSharedLimiter]) that are to use the same buckets.
+// own ([pacer.NewSharedLimiter]) that are to use the same buckets. If Redis does not answer
+// within 250 ms, and after Close, it returns an error that says what to do.
 func (l *Limiter) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pacer.Grant, error) {
 	return l.store.Take(ctx, r, d)
 }
 
-// Close ends the limiter and its connections. Calls that still wait go on with this
-// process's share.
+// Close ends the limiter's goroutine and connections. Calls that still wait, and later ones,
+// go on with this process's share. Closing again does nothing, and returns what the first
+// one did.
 func (l *Limiter) Close() error {
 	l.once.Do(func() {
 		l.store.cancel()
@@ -237,6 +243,7 @@ func (l *Limiter) follow(seen *string) {
 type notice struct {
 	From     string         `json:"from"`
 	Resource pacer.Resource `json:"resource"`
+	Sender   string         `json:"sender,omitempty"` // Resource's, which leaves it out of JSON; others need it, and nothing stores it
 	Micros   int64          `json:"us"`
 	TooLong  bool           `json:"tooLong,omitempty"`
 }
@@ -248,5 +255,6 @@ func parseNotice(text string) (n notice, err error) {
 	if n.Micros <= 0 || n.Micros > longestHold.Microseconds() || n.Resource.Name == "" {
 		return notice{}, errors.New("redispacer: a notice of another process makes no sense")
 	}
+	n.Resource.Sender = n.Sender
 	return n, nil
 }

@@ -25,13 +25,15 @@ type store struct {
 	rdb    redis.UniversalClient
 	logger *slog.Logger
 	alerts []func(pacer.Alert)
+	told   sync.Mutex // held while alerts are
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu     sync.Mutex
 	calls  sync.WaitGroup // added to with mu held, and not after closed
 	closed bool
-	away   bool // the last answer was an error
+	away   bool      // Redis does not answer, or only in part
+	failed time.Time // when it last did not
 	clock  clock
 }
 
@@ -78,7 +80,7 @@ func (s *store) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pac
 	var message []byte
 	if hold > 0 {
 		var err error
-		if message, err = json.Marshal(notice{From: s.who, Resource: r, Micros: hold.Microseconds(), TooLong: d.TooLong}); err != nil {
+		if message, err = json.Marshal(notice{From: s.who, Resource: r, Sender: r.Sender, Micros: hold.Microseconds(), TooLong: d.TooLong}); err != nil {
 			return pacer.Grant{}, fmt.Errorf("redispacer: %w", err)
 		}
 	}
@@ -119,6 +121,9 @@ func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, er
 		default:
 			return g, errNoGrant
 		}
+		if !(n[i] >= 0 && n[i] <= 1<<53) { // NaN as well
+			return g, errNoGrant
+		}
 	}
 	got, number, from, again, until, now, pace, learned, users := int(n[0]), int64(n[1]), n[2], n[3], n[4], n[5], n[6], n[7], int(n[8])
 	s.mu.Lock()
@@ -126,7 +131,7 @@ func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, er
 	s.clock.set(now, sent, received)
 	g = pacer.Grant{N: got, Number: number, From: s.clock.local(from), Again: s.clock.local(again), Pace: pacer.Unlimited, Learned: learned, Processes: users}
 	if pace > 0 {
-		g.Pace, g.Every = pace, time.Duration(float64(time.Second)/pace)
+		g.Pace, g.Every = pace, time.Duration(min(float64(time.Second)/pace, 1<<62))
 	}
 	if until > now {
 		g.Hold = s.clock.local(until)
@@ -182,27 +187,39 @@ func (s *store) close() error {
 	return nil
 }
 
+// An outage is over when nothing has failed for so long: of several keys, and nodes of a
+// Cluster, one may fail whenever it is asked for, and others answer in between.
+const calm = 2 * lookEvery
+
 // answered takes note of whether Redis answers, and tells when that changes.
 func (s *store) answered(err error) {
 	if err != nil && s.ctx.Err() != nil {
 		return
 	}
 	s.mu.Lock()
-	was := s.away
-	s.away = err != nil
+	was, now := s.away, time.Now()
+	switch {
+	case err != nil:
+		s.away, s.failed = true, now
+	case now.Sub(s.failed) > calm:
+		s.away = false
+	}
+	is := s.away
 	s.mu.Unlock()
 	switch {
-	case err != nil && !was:
+	case is && !was:
 		s.alert(pacer.Alert{
-			Kind: pacer.AlertNotShared, Time: time.Now(), Err: explain(err),
+			Kind: pacer.AlertNotShared, Time: now, Err: explain(err),
 			Advice: "bring Redis back: until then each process keeps to its share of nine tenths of the rate, and learns of no throttle but its own",
 		})
-	case err == nil && was:
+	case was && !is:
 		s.logger.Info("redispacer: Redis answers again: limits are shared")
 	}
 }
 
 func (s *store) alert(a pacer.Alert) {
+	s.told.Lock()
+	defer s.told.Unlock()
 	for _, f := range s.alerts {
 		f(a)
 	}
@@ -230,8 +247,9 @@ func (s *store) checkEviction() {
 func explain(err error) error {
 	for _, known := range [...]struct{ prefix, advice string }{
 		{"NOAUTH", "give the password in UniversalOptions.Password"},
+		{"Protocol error: unauthenticated", "give the password in UniversalOptions.Password"}, // to a command of more than ten words
 		{"WRONGPASS", "the user name or password in UniversalOptions is not the server's"},
-		{"NOPERM", "let this user run EVALSHA, EVAL, GET, SET, SUBSCRIBE, PUBLISH and what take.lua calls, on keys and channels that begin with the limiter's name (docs/redis.md)"},
+		{"NOPERM", "let this user run EVALSHA, EVAL, GET, SET, SUBSCRIBE, PUBLISH, PING and what take.lua calls, on keys and channels that begin with the limiter's name (docs/redis.md)"},
 		{"READONLY", "this server is a replica: name the master, or Sentinel with MasterName"},
 		{"WRONGTYPE", "another program has a key of that name: choose another with WithName"},
 		{"OOM", "the server's memory is full: raise maxmemory"},

@@ -25,7 +25,7 @@ end
 -- A clock that was set back, by a failover perhaps, must not keep the bucket closed.
 local longest = 3600 * 1000000
 if b['until'] > now + longest then b['until'] = now end
-if not stored[1] then b.tokens, b.at = burst, now end
+if not stored[1] then b.tokens, b.at, was.tokens = burst, now, nil end -- 0 of them is to be written as well
 if b.at > math.max(now, b['until']) then b.at = now end
 
 -- Those that come back all begin at one time: see pacer.Demand.
@@ -119,7 +119,7 @@ local fields = {}
 for _, name in ipairs(names) do
 	if b[name] ~= was[name] then
 		fields[#fields + 1] = name
-		fields[#fields + 1] = string.format(name == 'tokens' and '%.6f' or '%.15g', b[name])
+		fields[#fields + 1] = string.format(name == 'tokens' and '%.6f' or '%.16g', b[name])
 	end
 end
 if #fields > 0 then redis.call('HSET', bucket, unpack(fields)) end
@@ -129,5 +129,5 @@ if b.limit > 0 then keep = math.max(keep, 3600000) end
 redis.call('PEXPIRE', bucket, string.format('%.0f', keep))
 if hold > 0 then redis.call('PUBLISH', ARGV[11], ARGV[12]) end
 
-local function text(n) return n == math.huge and '0' or string.format('%.3f', n) end
+local function text(n) return n == math.huge and '0' or string.format('%.17g', n) end -- a rate may be one in days
 return {got, b.number, text(from), text(again), text(b['until']), text(now), text(pace), text(b.limit), b.users}

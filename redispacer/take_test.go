@@ -1,0 +1,443 @@
+package redispacer
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/internal/redistest"
+)
+
+// A bucket is one of the shared server's, with what its script answers in the server's own
+// time, in which it is exact.
+type bucket struct {
+	*fixture
+	t      *testing.T
+	server *redistest.Server
+	last   []any
+}
+
+func newBucket(t *testing.T) *bucket { return bucketOf(t, server(t), newName()) }
+
+func bucketOf(t *testing.T, s *redistest.Server, name string) *bucket {
+	b := &bucket{fixture: start(t, on(s), name, nil), t: t, server: s}
+	b.store.rdb.AddHook(b)
+	return b
+}
+
+// The hook keeps answers of the script.
+func (b *bucket) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (b *bucket) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+func (b *bucket) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if c, ok := cmd.(*redis.Cmd); ok && strings.HasPrefix(c.Name(), "eval") {
+			if answer, ok := c.Val().([]any); ok {
+				b.last = answer
+			}
+		}
+		return err
+	}
+}
+
+// An answer is a grant, and its times in the server's, in microseconds.
+type answer struct {
+	pacer.Grant
+	from, again, until, now float64
+}
+
+func (b *bucket) take(d pacer.Demand) (a answer) {
+	b.t.Helper()
+	var err error
+	if a.Grant, err = b.Take(context.Background(), messages, d); err != nil {
+		b.t.Fatal(err)
+	}
+	for i, to := range []*float64{&a.from, &a.again, &a.until, &a.now} {
+		if *to, err = strconv.ParseFloat(b.last[2+i].(string), 64); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return a
+}
+
+func (b *bucket) key() string { return b.store.bucketKey(messages) }
+
+func (b *bucket) set(fields ...any) {
+	b.t.Helper()
+	if err := b.store.rdb.HSet(context.Background(), b.key(), fields...).Err(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bucket) field(name string) float64 {
+	f, _ := b.store.rdb.HGet(context.Background(), b.key(), name).Float64() // not there: 0
+	return f
+}
+
+// age has so much time pass for the bucket.
+func (b *bucket) age(d time.Duration) {
+	fields := []any{"second", b.field("second") - math.Ceil(d.Seconds())}
+	for _, name := range []string{"at", "until", "opens", "spared"} {
+		if v := b.field(name); v > 0 {
+			fields = append(fields, name, int64(v)-d.Microseconds())
+		}
+	}
+	b.set(fields...)
+}
+
+func about(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if math.Abs(got-want) > tolerance {
+		t.Errorf("%s: %.6f, expected %.6f", what, got, want)
+	}
+}
+
+const ms = 1e3 // microseconds
+
+func TestCounter(t *testing.T) {
+	b := newBucket(t)
+	d := pacer.Demand{N: 3, Rate: 10, Burst: 3}
+	first := b.take(d)
+	if first.N != 3 || first.Every != 100*time.Millisecond || first.Pace != 10 || first.Processes != 1 || first.Learned != 0 || !first.Hold.IsZero() {
+		t.Errorf("a new bucket: %+v, expected its 3 tokens, at 10/s", first.Grant)
+	}
+	about(t, "the first of them: it and the two after it are there at once", first.from, first.now-200*ms, 2)
+
+	d.N = 1
+	next := b.take(d)
+	about(t, "empty: the next token", next.from, first.now+100*ms, 2)
+	if next.N != 1 || next.Number != first.Number+1 {
+		t.Errorf("after grant %d: %+v, expected one token, as a promise", first.Number, next.Grant)
+	}
+
+	d.N = 100
+	rest := b.take(d) // 4 are taken: the 5th to the 8th are within the horizon, and those that come into being meanwhile
+	about(t, "the one after it", rest.from, first.now+200*ms, 2)
+	least := int(1 + (rest.now+500*ms-rest.from)/(100*ms) - 1e-3)
+	if rest.N != least || rest.N < 4 {
+		t.Errorf("%d tokens promised, expected the %d of the next 500 ms", rest.N, least)
+	}
+
+	none := b.take(d)
+	if none.N == 0 {
+		about(t, "the next one that can be had", none.again, first.now+float64(2+rest.N)*100*ms-500*ms, 4)
+		if wait := time.Until(none.Again); wait > 200*time.Millisecond {
+			t.Errorf("to ask again in %v, expected within 100 ms", wait)
+		}
+	}
+	b.age(time.Duration(none.again-none.now+1000) * time.Microsecond)
+	if again := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 3}); again.N != 1 {
+		t.Errorf("asked again in time: %+v, expected a token", again.Grant)
+	}
+
+	b.age(time.Minute)
+	full := b.take(d)
+	about(t, "after a minute: no more than the burst is there at once", full.from, full.now-200*ms, 2)
+	if full.N != 8 {
+		t.Errorf("%d tokens, expected 3, and 5 of the next 500 ms", full.N)
+	}
+}
+
+// A bucket of which all is taken at once is empty, and not as good as new.
+func TestEmpty(t *testing.T) {
+	b := newBucket(t)
+	d := pacer.Demand{N: 1, Rate: 1, Burst: 1}
+	if a := b.take(d); a.N != 1 {
+		t.Fatalf("the first: %+v, expected a token", a.Grant)
+	}
+	if a := b.take(d); a.N != 0 {
+		t.Errorf("the second: %+v, expected none for half a second", a.Grant)
+	}
+}
+
+func TestSlow(t *testing.T) {
+	b := newBucket(t)
+	a := b.take(pacer.Demand{N: 2, Rate: 1e-5, Burst: 2})
+	if a.Pace != 1e-5 || (a.Every-100_000*time.Second).Abs() > time.Microsecond {
+		t.Errorf("%+v, expected a pace of one in 100,000 s", a.Grant)
+	}
+	hold := b.take(pacer.Demand{Rate: 1e-5, Burst: 2, Hold: time.Second, Learn: true})
+	about(t, "learned", hold.Learned, 1e-5, 1e-12)
+	if none := b.take(pacer.Demand{N: 1, Rate: 1e-5, Burst: 2}); none.N != 0 {
+		t.Errorf("%+v, expected none", none.Grant)
+	}
+}
+
+// Whoever takes how many when: no time has more than its share.
+func TestNeverTooMany(t *testing.T) {
+	for _, burst := range []int{1, 7} {
+		name := newName()
+		buckets := []*bucket{bucketOf(t, server(t), name), bucketOf(t, server(t), name), bucketOf(t, server(t), name)}
+		const rate = 500
+		rng := rand.New(rand.NewPCG(1, uint64(burst)))
+		var used []float64
+		for start := time.Now(); time.Since(start) < 300*time.Millisecond; {
+			a := buckets[rng.IntN(3)].take(pacer.Demand{N: rng.IntN(20), Rate: rate, Burst: burst})
+			for i := range a.N {
+				used = append(used, max(a.now, a.from+float64(i)*1e6/rate))
+			}
+			if rng.IntN(10) == 0 {
+				time.Sleep(time.Duration(rng.IntN(30)) * time.Millisecond)
+			}
+		}
+		slices.Sort(used)
+		if len(used) < 100 {
+			t.Errorf("burst %d: %d tokens in 300 ms, expected some 150 at least", burst, len(used))
+		}
+		for i := range used {
+			for j := i + 1; j < len(used); j++ {
+				if most := float64(burst) + rate*(used[j]-used[i])/1e6 + 0.01; float64(j-i+1) > most {
+					t.Fatalf("burst %d: %d tokens within %.3f ms, expected at most %.2f", burst, j-i+1, (used[j]-used[i])/ms, most)
+				}
+			}
+		}
+	}
+}
+
+func TestGivenBack(t *testing.T) {
+	b := newBucket(t)
+	first := b.take(pacer.Demand{N: 5, Rate: 10, Burst: 1})
+	second := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1, Unused: 2, Last: first.Number})
+	about(t, "2 of 5 given back: the next", second.from, first.now+300*ms, 2)
+	third := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1, Unused: 1, Last: first.Number})
+	about(t, "given back too late: the next", third.from, first.now+400*ms, 2)
+	if none := b.take(pacer.Demand{N: 0, Rate: 10, Burst: 1, Unused: 1, Last: third.Number}); none.N != 0 || none.Number != third.Number {
+		t.Errorf("nothing wanted: %+v", none.Grant)
+	}
+	b.take(pacer.Demand{N: 0, Rate: 10, Burst: 1, Unused: 1000, Last: third.Number})
+	full := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	about(t, "more given back than it holds: the next", full.from, full.now, 2)
+}
+
+func TestRateChanges(t *testing.T) {
+	b := newBucket(t)
+	b.take(pacer.Demand{N: 5, Rate: 10, Burst: 1})
+	fast := b.take(pacer.Demand{N: 1, Rate: 1000, Burst: 1})
+	if fast.N != 1 || fast.Pace != 1000 || fast.Every != time.Millisecond || fast.from > fast.now+5*ms {
+		t.Errorf("at 1000/s: %+v, %.3f ms ahead, expected the next within 5 ms", fast.Grant, (fast.from-fast.now)/ms)
+	}
+	b.take(pacer.Demand{N: 10, Rate: 1000, Burst: 1})
+	slow := b.take(pacer.Demand{N: 1, Rate: 1, Burst: 1})
+	if slow.N != 0 || slow.Pace != 1 {
+		t.Errorf("at 1/s: %+v, expected none for seconds", slow.Grant)
+	}
+	for _, rate := range []float64{0, pacer.Unlimited} {
+		all := b.take(pacer.Demand{N: 5000, Rate: rate, Burst: 1})
+		if all.N != 5000 || all.Pace != pacer.Unlimited || all.Every != 0 {
+			t.Errorf("rate %v: %+v, expected all", rate, all.Grant)
+		}
+	}
+}
+
+func TestCoolDown(t *testing.T) {
+	b := newBucket(t)
+	first := b.take(pacer.Demand{N: 2, Rate: 10, Burst: 5})
+	hold := b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 2 * time.Second})
+	about(t, "until", hold.until, hold.now+2000*ms, 2)
+	if left := time.Until(hold.Hold); hold.N != 0 || left < time.Second || left > 3*time.Second {
+		t.Errorf("%+v, %v left, expected a cool-down of 2 s", hold.Grant, left)
+	}
+	if none := b.take(pacer.Demand{N: 5, Rate: 10, Burst: 5, Unused: 1, Last: first.Number}); none.N != 0 || none.Hold.IsZero() {
+		t.Errorf("during it: %+v, expected none", none.Grant)
+	}
+	short := b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 10 * time.Millisecond})
+	about(t, "until, after a shorter one", short.until, hold.until, 0)
+	long := b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 3 * time.Second})
+	about(t, "until, after a longer one", long.until, long.now+3000*ms, 2)
+
+	b.age(time.Duration(long.until-long.now) * time.Microsecond) // it is over
+	until := b.field("until")
+	herd := b.take(pacer.Demand{N: 3, Rate: 10, Burst: 5})
+	about(t, "the first one after it", herd.from, until, 2)
+	if herd.N != 3 || herd.Every != 100*time.Millisecond || !herd.Hold.IsZero() {
+		t.Errorf("after it: %+v, expected three, one by one", herd.Grant)
+	}
+}
+
+func TestRestsOneHourAtMost(t *testing.T) {
+	b := newBucket(t)
+	hold := b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 1000 * time.Hour})
+	about(t, "until", hold.until, hold.now+3600e6, 2)
+
+	// The server's clock was set back.
+	for _, field := range []string{"at", "until", "opens"} {
+		b.set(field, int64(hold.now+7200e6))
+	}
+	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 1 {
+		t.Errorf("with times two hours ahead: %+v, expected a token", a.Grant)
+	}
+}
+
+func TestExpires(t *testing.T) {
+	b := newBucket(t)
+	ttl := func(key string) float64 {
+		n, _ := strconv.Atoi(cli(t, b.server, "PTTL", key))
+		return float64(n)
+	}
+	b.take(pacer.Demand{N: 1, Rate: 10, Burst: 5})
+	about(t, "of a bucket", ttl(b.key()), 60_500, 5000)
+	about(t, "of its users", ttl(b.key()+":users"), 10_000, 5000)
+	b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 10 * time.Minute})
+	about(t, "of one that is held", ttl(b.key()), 660_500, 5000)
+	b.age(10 * time.Minute)
+	b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: time.Second, Learn: true, Accepted: 8})
+	about(t, "of one that has learned", ttl(b.key()), 3600_000, 5000)
+}
+
+func TestTellsOthers(t *testing.T) {
+	b := newBucket(t)
+	sub := b.store.rdb.Subscribe(context.Background(), b.store.channel())
+	defer sub.Close()
+	if _, err := sub.Receive(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 1500 * time.Millisecond, TooLong: true})
+	m, err := sub.ReceiveMessage(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := parseNotice(m.Payload)
+	if err != nil || n.From != b.store.who || n.Micros != 1_500_000 || !n.TooLong || n.Resource.Name != "Messages" {
+		t.Errorf("%+v, %v: expected the cool-down", n, err)
+	}
+}
+
+func TestLearns(t *testing.T) {
+	b := newBucket(t)
+	throttle := func(accepted int) answer {
+		return b.take(pacer.Demand{Rate: 20, Burst: 20, Hold: 100 * time.Millisecond, Learn: true, Accepted: accepted})
+	}
+	b.take(pacer.Demand{N: 15, Rate: 20, Burst: 20})
+	a := throttle(0)
+	if a.Learned < 13 || a.Learned > 15 || a.Pace != a.Learned { // less what a window of halves blurs
+		t.Errorf("15 given out, then throttled: learned %v, pace %v, expected 15", a.Learned, a.Pace)
+	}
+	if more := throttle(0); more.Learned != a.Learned {
+		t.Errorf("another answer of the same event: learned %v, expected %v still", more.Learned, a.Learned)
+	}
+
+	// Throttled soon again: 5 %, 15 %, 30 %, and when none helps it was not the rate.
+	want := a.Learned
+	base := want
+	for i, factor := range []float64{0.95, 0.85, 0.7} {
+		b.age(time.Second)
+		want *= factor
+		about(t, "strike "+strconv.Itoa(i+1), throttle(1000).Learned, want, 0.01)
+	}
+	b.age(time.Second)
+	about(t, "strike 4", throttle(1000).Learned, base, 0.01)
+	b.age(30 * time.Second)
+	about(t, "half a minute later", throttle(0).Learned, base, 0.01)
+	b.age(40 * time.Second)
+	if late := throttle(0).Learned; late >= base {
+		t.Errorf("a minute later: learned %v, expected less than %v", late, base)
+	}
+}
+
+func TestAsksForMore(t *testing.T) {
+	b := newBucket(t)
+	pace := func() float64 { return b.take(pacer.Demand{Rate: 100, Burst: 1}).Pace }
+	b.take(pacer.Demand{Rate: 100, Burst: 1})
+	b.set("limit", 20)
+	for _, c := range []struct{ busy, pace float64 }{
+		{0, 20}, {21.9, 20}, {23, 20.7}, {24, 21.4}, {25, 26.75}, {40, 100}, {1e9, 100},
+	} {
+		b.set("busy", c.busy)
+		about(t, "pace after "+strconv.FormatFloat(c.busy, 'f', -1, 64)+" s", pace(), c.pace, 0.01)
+	}
+	b.set("limit", 0.5, "busy", 99)
+	about(t, "a slow one holds for 50 requests", pace(), 0.5, 0.01)
+	b.set("limit", 106, "busy", 0)
+	b.take(pacer.Demand{Rate: 100, Burst: 1})
+	if a := b.take(pacer.Demand{Rate: 100, Burst: 1}); a.Learned != 0 || a.Pace != 100 {
+		t.Errorf("learned %v, pace %v, expected that what is above the limit is forgotten", a.Learned, a.Pace)
+	}
+}
+
+func TestUnlimitedLearns(t *testing.T) {
+	b := newBucket(t)
+	d := pacer.Demand{N: 1, Rate: pacer.Unlimited, Burst: 1}
+	b.take(d)
+	first := b.take(pacer.Demand{Rate: pacer.Unlimited, Burst: 1, Hold: 50 * time.Millisecond, Learn: true, Accepted: 30})
+	about(t, "the first estimate", first.Learned, 30, 0)
+	b.age(time.Second)
+	about(t, "pace", b.take(d).Pace, 30, 0.01)
+	for _, c := range []struct{ busy, pace float64 }{{1, 60}, {3, 240}} {
+		b.set("busy", c.busy)
+		about(t, "it doubles", b.take(pacer.Demand{Rate: pacer.Unlimited, Burst: 1}).Pace, c.pace, 0.01)
+	}
+	second := b.take(pacer.Demand{Rate: pacer.Unlimited, Burst: 1, Hold: 50 * time.Millisecond, Learn: true, Accepted: 150})
+	about(t, "the second one", second.Learned, 150, 0)
+	b.age(time.Second)
+	b.set("busy", 3)
+	about(t, "which is held", b.take(d).Pace, 150, 0.01)
+
+	// Only time in which tokens were waited for counts.
+	b.set("busy", 0)
+	b.age(time.Second)
+	b.take(d)
+	about(t, "busy", b.field("busy"), 0, 0)
+	b.take(pacer.Demand{N: 30, Rate: pacer.Unlimited, Burst: 1})
+	about(t, "busy", b.field("busy"), 0.2, 0.001)
+}
+
+func TestTeachesNothing(t *testing.T) {
+	b := newBucket(t)
+	for _, rate := range []float64{20, pacer.Unlimited} {
+		b.take(pacer.Demand{N: 10, Rate: rate, Burst: 20})
+		if a := b.take(pacer.Demand{Rate: rate, Burst: 20, Hold: 50 * time.Millisecond, Accepted: 10}); a.Learned != 0 || a.Hold.IsZero() {
+			t.Errorf("rate %v: %+v, expected a cool-down and no more", rate, a.Grant)
+		}
+		b.age(time.Second)
+	}
+}
+
+func TestUsers(t *testing.T) {
+	name := newName()
+	d := pacer.Demand{Rate: 10, Burst: 1}
+	var last *bucket
+	for want := 1; want <= 3; want++ {
+		last = bucketOf(t, server(t), name)
+		if a := last.take(d); a.Processes != want {
+			t.Errorf("%d processes, expected %d", a.Processes, want)
+		}
+	}
+	users := strings.Fields(cli(t, server(t), "ZRANGE", last.key()+":users", "0", "-1", "WITHSCORES"))
+	for i := 0; i < len(users); i += 2 { // none has asked for 11 s
+		score, _ := strconv.ParseFloat(users[i+1], 64)
+		cli(t, server(t), "ZADD", last.key()+":users", strconv.FormatFloat(score-11e6, 'f', 0, 64), users[i])
+	}
+	if a := last.take(d); a.Processes != 1 {
+		t.Errorf("%d processes, expected those that are gone to be forgotten", a.Processes)
+	}
+}
+
+// Those that come back to a bucket that none has used begin together.
+func TestBack(t *testing.T) {
+	b := newBucket(t)
+	d := pacer.Demand{Rate: 10, Burst: 1, Back: true}
+	first := b.take(d)
+	about(t, "it opens", first.again, first.now+1000*ms, 2)
+	second := b.take(d)
+	about(t, "for the second one", second.again, first.again, 2)
+	if early := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); early.N != 0 || math.Abs(early.again-first.again) > 2 {
+		t.Errorf("before that: %+v, expected none until then", early.Grant)
+	}
+	b.age(1100 * time.Millisecond)
+	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 1 {
+		t.Errorf("afterwards: %+v, expected a token", a.Grant)
+	}
+	if late := b.take(d); late.again != late.now {
+		t.Errorf("into a bucket in use: after %.0f ms, expected at once", (late.again-late.now)/ms)
+	}
+}
