@@ -164,7 +164,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter, ahead in
 				b.spend(now)
 				b.departs(w, now)
 				return b.enter(b.due, now), nil
-			case delay > 0:
+			case delay > 0 && delay < untilAnswered:
 				if !w.deadline.IsZero() && now.Add(delay).After(w.deadline) {
 					return d, tooLate(b.Resource, delay)
 				}

@@ -3,6 +3,7 @@ package pacer
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -250,9 +251,12 @@ func (b *bucket) turnByLease(now time.Time) time.Duration {
 	case e.again.After(now):
 		return e.again.Sub(now)
 	default:
-		return time.Second // the answer wakes the head
+		return untilAnswered
 	}
 }
+
+// untilAnswered is how long the head waits that has asked the store: the answer wakes it.
+const untilAnswered time.Duration = math.MaxInt64
 
 // most is how many tokens are taken at once at most.
 func (b *bucket) most() int {

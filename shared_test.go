@@ -483,6 +483,40 @@ func TestLateTokensAreDropped(t *testing.T) {
 	})
 }
 
+// A deadline is compared with when the token is due, and not with an answer that is yet to
+// come.
+func TestSharedBucketKeepsDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(1)
+		b.latency = time.Millisecond
+		l := newLane(sharedLimiter(t, b, Limit{Resource: Messages, Sender: sender, Rate: 20}), sender)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		passed, refused := 0, 0
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for range 12 {
+			wg.Go(func() {
+				err := l.pass(ctx)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					passed++
+				case errors.Is(err, ErrWaitTooLong):
+					refused++
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if passed != 10 || refused != 2 {
+			t.Errorf("%d passed, %d were refused: expected those that have a token within half a second, 10 and 2", passed, refused)
+		}
+	})
+}
+
 func TestNewSharedLimiterErrors(t *testing.T) {
 	if _, err := NewSharedLimiter(nil, nil); err == nil {
 		t.Error("a nil store was taken")

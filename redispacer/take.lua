@@ -103,7 +103,7 @@ elseif b['until'] <= now and b.opens <= now and want > 0 then
 	end
 end
 
-if b.limit > configured * 1.05 and not (b.rough == 1) then b.limit, b.busy = 0, 0 end
+if b.limit > 0 and b.rough == 0 and learned() > configured * 1.04 then b.limit, b.busy = 0, 0 end -- it has grown back
 
 -- Who uses the bucket is noted once a second.
 local forget = 10000000
