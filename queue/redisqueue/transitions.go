@@ -25,7 +25,7 @@ func flag(is bool) string {
 }
 
 // Add implements [queue.Engine]. What is added at once is one script: a thousand jobs
-// keep Redis busy for some 15 ms. A job whose ID is there already with the same content
+// keep Redis busy for some 40 ms. A job whose ID is there already with the same content
 // counts as added, so that a call whose answer was lost may be repeated as it was.
 func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
 	lanes := map[queue.Lane]int{}
