@@ -61,7 +61,7 @@ command -v redis-server >/dev/null || skip "everything with Redis" "apt-get inst
 emulator=queue/internal/sqstest/emulator
 if command -v npm >/dev/null; then
 	say "installing the emulator of SQS"
-	npm ci --prefix $emulator --silent --no-audit --no-fund || skip "everything with SQS" "npm ci --prefix $emulator has failed"
+	npm ci --prefix $emulator --ignore-scripts --silent --no-audit --no-fund || skip "everything with SQS" "npm ci --prefix $emulator has failed"
 else
 	skip "everything with SQS" "node and npm are not installed"
 fi

@@ -28,6 +28,8 @@ import (
 var docImports = map[string]string{
 	"pacer":       "github.com/twilio-pacer/pacer",
 	"queue":       "github.com/twilio-pacer/pacer/queue",
+	"redisqueue":  "github.com/twilio-pacer/pacer/queue/redisqueue",
+	"redis":       "github.com/redis/go-redis/v9",
 	"sqlitequeue": "github.com/twilio-pacer/pacer/queue/sqlitequeue",
 	"twilio":      "github.com/twilio/twilio-go",
 	"api":         "github.com/twilio/twilio-go/rest/api/v2010",

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
+	"github.com/twilio-pacer/pacer/internal/redistest"
+)
+
+// The test binary is a member of the fleet as well: the parent starts itself.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == asMember {
+		if err := member(context.Background(), os.Args[2], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestCommandLine(t *testing.T) {
+	for args, want := range map[string]string{
+		"-only nothing": `"nothing"`,
+		"now":           `"now": expected flags only`,
+		"-fast":         "-fast",
+	} {
+		var stderr strings.Builder
+		if code := command(t.Context(), strings.Fields(args), io.Discard, &stderr); code != exitUsage || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%s: exit code %d, %q: expected %d and %s", args, code, &stderr, exitUsage, want)
+		}
+	}
+}
+
+// Each figure that is missed is said, and none that is not.
+func TestMissed(t *testing.T) {
+	s := scenario{Name: "x", leastRate: 0.97, mostThrottled: 0.005, leastShare: 0.5, mostAsked: 0.1, mostThrottledAway: 0.05}
+	good := row{OfLimit: 0.98, Throttled: 0.004, Least: 0.6, Asked: 0.09, Away: &away{Throttled: 0.04, Recovered: 1.5}}
+	if got := missed([]scenario{s}, []row{good}); len(got) != 0 {
+		t.Errorf("missed %q: expected none", got)
+	}
+	for want, change := range map[string]func(*row){
+		"96.0 % of the limit":       func(r *row) { r.OfLimit = 0.96 },
+		"0.60 % throttled":          func(r *row) { r.Throttled = 0.006 },
+		"sent 0.40 of":              func(r *row) { r.Least = 0.4 },
+		"0.200 round trips":         func(r *row) { r.Asked = 0.2 },
+		"1 lost, 0 doubled":         func(r *row) { r.Lost = 1 },
+		"0 lost, 2 doubled":         func(r *row) { r.Doubled = 2 },
+		"6.00 % throttled while":    func(r *row) { r.Away = &away{Throttled: 0.06} },
+		"back to normal after 2.5":  func(r *row) { r.Away = &away{Recovered: 2.5} },
+		"back to normal after -1.0": func(r *row) { r.Away = &away{Recovered: -1} },
+	} {
+		bad := good
+		change(&bad)
+		if got := missed([]scenario{s}, []row{bad}); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("missed %q: expected %q", got, want)
+		}
+	}
+}
+
+// What happened around the outage is read from the samples.
+func TestAway(t *testing.T) {
+	start := time.Now()
+	r := &run{scenario: scenario{limit: 100}, stopped: start.Add(time.Second), back: start.Add(2 * time.Second)}
+	accepted := 0
+	for i := range 60 {
+		switch at := time.Duration(i) * 100 * time.Millisecond; {
+		case at <= time.Second, at > 3*time.Second:
+			accepted += 10
+		case at <= 2*time.Second:
+			accepted += 5
+		}
+		r.samples = append(r.samples, point{start.Add(time.Duration(i) * 100 * time.Millisecond), accepted, 0})
+	}
+	a := r.away()
+	if a.OfLimit < 0.4 || a.OfLimit > 0.6 || a.Recovered < 0.9 || a.Recovered > 1.2 {
+		t.Errorf("%+v: expected half of the limit, and 1 s until it is back", a)
+	}
+}
+
+// A fleet of two for a moment: what it prints are its own figures.
+func TestScenario(t *testing.T) {
+	redistest.Need(t)
+	if testing.Short() {
+		t.Skip("it starts processes")
+	}
+	s := scenario{Name: "two", limit: 50, processes: 2, length: time.Second}
+	r, err := s.run(t.Context(), func(*run) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Rate < 20 || r.OfLimit != r.Rate/50 || r.Lost != 0 || r.Doubled != 0 || r.Least == 0 || r.Asked == 0 {
+		t.Errorf("%+v", r)
+	}
+	var b strings.Builder
+	if err := (&report{Environment: output.Environment(time.Now()), Rows: []row{r}}).table(&b); err != nil || !strings.Contains(b.String(), "two") {
+		t.Errorf("%v: %s", err, &b)
+	}
+}
