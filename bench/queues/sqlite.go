@@ -11,15 +11,18 @@ import (
 	"github.com/twilio-pacer/pacer/bench/internal/clients"
 	"github.com/twilio-pacer/pacer/twiliotest"
 	"github.com/twilio/twilio-go"
-	_ "modernc.org/sqlite" // the driver that all engines use
+	"modernc.org/sqlite" // the driver that all engines use
 )
 
 var errNothingWaits = errors.New("nothing waits")
 
 // openSQLite opens a database as the peers' documentation advises, which leaves opening
 // to the program: one connection, as SQLite has one writer, a log (WAL), and an fsync for
-// every commit.
+// every commit; an fdatasync, as pacer's engine has it for the whole process.
 func openSQLite(path string) (*sql.DB, error) {
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return nil, err
+	}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
 	if err != nil {
 		return nil, err

@@ -86,6 +86,10 @@ var opening sync.Mutex
 // or an empty one; the directory has to exist. It returns an error that wraps
 // [queue.ErrDamaged] if the file cannot be read, and others if it is not a queue's, or a
 // newer version's. The caller is to call [Engine.Close].
+//
+// Open has SQLite commit with fdatasync where there is one, as Linux distributions' builds
+// do: in the whole process, as durably as with fsync, and often sooner. A program that may
+// not call it (seccomp) calls sqlite.Fdatasync(false) of modernc.org/sqlite after Open.
 func Open(path string, opts ...Option) (*Engine, error) {
 	opening.Lock()
 	defer opening.Unlock()
@@ -105,6 +109,9 @@ func Open(path string, opts ...Option) (*Engine, error) {
 func (e *Engine) open() error {
 	if n := lib.SQLITE_VERSION_NUMBER; n < oldestLibrary {
 		return fmt.Errorf("sqlitequeue: SQLite %s can lose commits: use a modernc.org/sqlite that has 3.51.3 or later", lib.SQLITE_VERSION)
+	}
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return fmt.Errorf("sqlitequeue: %w", err)
 	}
 	if e.path == "" || strings.ContainsRune(e.path, 0) {
 		return fmt.Errorf("sqlitequeue: opening %q: expected the path of a file", e.path)

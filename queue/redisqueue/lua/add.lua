@@ -52,6 +52,7 @@ if #jobs == 0 then return said end
 
 local seq = call('INCRBY', P .. 'seq', #jobs) - #jobs
 local at_once = int(now)
+local written = {} -- of bodies, set many at a time
 for n, i in ipairs(jobs) do
   local lane, id, p, deadline, unique = lanes[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2], ARGV[i + 4], ARGV[i + 5]
   if not lane.l then
@@ -66,7 +67,8 @@ for n, i in ipairs(jobs) do
   local j = {id = id, l = lane.l, p = p, q = int(seq + n), d = ARGV[i + 3], dl = deadline}
   local state = 'delayed'
   if tonumber(j.d) <= now then state, j.d = 'ready', at_once end
-  call('SET', P .. 'r:' .. id, ARGV[i + 6])
+  written[#written + 1] = P .. 'r:' .. id
+  written[#written + 1] = ARGV[i + 6]
   local fields = {'s', state, 'l', j.l, 'p', p, 'q', j.q, 'c', at_once, 'd', j.d}
   if deadline ~= '0' then
     fields[#fields + 1] = 'dl'; fields[#fields + 1] = deadline
@@ -87,6 +89,9 @@ for n, i in ipairs(jobs) do
   local what = state == 'ready' and p or state
   lane.counts[what] = (lane.counts[what] or 0) + 1
   lane.counts.arrived = (lane.counts.arrived or 0) + 1
+end
+for from = 1, #written, 1000 do
+  call('MSET', unpack(written, from, math.min(from + 999, #written)))
 end
 for _, lane in ipairs(lanes) do
   if lane.due then first_due(lane.l) end
