@@ -11,9 +11,10 @@ import (
 
 // An Engine keeps jobs, durably: what a method has returned without an error survives
 // the end of the process, and, as far as the engine's own documentation says, of the
-// machine. pacer brings sqlitequeue. An engine of your own is to pass the suite of
-// package queuetest; it is called by many goroutines at once, and several processes may
-// have engines on the same store. Time is the engine's: its clock decides what is due.
+// machine. pacer brings sqlitequeue, redisqueue and sqsqueue. An engine of your own is to
+// pass the suite of package queuetest; it is called by many goroutines at once, and several
+// processes may have engines on the same store. Time is the engine's: its clock decides what
+// is due.
 //
 // An engine decides nothing about a request. It moves jobs between states, one job or
 // batch per transaction, and only as it is told to.
