@@ -194,6 +194,9 @@ func (p *process) stop() error {
 
 func (p *process) kill() error {
 	err := p.cmd.Process.Kill()
-	<-p.ended
+	var killed *exec.ExitError
+	if ended := <-p.ended; !errors.As(ended, &killed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }

@@ -125,7 +125,6 @@ type run struct {
 	gone    []*process
 	joined  int
 
-	phase   string
 	began   time.Time
 	first   twiliotest.Stats
 	counts  map[*process]count

@@ -21,14 +21,20 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	run := command
 	if len(os.Args) == 3 && os.Args[1] == asMember {
-		if err := member(ctx, os.Args[2], os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintf(os.Stderr, "fleet: %v\n", err)
-			os.Exit(exitFailed)
-		}
-		return
+		run = asProcess
 	}
-	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// asProcess is the command of a member.
+func asProcess(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if err := member(ctx, args[1], os.Stdin, stdout); err != nil {
+		fmt.Fprintf(stderr, "fleet: %v\n", err)
+		return exitFailed
+	}
+	return 0
 }
 
 // The exit codes: a run that could not be finished or missed a figure, and a
