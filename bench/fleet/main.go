@@ -21,20 +21,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	run := command
-	if len(os.Args) == 3 && os.Args[1] == asMember {
-		run = asProcess
-	}
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// asProcess is the command of a member.
-func asProcess(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if err := member(ctx, args[1], os.Stdin, stdout); err != nil {
-		fmt.Fprintf(stderr, "fleet: %v\n", err)
-		return exitFailed
-	}
-	return 0
+	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // The exit codes: a run that could not be finished or missed a figure, and a
@@ -102,6 +89,13 @@ type report struct {
 }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 2 && args[0] == asMember {
+		if err := member(ctx, args[1], os.Stdin, stdout); err != nil {
+			fmt.Fprintf(stderr, "fleet: %v\n", err)
+			return exitFailed
+		}
+		return 0
+	}
 	o, err := parseOptions(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
