@@ -2,7 +2,7 @@
 # Runs every check of every module: ./test.sh
 #
 # Needs Go, and the Go module proxy for what is not in the module cache. A check that
-# cannot run says SKIP and why; with CI=true it fails instead. Takes some 25 minutes.
+# cannot run says SKIP and why; with CI=true it fails instead. Takes about half an hour.
 set -uo pipefail
 cd "$(dirname "$0")"
 
