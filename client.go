@@ -177,6 +177,10 @@ func (c *Client) SetTimeout(timeout time.Duration) {
 	c.timeout.Store(max(0, int64(timeout)))
 }
 
+// SeesAttempts reports whether pacer can tell how far an attempt got. It cannot with a
+// BaseClient of the program's own in [ClientParams]: what fails there is always in doubt.
+func (c *Client) SeesAttempts() bool { return c.own != nil }
+
 // AccountSid returns the SID that stands in the paths of requests which name none.
 func (c *Client) AccountSid() string { return c.base.AccountSid() }
 
@@ -191,7 +195,7 @@ type paced struct {
 // or will not be.
 func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[string]any, body ...byte) (*http.Response, error) {
 	if p.err != nil {
-		return nil, p.err
+		return nil, neverSent(p.err)
 	}
 	account := p.base.AccountSid()
 	if p.anonymous {
@@ -238,6 +242,7 @@ type call struct {
 	answer       error      // the last answer that meant "not now"
 	last         *RateLimit // what it said
 	notNow       bool       // it is the answer to the last attempt
+	sent         bool       // the call's error is that of an attempt; false: of a wait
 	unauthorized bool       // no access token was to be had
 }
 
@@ -290,6 +295,7 @@ func (c *call) retry(answer error) error {
 // again, and err is the answer.
 func (c *call) attempt() (throttled bool, err error) {
 	c.wakeUp()
+	c.sent = false
 	if err := c.ctx.Err(); err != nil {
 		if c.turn != nil {
 			c.turn.done(Outcome{Unused: true})
@@ -309,6 +315,7 @@ func (c *call) attempt() (throttled bool, err error) {
 		return false, &noToken{c.resource, err}
 	}
 	c.attempts++
+	c.sent = true
 	outcome.Retry = c.attempts > 1
 	sent := time.Now()
 	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
@@ -470,7 +477,7 @@ func (c *call) ended(err error) error {
 	case isWait:
 		rl.Kind = NotSent
 		err = &WaitError{RateLimit: rl, Err: wait.Err, Answer: c.answer, Need: wait.Need}
-	case c.attempts == 0 || err == c.ctx.Err(): // from the limiter; from the wait between attempts
+	case !c.sent || c.notNow && err != c.answer: // from the limiter; from the wait between attempts
 		rl.Kind = NotSent
 		err = &WaitError{RateLimit: rl, Err: err, Answer: c.answer}
 	case c.notNow: // and no further attempt

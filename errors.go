@@ -6,10 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -180,35 +177,6 @@ func tooLate(r Resource, need time.Duration) *WaitError {
 	}
 }
 
-// InDoubt reports whether err leaves open if Twilio has processed the request: no
-// whole answer came although the request may have reached Twilio (a timeout, a cut
-// connection, a context that ended meanwhile, an answer that broke off), or the answer
-// was a failure of Twilio's own (5xx). pacer never sends such a request again, as a message or call that was
-// created cannot be taken back; look for it at Twilio before you do. It is false for
-// nil, for errors of this side (no connection was to be had, nothing was sent), and for
-// every other answer.
-func InDoubt(err error) bool {
-	var unsent *noToken
-	if _, throttled := FromError(err); err == nil || throttled || errors.As(err, &unsent) {
-		return false
-	}
-	if a := readAnswer(err); a.status != 0 {
-		return a.status >= http.StatusInternalServerError
-	}
-	var broken *brokenAnswer
-	var garbled *json.SyntaxError
-	if errors.As(err, &broken) || errors.As(err, &garbled) {
-		return true
-	}
-	var failure *url.Error
-	if !errors.As(err, &failure) { // then it is twilio-go, which read an answer that ended early
-		return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-	}
-	var dial *net.OpError
-	var dns *net.DNSError
-	return failure.Op != "parse" && !(errors.As(err, &dial) && dial.Op == "dial") && !errors.As(err, &dns)
-}
-
 // classify tells whether an answer means "not now", and of which kind. The status
 // decides; the code refines it.
 func classify(status, code int) Kind {
@@ -334,9 +302,28 @@ func readableBody(body []byte, v1 bool) []byte {
 	return fmt.Appendf(nil, `{"code":%d,"message":%q,"more_info":%q,"status":429}`, codeThrottled, tooManyRequests, moreInfo)
 }
 
-// Unauthorized reports that a request was not sent since no access token was to be had, or
-// that Twilio did not take its credentials (status 401).
+// accountCodes are the refusals that are about the account or its credentials, and not
+// about the request. They come with status 401, 403 or 400. Source: Twilio's list of error
+// codes, https://www.twilio.com/docs/api/errors/CODE.
+var accountCodes = map[int]bool{
+	10001: true, // the account is not active: no funds, suspended, or its parent is
+	20003: true, // Twilio does not take the credentials
+	20005: true, // the account is not active: no funds, or a trial that was not activated
+	20403: true, // the account may not use the API: suspended or closed, mostly
+	21222: true, // twilio-go's own: the user name has illegal characters
+	21224: true, // twilio-go's own: the password has illegal characters
+	90010: true, // the account is not active
+}
+
+// Unauthorized reports that err is about the account and not about the request: no access
+// token was to be had, Twilio did not take the credentials (status 401), or the account is
+// suspended or closed. Twilio has not processed the request. Nothing else of that account
+// will pass either, until a person has mended it.
 func Unauthorized(err error) bool {
 	var unsent *noToken
-	return err != nil && (errors.As(err, &unsent) || readAnswer(err).status == http.StatusUnauthorized)
+	if err == nil {
+		return false
+	}
+	a := readAnswer(err)
+	return errors.As(err, &unsent) || a.status == http.StatusUnauthorized || accountCodes[a.code]
 }

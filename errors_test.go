@@ -455,14 +455,13 @@ func TestTrapW3InDoubtIsSentOnce(t *testing.T) {
 func TestInDoubt(t *testing.T) {
 	on := func(err error) error { return &url.Error{Op: "Post", URL: "https://api.twilio.com", Err: err} }
 	dial := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
-	dns := &net.DNSError{Err: "no such host", Name: "api.twilio.com", IsNotFound: true}
 	for _, tt := range []struct {
 		name string
 		err  error
 		want bool
 	}{
 		{"nil", nil, false},
-		{"unrelated", errors.New("x"), false},
+		{"unrelated", errors.New("x"), true},
 		{"429", &client.TwilioRestError{Status: 429, Code: 20429}, false},
 		{"400", &client.TwilioRestError{Status: 400, Code: 21211}, false},
 		{"404", &client.TwilioRestError{Status: 404, Code: 20404}, false},
@@ -483,10 +482,17 @@ func TestInDoubt(t *testing.T) {
 		{"timeout", on(&attemptTimeout{time.Second, context.DeadlineExceeded}), true},
 		{"context on the wire", on(context.Canceled), true},
 		{"wrapped cut", fmt.Errorf("send: %w", on(io.EOF)), true},
-		{"dial", on(dial), false},
-		{"DNS", on(dns), false},
-		{"DNS in a dial", on(&net.OpError{Op: "dial", Err: dns}), false},
-		{"context alone", context.Canceled, false},
+		{"dial, as nobody has seen", on(dial), true},
+		{"dial, as was seen", on(&attemptError{Attempt{Fate: NotWritten}, dial}), false},
+		{"context alone", context.Canceled, true},
+		{"300", &client.TwilioRestError{Status: 300}, true},
+		{"302", &client.TwilioRestError{Status: 302}, false},
+		{"303", &client.TwilioRestError{Status: 303}, true},
+		{"304", &client.TwilioRestError{Status: 304}, true},
+		{"307", &client.TwilioRestError{Status: 307}, false},
+		{"a refusal without a status", &client.TwilioRestError{Code: 21211}, false},
+		{"a failure without a status", &client.TwilioRestError{Code: 20500}, true},
+		{"neither status nor code", &client.TwilioRestError{}, true},
 		{"wait", &WaitError{Err: context.Canceled}, false},
 		{"wait after an answer", &WaitError{Err: context.Canceled, Answer: &client.TwilioRestError{Status: 429}}, false},
 	} {
@@ -565,8 +571,7 @@ func TestInDoubtOfCalls(t *testing.T) {
 			w := newWorld(t, always(throttle()), quiet)
 			return w, w.send()
 		}, false, 6},
-		{"dial refused", failing(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}), false, 1},
-		{"no such host", failing(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}), false, 1},
+		{"a transport without hooks says dial", failing(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}), true, 1},
 		{"reset", failing(&net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection reset by peer")}), true, 1},
 		{"invalid option", func(t *testing.T) (*world, error) {
 			w := newWorld(t, always(ok201))
@@ -708,7 +713,7 @@ func TestNotSentIsNotInDoubt(t *testing.T) {
 		}
 	}
 	var nothing *client.TwilioRestError
-	if _, ok := FromError(nothing); ok || InDoubt(nothing) {
-		t.Error("a typed nil")
+	if _, ok := FromError(nothing); ok || !InDoubt(nothing) {
+		t.Error("a typed nil says nothing: expected it in doubt")
 	}
 }

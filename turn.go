@@ -28,7 +28,7 @@ type Turn struct {
 // when the resource is closed for longer than calls are to wait ([WithMaxRetryAfter]).
 func (c *Client) Turn(ctx context.Context, r Resource) (*Turn, error) {
 	if c.err != nil {
-		return nil, c.err
+		return nil, neverSent(c.err)
 	}
 	start := time.Now()
 	c.cfg.recorder.waiting.Add(1)
@@ -57,13 +57,15 @@ type SentRequest struct {
 	Throttled int
 }
 
-// Send sends r, once: a throttled request is not sent again, and its error is as for a
-// call that has used up its retries, but raises no alert. The attempt may take as long as
-// ctx lasts; the client's timeout does not apply. The response's body is the caller's to
-// close. A Turn that is used already is an error.
+// Send sends r, once. A throttled request is not sent again, and its error is as for a
+// call that has used up its retries, but raises no alert. Redirects are not followed, and
+// net/http cannot send the request a second time by itself. The attempt may take as long
+// as ctx lasts; the client's timeout does not apply. The response's body is the caller's to
+// close. A Turn that is used already is an error. [AttemptOf] tells of an error how far
+// the attempt got.
 func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) {
 	if t.used.Swap(true) {
-		return nil, errors.New("pacer: Turn.Send: this turn is used up: expected one Send or Drop for each")
+		return nil, neverSent(errors.New("pacer: Turn.Send: this turn is used up: expected one Send or Drop for each"))
 	}
 	for _, begin := range t.client.cfg.callContext {
 		ctx = begin(ctx, t.resource)

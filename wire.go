@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twilio/twilio-go/client"
@@ -24,11 +29,17 @@ type wire struct {
 	next    http.RoundTripper
 	ctx     context.Context
 	timeout time.Duration
+	once    bool // nothing below may send the request a second time
 
-	status  int // of the last answer; 0: none came
-	header  http.Header
-	failure *http.Response // of this attempt, to be repeated without sending
-	body    []byte         // of failure
+	status   int // of the last answer; 0: none came
+	header   http.Header
+	failure  *http.Response // of this attempt, to be repeated without sending
+	body     []byte         // of failure
+	rounds   int            // of this attempt, how often RoundTrip has sent
+	seeOther bool           // this attempt was answered 303: it is processed, whatever comes next
+
+	// What net/http has told of the round trip that is under way, from any goroutine.
+	connecting, connected atomic.Bool
 }
 
 // maxErrorBody bounds what is read of an error answer. Twilio's have a few hundred
@@ -43,8 +54,8 @@ func (c *call) send(token string) (*http.Response, error) {
 		return c.sendByOther()
 	}
 	w := &c.wire
-	w.status, w.header, w.failure, w.body = 0, nil, nil, nil
-	w.ctx = c.ctx
+	w.status, w.header, w.failure, w.body, w.rounds, w.seeOther = 0, nil, nil, nil, 0, false
+	w.ctx, w.once = c.ctx, c.turn != nil
 	hc := c.own.HTTPClient
 	if hc == nil {
 		hc = defaultHTTPClient
@@ -61,12 +72,29 @@ func (c *call) send(token string) (*http.Response, error) {
 		w.timeout = 0 // ctx says how long
 	}
 	w.http = http.Client{Transport: w, CheckRedirect: hc.CheckRedirect, Jar: hc.Jar}
+	if w.once {
+		w.http.CheckRedirect = defaultHTTPClient.CheckRedirect
+	}
 	// Only the exported fields: twilio-go changes the others while it runs.
 	w.twilio = client.Client{Credentials: c.own.Credentials, HTTPClient: &w.http, UserAgentExtensions: c.own.UserAgentExtensions}
 	if token != "" {
 		w.twilio.SetOauth(bearer(token))
 	}
-	return w.twilio.SendRequest(c.method, c.url, c.form, c.headers, c.body...)
+	resp, err := w.twilio.SendRequest(c.method, c.url, c.form, c.headers, c.body...)
+	if err != nil && w.rounds == 0 && readAnswer(err).status == 0 {
+		err = neverSent(err) // twilio-go or http.Client has refused it
+	}
+	return resp, err
+}
+
+// neverSent notes in err that nothing was written. The type of a *url.Error stays.
+func neverSent(err error) error {
+	var outer *url.Error
+	if errors.As(err, &outer) && error(outer) == err {
+		outer.Err = &attemptError{Attempt{Fate: NotWritten}, outer.Err}
+		return outer
+	}
+	return &attemptError{Attempt{Fate: NotWritten}, err}
 }
 
 // defaultHTTPClient is as twilio-go's: it does not follow redirects, and gives up
@@ -110,9 +138,11 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		timed, stop := context.WithTimeout(ctx, w.timeout)
 		ctx, cancel = timed, stop
 	}
-	if ctx != context.Background() {
-		req = req.WithContext(ctx)
+	req = req.WithContext(w.traced(ctx))
+	if w.once {
+		req.GetBody = nil
 	}
+	w.rounds++
 	resp, err := w.next.RoundTrip(req)
 	if err != nil {
 		timedOut := ctx.Err() != nil && w.ctx.Err() == nil
@@ -120,16 +150,22 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		if timedOut {
 			err = &attemptTimeout{w.timeout, err}
 		}
-		return nil, err
+		return nil, w.fate(req).failed(err)
 	}
-	w.status, w.header = resp.StatusCode, resp.Header
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
+	if w.seeOther && resp.StatusCode >= 400 {
+		cancel()
+		drain(resp.Body)
+		w.status = http.StatusSeeOther
+		return nil, Attempt{Fate: Answered, Status: w.status}.failed(fmt.Errorf("the page that a redirect named has status %d", resp.StatusCode))
+	}
+	w.status, w.header = resp.StatusCode, resp.Header
+	w.seeOther = w.seeOther || w.status == http.StatusSeeOther
 	if resp.StatusCode >= 200 && resp.StatusCode < 400 {
-		if ctx != context.Background() { // it lasts until the body has been read
-			resp.Body = &boundBody{resp.Body, cancel}
-		}
+		// The attempt's context lasts until the body has been read.
+		resp.Body = &boundBody{resp.Body, cancel, resp.StatusCode}
 		return resp, nil
 	}
 
@@ -142,6 +178,61 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	w.failure = resp
 	return w.again(req), nil
+}
+
+// traced returns ctx with hooks by which the transport tells how far the round trip gets.
+func (w *wire) traced(ctx context.Context) context.Context {
+	w.connecting.Store(false)
+	w.connected.Store(false)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { w.connecting.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { w.connected.Store(true) },
+	})
+}
+
+// fate returns how far the attempt got whose last round trip has failed. A transport that
+// has asked for a connection and got none has written nothing. One that tells nothing may
+// have done anything: it is not net/http's, and does not know its hooks.
+func (w *wire) fate(req *http.Request) Attempt {
+	unwritten := w.connecting.Load() && !w.connected.Load() || w.refused(req)
+	switch {
+	case w.seeOther: // the request itself was answered; only the page behind it was not
+		w.status = http.StatusSeeOther
+		return Attempt{Fate: Answered, Status: w.status}
+	case unwritten && w.status == 0:
+		return Attempt{Fate: NotWritten}
+	case unwritten: // the target of a redirect was not reached
+		return Attempt{Fate: Answered, Status: w.status}
+	}
+	w.status = 0
+	return Attempt{Fate: PerhapsWritten}
+}
+
+// refused reports a request that net/http never sends, as its header is not valid HTTP.
+// Any other transport might send it.
+func (w *wire) refused(req *http.Request) bool {
+	if _, ok := w.next.(*http.Transport); !ok {
+		return false
+	}
+	for name, values := range req.Header {
+		if !headerName(name) || slices.ContainsFunc(values, controls) {
+			return true
+		}
+	}
+	return false
+}
+
+// headerName reports whether s is a token, as names of headers are:
+// https://www.rfc-editor.org/rfc/rfc9110.html#section-5.6.2
+func headerName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// controls reports whether a header's value has a control character other than a tab.
+func controls(value string) bool {
+	return strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 func (w *wire) again(req *http.Request) *http.Response {
@@ -181,12 +272,13 @@ func (w *wire) number(header string) int {
 type boundBody struct {
 	io.ReadCloser
 	cancel context.CancelFunc
+	status int
 }
 
 func (b *boundBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = &brokenAnswer{err}
+		err = Attempt{Fate: Answered, Status: b.status}.failed(fmt.Errorf("the answer broke off: %w", err))
 	}
 	return n, err
 }
@@ -196,15 +288,6 @@ func (b *boundBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// A brokenAnswer keeps the end of a context that struck while the answer was read
-// apart from one that struck before anything was sent.
-type brokenAnswer struct{ err error }
-
-func (e *brokenAnswer) Error() string {
-	return "the answer broke off, Twilio has processed the request: " + e.err.Error()
-}
-func (e *brokenAnswer) Unwrap() error { return e.err }
-
 // attemptTimeout is what http.Client.Timeout would have given.
 type attemptTimeout struct {
 	after time.Duration
@@ -212,7 +295,7 @@ type attemptTimeout struct {
 }
 
 func (e *attemptTimeout) Error() string {
-	return fmt.Sprintf("context deadline exceeded (Client.Timeout exceeded while awaiting headers): no answer within %v, Twilio may have processed it", e.after)
+	return fmt.Sprintf("context deadline exceeded (Client.Timeout exceeded while awaiting headers): no answer within %v", e.after)
 }
 func (e *attemptTimeout) Timeout() bool   { return true }
 func (e *attemptTimeout) Temporary() bool { return true }
