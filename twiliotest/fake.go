@@ -3,15 +3,11 @@ package twiliotest
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -111,24 +107,24 @@ func (f *Fake) newSID(prefix string) string {
 	return fmt.Sprintf("%s%032x", prefix, f.seq)
 }
 
-// errCut is what net/http reports when a connection ends within a response.
-var errCut = fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", io.ErrUnexpectedEOF)
-
-// errRefused is what net/http reports when nothing listens.
-var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-
 // exchange takes a request through the steps in the package documentation.
-// The error is errCut, errRefused or that of ctx.
+// The error is that of a fault or of ctx.
 func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
 	in.req.Time = time.Now()
 	latency, refusal := f.enter(in)
 	if refusal != nil {
+		in.trace.wrote(nil)
 		return f.finish(in, refusal), nil
 	}
 	defer f.leave(in)
+	ft := f.takeFault(in, true)
+	if ft == nil || !ft.Kind.unwritten() {
+		// Before any work or waiting: a client that gives up has written.
+		in.trace.wrote(nil)
+	}
 	var a *answer
 	var accepted bool
-	switch ft := f.takeFault(in, true); {
+	switch {
 	case ft == nil:
 		a, accepted = f.accept(in)
 	case ft.Kind == AcceptLate:
@@ -142,18 +138,20 @@ func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
 	if !accepted {
 		return f.finish(in, a), nil
 	}
-	ft := f.takeFault(in, false)
+	ft = f.takeFault(in, false)
 	if ft != nil {
 		latency += ft.Delay
 	}
 	if err := f.wait(ctx, latency); err != nil {
 		return nil, err
 	}
-	switch {
-	case ft != nil && ft.Kind == DropAfterAccept:
-		return nil, errCut
-	case ft != nil && ft.Kind == AcceptThenStatus:
-		a = f.answerTo(in, ft)
+	if ft != nil {
+		if err := ft.failure(); err != nil {
+			return nil, err
+		}
+		if ft.Kind == AcceptThenStatus {
+			a = f.answerTo(in, ft)
+		}
 	}
 	return f.finish(in, a), nil
 }
@@ -213,11 +211,8 @@ func (f *Fake) failBefore(ctx context.Context, in *inbound, ft *Fault) (*answer,
 	if err := f.wait(ctx, ft.Delay); err != nil {
 		return nil, err
 	}
-	switch ft.Kind {
-	case RefuseConnection:
-		return nil, errRefused
-	case DropBeforeAccept:
-		return nil, errCut
+	if err := ft.failure(); err != nil {
+		return nil, err
 	}
 	return f.finish(in, a), nil
 }

@@ -10,10 +10,10 @@ import (
 type FaultKind int
 
 const (
-	// RefuseConnection refuses the connection: the request cannot have been
-	// received, so that it is always safe to send again. In memory the error
-	// is a *net.OpError for "dial" with ECONNREFUSED; over a [Server], where
-	// there is a connection already, it is DropBeforeAccept.
+	// RefuseConnection refuses the connection. Nothing of the request is
+	// written, so that it is always safe to send again. In memory the error is
+	// a *net.OpError for "dial" with ECONNREFUSED. Over a [Server] there is a
+	// connection already, and this kind is DropBeforeAccept.
 	RefuseConnection FaultKind = iota + 1
 
 	// DropBeforeAccept cuts the connection without accepting the request.
@@ -41,11 +41,29 @@ const (
 	// limits are those of that later instant. [Server.Close] does not wait for
 	// it.
 	AcceptLate
+
+	// RefuseProxy is a proxy that refuses the connection. Nothing of the
+	// request is written. In memory the error is a *net.OpError for
+	// "proxyconnect" around the one of RefuseConnection, as net/http gives it.
+	// Over a [Server] this kind is DropBeforeAccept, too.
+	RefuseProxy
+
+	// RefuseTunnel is a proxy that answers CONNECT with Status, such as 407 or
+	// 503, and opens no tunnel. Nothing of the request is written. In memory
+	// the error has no type; its text is the status in words, as net/http
+	// gives it. Over a [Server] this kind is DropBeforeAccept, too.
+	RefuseTunnel
+
+	// TimeoutTLS is a TLS handshake that takes too long, which is Delay here.
+	// Nothing of the request is written. In memory the error says "TLS
+	// handshake timeout" and its Timeout method returns true, as net/http's
+	// does. Over a [Server] this kind is DropBeforeAccept, too.
+	TimeoutTLS
 )
 
 // before tells whether the fault strikes instead of the work.
 func (k FaultKind) before() bool {
-	return k == RefuseConnection || k == DropBeforeAccept || k == RespondStatus || k == AcceptLate
+	return k.unwritten() || k == DropBeforeAccept || k == RespondStatus || k == AcceptLate
 }
 
 // A Fault is something that goes wrong with some requests: see [Fake.Inject].
@@ -64,6 +82,12 @@ type Fault struct {
 
 	// Delay passes, with the request in progress, before the fault shows.
 	Delay time.Duration
+
+	// Err is the error that the client gets in memory, for kinds that refuse or
+	// cut the connection: a certificate that is not trusted, a connection that
+	// was reset, a name that is not known. nil: the error named at the kind.
+	// Over a [Server] it has no effect.
+	Err error
 
 	// Status, Code and Message are the answer's, for RespondStatus and
 	// AcceptThenStatus. 0, 0 and "": 503, the code Twilio uses with the status
@@ -93,11 +117,14 @@ type injected struct {
 // first strikes alone. A request that is refused before a fault could strike
 // it does not use the fault up. Inject panics if the Fault is impossible.
 func (f *Fake) Inject(fault Fault) {
-	if fault.Kind < RefuseConnection || fault.Kind > AcceptLate {
+	if fault.Kind < RefuseConnection || fault.Kind > TimeoutTLS {
 		panic(fmt.Sprintf("twiliotest: Fault.Kind is %d, which is no FaultKind", fault.Kind))
 	}
 	if fault.Format < FormatAuto || fault.Format > FormatEmpty {
 		panic(fmt.Sprintf("twiliotest: Fault.Format is %d, which is no ErrorFormat", fault.Format))
+	}
+	if fault.Err != nil && !fault.Kind.cuts() {
+		panic("twiliotest: Fault.Err is set, but Fault.Kind neither refuses nor cuts the connection")
 	}
 	notNegative("Fault.Times", fault.Times)
 	notNegative("Fault.Delay", fault.Delay)

@@ -62,9 +62,15 @@ func readBody(r *http.Request) ([]byte, error) {
 // Transport returns an http.RoundTripper whose requests the Fake answers in
 // the caller's goroutine, whatever their scheme and host. It obeys the
 // request's context: when that ends during [Config].Latency, the context's
-// error is returned, although the request may have been accepted. It tells an
-// httptrace.ClientTrace when the request was written and the response's first
-// byte came. It may be used from many goroutines at once.
+// error is returned, although the request may have been accepted. It may be
+// used from many goroutines at once.
+//
+// It calls these hooks of an httptrace.ClientTrace, in this order:
+//
+//   - GetConn. A request whose context has ended before calls no hook.
+//   - GotConn, WroteHeaders and WroteRequest, before the request is accepted
+//     or waits. A fault that refuses the connection calls none of the three.
+//   - GotFirstResponseByte, when there is an answer.
 func (f *Fake) Transport() http.RoundTripper { return memory{f} }
 
 // Client returns a new http.Client over [Fake.Transport]. Like twilio-go's
@@ -89,21 +95,22 @@ func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	trace := tracer{httptrace.ContextClientTrace(ctx)}
+	trace.getConn(r)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
+		trace.wrote(err) // net/http reads a body while it writes
 		return nil, err
 	}
-	trace := httptrace.ContextClientTrace(ctx)
 	in := newInbound(r, body)
+	in.trace = trace
 	a, err := m.fake.exchange(ctx, in)
-	if trace != nil && err != errRefused {
-		wrote(trace)
-	}
 	if err != nil {
 		return nil, err
 	}
-	if trace != nil && trace.GotFirstResponseByte != nil {
-		trace.GotFirstResponseByte()
-	}
+	trace.answered()
 	resp := &http.Response{
 		Status:        strconv.Itoa(a.status) + " " + http.StatusText(a.status),
 		StatusCode:    a.status,
@@ -119,13 +126,4 @@ func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body = io.NopCloser(bytes.NewReader(a.body))
 	}
 	return resp, nil
-}
-
-func wrote(trace *httptrace.ClientTrace) {
-	if trace.WroteHeaders != nil {
-		trace.WroteHeaders()
-	}
-	if trace.WroteRequest != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{})
-	}
 }
