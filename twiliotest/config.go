@@ -99,6 +99,13 @@ func notNegative[T int | time.Duration](field string, v T) {
 	}
 }
 
+// anyStatus panics unless status is one an answer can have.
+func anyStatus(field string, status int) {
+	if status < 100 || status > 599 {
+		panic(fmt.Sprintf("twiliotest: %s is %d; it must be from 100 to 599", field, status))
+	}
+}
+
 // errorStatus panics unless status is one an error can have, or 0, which
 // stands for a default.
 func errorStatus(field string, status int) {

@@ -152,6 +152,7 @@ func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
 		if ft.Kind == AcceptThenStatus {
 			a = f.answerTo(in, ft)
 		}
+		a.breakBody(ft)
 	}
 	return f.finish(in, a), nil
 }
@@ -203,6 +204,7 @@ func (f *Fake) failBefore(ctx context.Context, in *inbound, ft *Fault) (*answer,
 	var status, code int
 	if ft.Kind == RespondStatus {
 		a = f.answerTo(in, ft)
+		a.breakBody(ft)
 		status, code = a.status, a.code
 	}
 	f.mu.Lock()

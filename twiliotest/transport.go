@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"time"
 )
 
 // maxBody is more than any of Twilio's requests has.
@@ -27,13 +28,48 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		cut(w)
 		return
 	}
+	h := w.Header()
+	if a.foreign {
+		h["Date"], h["Content-Type"] = nil, nil // net/http adds none of its own
+	}
 	for name, values := range a.header {
-		w.Header()[name] = values
+		h[name] = values
+	}
+	whole := bodyAllowed(r.Method, a.status)
+	if whole && a.breakage.err != nil {
+		h.Set("Content-Length", strconv.Itoa(a.breakage.length))
 	}
 	w.WriteHeader(a.status)
-	if len(a.body) > 0 && r.Method != http.MethodHead {
-		w.Write(a.body)
+	switch {
+	case a.status < 200 && a.status != http.StatusSwitchingProtocols:
+		cut(w) // net/http awaits another answer behind an informational one
+	case whole:
+		sendBody(w, r, a)
 	}
+}
+
+// sendBody sends the body of an answer, or what a fault leaves of it.
+func sendBody(w http.ResponseWriter, r *http.Request, a *answer) {
+	rc := http.NewResponseController(w)
+	if a.breakage.delay > 0 {
+		rc.Flush()
+		timer := time.NewTimer(a.breakage.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+		}
+	}
+	w.Write(a.body)
+	if a.breakage.err == nil {
+		return
+	}
+	rc.Flush()
+	conn, _, err := rc.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	conn.Close()
 }
 
 // cut ends the connection after the status line. If it ended before, net/http
@@ -122,7 +158,15 @@ func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
 		ContentLength: int64(len(a.body)),
 		Request:       r,
 	}
-	if len(a.body) > 0 && r.Method != http.MethodHead {
+	switch {
+	case !bodyAllowed(r.Method, a.status):
+		if r.Method != http.MethodHead {
+			resp.ContentLength = 0
+		}
+	case a.breakage != breakage{}:
+		resp.ContentLength = int64(max(len(a.body), a.breakage.length))
+		resp.Body = newInMemory(ctx, a)
+	case len(a.body) > 0:
 		resp.Body = io.NopCloser(bytes.NewReader(a.body))
 	}
 	return resp, nil
