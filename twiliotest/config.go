@@ -51,6 +51,10 @@ type Config struct {
 	// SIDs, or OAuth client ids) and their passwords. nil: any user and
 	// password that are not empty.
 	Credentials map[string]string
+
+	// Suspended are the accounts that are suspended from the start, by their
+	// SIDs: see [Fake.Suspend] and [Fake.Lift]. nil: none.
+	Suspended map[string]Suspension
 }
 
 // An ErrorFormat is the form of an error body. The zero value is FormatAuto.
@@ -88,6 +92,9 @@ func (c Config) check() {
 	notNegative("Config.Latency", c.Latency)
 	notNegative("Config.ListLag", c.ListLag)
 	notNegative("Config.TokenTTL", c.TokenTTL)
+	for account, s := range c.Suspended {
+		s.check(fmt.Sprintf("Config.Suspended[%q]", account))
+	}
 	if c.Errors < FormatAuto || c.Errors > FormatEmpty {
 		panic(fmt.Sprintf("twiliotest: Config.Errors is %d, which is no ErrorFormat", c.Errors))
 	}

@@ -24,6 +24,7 @@ type Fake struct {
 	meters      []*meter
 	maxInFlight int
 	latency     time.Duration
+	suspended   map[string]Suspension // by account
 	faults      []*injected
 	inFlight    map[string]int // by account
 	stats       Stats
@@ -52,10 +53,12 @@ func New(cfg Config) *Fake {
 		meters:      newMeters(cfg.Limits),
 		maxInFlight: cfg.MaxInFlight,
 		latency:     cfg.Latency,
+		suspended:   map[string]Suspension{},
 		inFlight:    map[string]int{},
 		services:    map[string][]string{},
 		shortCodes:  map[string][]string{},
 	}
+	maps.Copy(f.suspended, cfg.Suspended)
 	f.Reset()
 	return f
 }
@@ -86,7 +89,7 @@ func (f *Fake) SetLatency(d time.Duration) {
 }
 
 // Reset forgets all records and counts, messages, calls and OAuth tokens.
-// Settings, faults and the senders of messaging services stay. SIDs go on
+// Settings, faults, suspensions and the senders of messaging services stay. SIDs go on
 // from where they were.
 func (f *Fake) Reset() {
 	f.mu.Lock()
@@ -157,7 +160,7 @@ func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
 	return f.finish(in, a), nil
 }
 
-// enter checks credentials and concurrency and counts the request as in
+// enter checks credentials, suspension and concurrency and counts the request as in
 // progress, or says why not.
 func (f *Fake) enter(in *inbound) (latency time.Duration, refusal *answer) {
 	f.mu.Lock()
@@ -167,14 +170,17 @@ func (f *Fake) enter(in *inbound) (latency time.Duration, refusal *answer) {
 		f.stats.TokenFetches++
 		in.req.Account = f.tokenAccount(in)
 		in.concurrent = f.inFlight[in.req.Account] + 1
-		return f.latency, nil
+		if refusal = f.refuseSuspended(in); refusal != nil {
+			f.refuse(in.req, refusal.status, refusal.code)
+		}
+		return f.latency, refusal
 	}
 	authorized := f.authorize(in)
 	in.concurrent = f.inFlight[in.req.Account] + 1
 	if !authorized {
 		f.stats.Unauthorized++
 		refusal = f.failure(in, http.StatusUnauthorized, 20003, "Authenticate")
-	} else if f.maxInFlight > 0 && in.concurrent > f.maxInFlight {
+	} else if refusal = f.refuseSuspended(in); refusal == nil && f.maxInFlight > 0 && in.concurrent > f.maxInFlight {
 		f.stats.Throttled++
 		refusal = f.tooMany(in, Limit{}, 0)
 	}
