@@ -24,6 +24,7 @@ type answer struct {
 	foreign  bool        // not Twilio's: it has the headers of its fault alone
 	replaced http.Header // a fault's, in place of the headers of the same names
 	breakage breakage
+	listing  *listing // what show makes the body of; nil: the body is made
 }
 
 // success is an answer with v as its JSON; nil is no body.

@@ -37,6 +37,10 @@ type Config struct {
 	// about how soon its lists show what is new. 0: at once.
 	ListLag time.Duration
 
+	// Alterations are how what Twilio shows differs from what was sent. The
+	// zero value: not at all.
+	Alterations Alterations
+
 	// RetryAfter makes the Retry-After header of throttled answers.
 	// nil: [RetryAfterSeconds].
 	RetryAfter RetryAfter

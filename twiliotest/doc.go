@@ -69,6 +69,9 @@
 //     with any Status, Header and Body. See the example of [Fault].
 //   - An answer comes late, or breaks off: Slow, [Fault].BodyDelay and BodyErr.
 //   - The account is suspended: [Fake.Suspend], and [Fake.Lift].
+//   - Lists show other texts or numbers than were sent: [Alterations].
+//   - Lists show what is new late: [Config].ListLag. Faults and limits strike
+//     lists as they strike other requests: match Method "GET".
 //
 // # Where the behaviour comes from
 //

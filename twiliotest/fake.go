@@ -24,6 +24,8 @@ type Fake struct {
 	meters      []*meter
 	maxInFlight int
 	latency     time.Duration
+	listLag     time.Duration
+	alter       Alterations
 	suspended   map[string]Suspension // by account
 	faults      []*injected
 	inFlight    map[string]int // by account
@@ -53,6 +55,8 @@ func New(cfg Config) *Fake {
 		meters:      newMeters(cfg.Limits),
 		maxInFlight: cfg.MaxInFlight,
 		latency:     cfg.Latency,
+		listLag:     cfg.ListLag,
+		alter:       cfg.Alterations.clone(),
 		suspended:   map[string]Suspension{},
 		inFlight:    map[string]int{},
 		services:    map[string][]string{},
@@ -86,6 +90,15 @@ func (f *Fake) SetLatency(d time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.latency = d
+}
+
+// SetListLag replaces [Config].ListLag, for lists that are asked for from now
+// on.
+func (f *Fake) SetListLag(d time.Duration) {
+	Config{ListLag: d}.check()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listLag = d
 }
 
 // Reset forgets all records and counts, messages, calls and OAuth tokens.
@@ -225,9 +238,16 @@ func (f *Fake) failBefore(ctx context.Context, in *inbound, ft *Fault) (*answer,
 	return f.finish(in, a), nil
 }
 
-// accept counts the request in the limits, does its work and records it, all
-// at one instant; or it throttles it.
+// accept processes the request and makes its answer's body.
 func (f *Fake) accept(in *inbound) (a *answer, accepted bool) {
+	a, accepted = f.process(in)
+	a.show(in)
+	return a, accepted
+}
+
+// process counts the request in the limits, does its work and records it, all
+// at one instant; or it throttles it.
+func (f *Fake) process(in *inbound) (a *answer, accepted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if in.token() {
