@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -19,6 +20,11 @@ type answer struct {
 	// as RetryAfter is the caller's function.
 	throttled bool
 	wait      time.Duration
+
+	foreign  bool        // not Twilio's: it has the headers of its fault alone
+	replaced http.Header // a fault's, in place of the headers of the same names
+	breakage breakage
+	listing  *listing // what show makes the body of; nil: the body is made
 }
 
 // success is an answer with v as its JSON; nil is no body.
@@ -99,12 +105,23 @@ func (f *Fake) notFound(in *inbound) *answer {
 	return f.failure(in, http.StatusNotFound, 20404, "The requested "+name+" was not found")
 }
 
-// finish adds the headers that every response has. Twilio-Request-Id and
-// Twilio-Request-Duration are on all of Twilio's
+// finish adds the last headers.
+func (f *Fake) finish(in *inbound, a *answer) *answer {
+	if !a.foreign {
+		f.sign(in, a)
+	}
+	for name, values := range a.replaced {
+		a.header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	return a
+}
+
+// sign adds the headers that every response of Twilio's has. Twilio-Request-Id
+// and Twilio-Request-Duration are on all of them
 // (https://www.twilio.com/blog/twilio-request-telemetry);
 // Twilio-Concurrent-Requests is the number of the account's requests in
 // progress, this one included.
-func (f *Fake) finish(in *inbound, a *answer) *answer {
+func (f *Fake) sign(in *inbound, a *answer) {
 	now := time.Now()
 	h := a.header
 	if a.throttled {
@@ -119,5 +136,4 @@ func (f *Fake) finish(in *inbound, a *answer) *answer {
 	if a.status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Basic realm="Twilio API"`)
 	}
-	return a
 }

@@ -37,6 +37,10 @@ type Config struct {
 	// about how soon its lists show what is new. 0: at once.
 	ListLag time.Duration
 
+	// Alterations are how what Twilio shows differs from what was sent. The
+	// zero value: not at all.
+	Alterations Alterations
+
 	// RetryAfter makes the Retry-After header of throttled answers.
 	// nil: [RetryAfterSeconds].
 	RetryAfter RetryAfter
@@ -51,6 +55,10 @@ type Config struct {
 	// SIDs, or OAuth client ids) and their passwords. nil: any user and
 	// password that are not empty.
 	Credentials map[string]string
+
+	// Suspended are the accounts that are suspended from the start, by their
+	// SIDs: see [Fake.Suspend] and [Fake.Lift]. nil: none.
+	Suspended map[string]Suspension
 }
 
 // An ErrorFormat is the form of an error body. The zero value is FormatAuto.
@@ -88,6 +96,9 @@ func (c Config) check() {
 	notNegative("Config.Latency", c.Latency)
 	notNegative("Config.ListLag", c.ListLag)
 	notNegative("Config.TokenTTL", c.TokenTTL)
+	for account, s := range c.Suspended {
+		s.check(fmt.Sprintf("Config.Suspended[%q]", account))
+	}
 	if c.Errors < FormatAuto || c.Errors > FormatEmpty {
 		panic(fmt.Sprintf("twiliotest: Config.Errors is %d, which is no ErrorFormat", c.Errors))
 	}
@@ -96,6 +107,13 @@ func (c Config) check() {
 func notNegative[T int | time.Duration](field string, v T) {
 	if v < 0 {
 		panic(fmt.Sprintf("twiliotest: %s is %v; it must not be negative", field, v))
+	}
+}
+
+// anyStatus panics unless status is one an answer can have.
+func anyStatus(field string, status int) {
+	if status < 100 || status > 599 {
+		panic(fmt.Sprintf("twiliotest: %s is %d; it must be from 100 to 599", field, status))
 	}
 }
 

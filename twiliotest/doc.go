@@ -41,19 +41,37 @@
 // In this order:
 //
 //  1. Credentials. None, or wrong ones: 401, code 20003.
-//  2. Concurrency. Above [Config].MaxInFlight for its account: 429, code 20429.
-//  3. A fault which comes before the work: see [FaultKind].
-//  4. Limits. Every [Limit] that matches must have room, or the answer is that
+//  2. Suspension. An account that is suspended: 403, code 20403, or as
+//     [Fake.Suspend] says.
+//  3. Concurrency. Above [Config].MaxInFlight for its account: 429, code 20429.
+//  4. A fault which comes before the work: see [FaultKind].
+//  5. Limits. Every [Limit] that matches must have room, or the answer is that
 //     limit's, 429 and 20429 unless it says otherwise. A request refused here
 //     or earlier counts towards no limit.
-//  5. The work is done and recorded. This is what "accepted" means. A request
+//  6. The work is done and recorded. This is what "accepted" means. A request
 //     that is found to be invalid (400) or to name nothing (404) has been
 //     accepted too: its record has that status.
-//  6. A fault which comes after the work.
-//  7. [Config].Latency passes, and the answer is sent.
+//  7. A fault which comes after the work.
+//  8. [Config].Latency passes, and the answer is sent.
 //
-// Refusals of steps 1, 2 and 4 are sent at once. From step 3 on the request
+// Refusals of steps 1, 2, 3 and 5 are sent at once. From step 4 on the request
 // counts as in progress until it is answered.
+//
+// # When it is not Twilio's day
+//
+// A program is tested best against what goes wrong:
+//
+//   - Nothing is reached: RefuseConnection, RefuseProxy, RefuseTunnel and
+//     TimeoutTLS, of which not a byte is written.
+//   - Nobody knows whether it was done: DropBeforeAccept, DropAfterAccept,
+//     AcceptThenStatus, AcceptLate.
+//   - Somebody else answers, a gateway or a captive portal: [Fault].Foreign
+//     with any Status, Header and Body. See the example of [Fault].
+//   - An answer comes late, or breaks off: Slow, [Fault].BodyDelay and BodyErr.
+//   - The account is suspended: [Fake.Suspend], and [Fake.Lift].
+//   - Lists show other texts or numbers than were sent: [Alterations].
+//   - Lists show what is new late: [Config].ListLag. Faults and limits strike
+//     lists as they strike other requests: match Method "GET".
 //
 // # Where the behaviour comes from
 //

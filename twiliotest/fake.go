@@ -3,15 +3,11 @@ package twiliotest
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -28,6 +24,9 @@ type Fake struct {
 	meters      []*meter
 	maxInFlight int
 	latency     time.Duration
+	listLag     time.Duration
+	alter       Alterations
+	suspended   map[string]Suspension // by account
 	faults      []*injected
 	inFlight    map[string]int // by account
 	stats       Stats
@@ -56,10 +55,14 @@ func New(cfg Config) *Fake {
 		meters:      newMeters(cfg.Limits),
 		maxInFlight: cfg.MaxInFlight,
 		latency:     cfg.Latency,
+		listLag:     cfg.ListLag,
+		alter:       cfg.Alterations.clone(),
+		suspended:   map[string]Suspension{},
 		inFlight:    map[string]int{},
 		services:    map[string][]string{},
 		shortCodes:  map[string][]string{},
 	}
+	maps.Copy(f.suspended, cfg.Suspended)
 	f.Reset()
 	return f
 }
@@ -89,8 +92,17 @@ func (f *Fake) SetLatency(d time.Duration) {
 	f.latency = d
 }
 
+// SetListLag replaces [Config].ListLag, for lists that are asked for from now
+// on.
+func (f *Fake) SetListLag(d time.Duration) {
+	Config{ListLag: d}.check()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.listLag = d
+}
+
 // Reset forgets all records and counts, messages, calls and OAuth tokens.
-// Settings, faults and the senders of messaging services stay. SIDs go on
+// Settings, faults, suspensions and the senders of messaging services stay. SIDs go on
 // from where they were.
 func (f *Fake) Reset() {
 	f.mu.Lock()
@@ -111,24 +123,24 @@ func (f *Fake) newSID(prefix string) string {
 	return fmt.Sprintf("%s%032x", prefix, f.seq)
 }
 
-// errCut is what net/http reports when a connection ends within a response.
-var errCut = fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", io.ErrUnexpectedEOF)
-
-// errRefused is what net/http reports when nothing listens.
-var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-
 // exchange takes a request through the steps in the package documentation.
-// The error is errCut, errRefused or that of ctx.
+// The error is that of a fault or of ctx.
 func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
 	in.req.Time = time.Now()
 	latency, refusal := f.enter(in)
 	if refusal != nil {
+		in.trace.wrote(nil)
 		return f.finish(in, refusal), nil
 	}
 	defer f.leave(in)
+	ft := f.takeFault(in, true)
+	if ft == nil || !ft.Kind.unwritten() {
+		// Before any work or waiting: a client that gives up has written.
+		in.trace.wrote(nil)
+	}
 	var a *answer
 	var accepted bool
-	switch ft := f.takeFault(in, true); {
+	switch {
 	case ft == nil:
 		a, accepted = f.accept(in)
 	case ft.Kind == AcceptLate:
@@ -142,23 +154,26 @@ func (f *Fake) exchange(ctx context.Context, in *inbound) (*answer, error) {
 	if !accepted {
 		return f.finish(in, a), nil
 	}
-	ft := f.takeFault(in, false)
+	ft = f.takeFault(in, false)
 	if ft != nil {
 		latency += ft.Delay
 	}
 	if err := f.wait(ctx, latency); err != nil {
 		return nil, err
 	}
-	switch {
-	case ft != nil && ft.Kind == DropAfterAccept:
-		return nil, errCut
-	case ft != nil && ft.Kind == AcceptThenStatus:
-		a = f.answerTo(in, ft)
+	if ft != nil {
+		if err := ft.failure(); err != nil {
+			return nil, err
+		}
+		if ft.Kind == AcceptThenStatus {
+			a = f.answerTo(in, ft)
+		}
+		a.breakBody(ft)
 	}
 	return f.finish(in, a), nil
 }
 
-// enter checks credentials and concurrency and counts the request as in
+// enter checks credentials, suspension and concurrency and counts the request as in
 // progress, or says why not.
 func (f *Fake) enter(in *inbound) (latency time.Duration, refusal *answer) {
 	f.mu.Lock()
@@ -168,14 +183,17 @@ func (f *Fake) enter(in *inbound) (latency time.Duration, refusal *answer) {
 		f.stats.TokenFetches++
 		in.req.Account = f.tokenAccount(in)
 		in.concurrent = f.inFlight[in.req.Account] + 1
-		return f.latency, nil
+		if refusal = f.refuseSuspended(in); refusal != nil {
+			f.refuse(in.req, refusal.status, refusal.code)
+		}
+		return f.latency, refusal
 	}
 	authorized := f.authorize(in)
 	in.concurrent = f.inFlight[in.req.Account] + 1
 	if !authorized {
 		f.stats.Unauthorized++
 		refusal = f.failure(in, http.StatusUnauthorized, 20003, "Authenticate")
-	} else if f.maxInFlight > 0 && in.concurrent > f.maxInFlight {
+	} else if refusal = f.refuseSuspended(in); refusal == nil && f.maxInFlight > 0 && in.concurrent > f.maxInFlight {
 		f.stats.Throttled++
 		refusal = f.tooMany(in, Limit{}, 0)
 	}
@@ -205,6 +223,7 @@ func (f *Fake) failBefore(ctx context.Context, in *inbound, ft *Fault) (*answer,
 	var status, code int
 	if ft.Kind == RespondStatus {
 		a = f.answerTo(in, ft)
+		a.breakBody(ft)
 		status, code = a.status, a.code
 	}
 	f.mu.Lock()
@@ -213,18 +232,22 @@ func (f *Fake) failBefore(ctx context.Context, in *inbound, ft *Fault) (*answer,
 	if err := f.wait(ctx, ft.Delay); err != nil {
 		return nil, err
 	}
-	switch ft.Kind {
-	case RefuseConnection:
-		return nil, errRefused
-	case DropBeforeAccept:
-		return nil, errCut
+	if err := ft.failure(); err != nil {
+		return nil, err
 	}
 	return f.finish(in, a), nil
 }
 
-// accept counts the request in the limits, does its work and records it, all
-// at one instant; or it throttles it.
+// accept processes the request and makes its answer's body.
 func (f *Fake) accept(in *inbound) (a *answer, accepted bool) {
+	a, accepted = f.process(in)
+	a.show(in)
+	return a, accepted
+}
+
+// process counts the request in the limits, does its work and records it, all
+// at one instant; or it throttles it.
+func (f *Fake) process(in *inbound) (a *answer, accepted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if in.token() {

@@ -14,6 +14,8 @@ import (
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
+var errUntrusted = errors.New("tls: failed to verify certificate")
+
 func TestFaults(t *testing.T) {
 	tests := []struct {
 		fault    twiliotest.Fault
@@ -23,6 +25,9 @@ func TestFaults(t *testing.T) {
 		wrote    bool
 	}{
 		{twiliotest.Fault{Kind: twiliotest.RefuseConnection}, syscall.ECONNREFUSED, 0, 0, false},
+		{twiliotest.Fault{Kind: twiliotest.RefuseProxy}, syscall.ECONNREFUSED, 0, 0, false},
+		{twiliotest.Fault{Kind: twiliotest.RefuseConnection, Err: errUntrusted}, errUntrusted, 0, 0, false},
+		{twiliotest.Fault{Kind: twiliotest.DropAfterAccept, Err: syscall.ECONNRESET}, syscall.ECONNRESET, 0, 1, true},
 		{twiliotest.Fault{Kind: twiliotest.DropBeforeAccept}, io.ErrUnexpectedEOF, 0, 0, true},
 		{twiliotest.Fault{Kind: twiliotest.DropAfterAccept}, io.ErrUnexpectedEOF, 0, 1, true},
 		{twiliotest.Fault{Kind: twiliotest.RespondStatus}, nil, 503, 0, true},

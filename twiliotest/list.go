@@ -121,13 +121,22 @@ func (f *Fake) list(in *inbound, k *kind, c *collection) *answer {
 			since = b.from
 		}
 	}
-	listed := in.req.Time.Add(-f.cfg.ListLag)
+	listed := in.req.Time.Add(-f.listLag)
 	found, more := c.find(p, since, func(it *item) bool {
 		if it.created.After(listed) {
 			return false
 		}
 		for field, valueOf := range k.filters {
-			if value := q.Get(field); value != "" && value != valueOf(it) {
+			asked := q.Get(field)
+			if asked == "" {
+				continue
+			}
+			value := valueOf(it)
+			shown := value
+			if field == "To" {
+				shown = it.shownTo(false)
+			}
+			if !f.alter.finds(field == "To" || field == "From", asked, value, shown) {
 				return false
 			}
 		}
@@ -149,6 +158,11 @@ func (f *Fake) list(in *inbound, k *kind, c *collection) *answer {
 	}
 	if p.number > 0 && len(found) > 0 {
 		doc["previous_page_uri"] = pageURI(in, p.size, p.number-1, "PB"+found[0].sid)
+	}
+	if f.alter.Item != nil {
+		a := success(http.StatusOK, nil)
+		a.listing = &listing{doc, k.key, docs, f.alter.Item}
+		return a
 	}
 	return success(http.StatusOK, doc)
 }

@@ -41,7 +41,7 @@ var messageKind = kind{
 		base := "/" + apiVersion + "/Accounts/" + it.account + "/Messages/" + it.sid
 		d := messageDoc{
 			Sid: it.sid, AccountSid: it.account, MessagingServiceSid: optional(it.service),
-			From: optional(it.from), To: it.to, Body: it.body, Status: it.status, Direction: "outbound-api",
+			From: optional(it.from), To: it.shownTo(fresh), Body: it.body, Status: it.status, Direction: "outbound-api",
 			NumSegments: strconv.Itoa(it.segments), NumMedia: strconv.Itoa(it.media),
 			DateCreated: rfc2822(it.created), DateUpdated: rfc2822(it.updated),
 			PriceUnit: "USD", APIVersion: apiVersion, URI: base + ".json",
@@ -51,6 +51,9 @@ var messageKind = kind{
 			// Filters take a message as sent when it was created, and what
 			// they find should show the date they went by.
 			d.DateSent = &d.DateCreated
+			if it.redaction.Bodies {
+				d.Body = ""
+			}
 		}
 		return d
 	},
@@ -86,7 +89,8 @@ func createMessage(f *Fake, in *inbound) (*item, *answer) {
 	}
 	it := f.newItem(in, prefix, status)
 	it.service = form.Get("MessagingServiceSid")
-	it.body = form.Get("Body")
+	it.body = f.alter.text(in)
+	it.redaction = f.alter.redaction(in)
 	it.media = len(form["MediaUrl"])
 	it.segments = segments(it.body)
 	return it, nil

@@ -73,6 +73,9 @@ type Stats struct {
 	// Unauthorized is those that were refused for their credentials.
 	Unauthorized int
 
+	// Suspended is those that were refused because their account is suspended.
+	Suspended int
+
 	// Faulted is those a Fault struck, accepted or not.
 	Faulted int
 
@@ -149,7 +152,7 @@ func (f *Fake) Accepted() []Request {
 }
 
 // Refused returns the requests that were not processed, being throttled,
-// unauthorized or struck by a fault, in the order of their refusal. Form and
+// unauthorized, of a suspended account or struck by a fault, in the order of their refusal. Form and
 // Body are nil.
 func (f *Fake) Refused() []Request {
 	f.mu.Lock()

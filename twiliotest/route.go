@@ -19,6 +19,7 @@ type inbound struct {
 	names      []string // the path behind version and account
 	id         string   // the identifier behind Resource; "" for the collection
 	concurrent int      // requests of the account in progress, this included
+	trace      tracer   // of the client; zero over a Server, where net/http tells it
 }
 
 // token tells whether this is a request for an OAuth token.

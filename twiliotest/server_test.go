@@ -41,7 +41,11 @@ func TestServer(t *testing.T) {
 func TestServerCuts(t *testing.T) {
 	s := twiliotest.NewServer(twiliotest.Config{})
 	defer s.Close()
-	for _, kind := range []twiliotest.FaultKind{twiliotest.DropBeforeAccept, twiliotest.DropAfterAccept} {
+	for _, kind := range []twiliotest.FaultKind{
+		twiliotest.DropBeforeAccept, twiliotest.DropAfterAccept,
+		// There is a connection already, which is cut.
+		twiliotest.RefuseConnection, twiliotest.RefuseProxy, twiliotest.RefuseTunnel, twiliotest.TimeoutTLS,
+	} {
 		s.Reset()
 		do(t, s.Client(), request(t, messagesURL, nil))
 		s.Inject(twiliotest.Fault{Kind: kind, Times: 2})

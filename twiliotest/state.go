@@ -31,6 +31,15 @@ type item struct {
 	body             string
 	segments, media  int
 	status           string
+	redaction        Redaction // of a message
+}
+
+// shownTo is To as it is shown; fresh: in the answer to the creation.
+func (it *item) shownTo(fresh bool) string {
+	if it.redaction.Numbers && !fresh {
+		return obfuscate(it.to)
+	}
+	return it.to
 }
 
 func (c *collection) add(it *item) {
@@ -133,7 +142,7 @@ func (f *Fake) newItem(in *inbound, prefix, status string) *item {
 	return &item{
 		seq: f.seq, sid: sid, account: in.req.Account,
 		created: in.req.Time, updated: in.req.Time,
-		from: in.req.Form.Get("From"), to: in.req.Form.Get("To"),
+		from: f.alter.number(in.req.Form.Get("From")), to: f.alter.number(in.req.Form.Get("To")),
 		status: status,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
+	"time"
 )
 
 // maxBody is more than any of Twilio's requests has.
@@ -27,13 +28,48 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		cut(w)
 		return
 	}
+	h := w.Header()
+	if a.foreign {
+		h["Date"], h["Content-Type"] = nil, nil // net/http adds none of its own
+	}
 	for name, values := range a.header {
-		w.Header()[name] = values
+		h[name] = values
+	}
+	whole := bodyAllowed(r.Method, a.status)
+	if whole && a.breakage.err != nil {
+		h.Set("Content-Length", strconv.Itoa(a.breakage.length))
 	}
 	w.WriteHeader(a.status)
-	if len(a.body) > 0 && r.Method != http.MethodHead {
-		w.Write(a.body)
+	switch {
+	case a.status < 200 && a.status != http.StatusSwitchingProtocols:
+		cut(w) // net/http awaits another answer behind an informational one
+	case whole:
+		sendBody(w, r, a)
 	}
+}
+
+// sendBody sends the body of an answer, or what a fault leaves of it.
+func sendBody(w http.ResponseWriter, r *http.Request, a *answer) {
+	rc := http.NewResponseController(w)
+	if a.breakage.delay > 0 {
+		rc.Flush()
+		timer := time.NewTimer(a.breakage.delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+		}
+	}
+	w.Write(a.body)
+	if a.breakage.err == nil {
+		return
+	}
+	rc.Flush()
+	conn, _, err := rc.Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	conn.Close()
 }
 
 // cut ends the connection after the status line. If it ended before, net/http
@@ -62,9 +98,15 @@ func readBody(r *http.Request) ([]byte, error) {
 // Transport returns an http.RoundTripper whose requests the Fake answers in
 // the caller's goroutine, whatever their scheme and host. It obeys the
 // request's context: when that ends during [Config].Latency, the context's
-// error is returned, although the request may have been accepted. It tells an
-// httptrace.ClientTrace when the request was written and the response's first
-// byte came. It may be used from many goroutines at once.
+// error is returned, although the request may have been accepted. It may be
+// used from many goroutines at once.
+//
+// It calls these hooks of an httptrace.ClientTrace, in this order:
+//
+//   - GetConn. A request whose context has ended before calls no hook.
+//   - GotConn, WroteHeaders and WroteRequest, before the request is accepted
+//     or waits. A fault that refuses the connection calls none of the three.
+//   - GotFirstResponseByte, when there is an answer.
 func (f *Fake) Transport() http.RoundTripper { return memory{f} }
 
 // Client returns a new http.Client over [Fake.Transport]. Like twilio-go's
@@ -89,21 +131,22 @@ func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	trace := tracer{httptrace.ContextClientTrace(ctx)}
+	trace.getConn(r)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err != nil {
+		trace.wrote(err) // net/http reads a body while it writes
 		return nil, err
 	}
-	trace := httptrace.ContextClientTrace(ctx)
 	in := newInbound(r, body)
+	in.trace = trace
 	a, err := m.fake.exchange(ctx, in)
-	if trace != nil && err != errRefused {
-		wrote(trace)
-	}
 	if err != nil {
 		return nil, err
 	}
-	if trace != nil && trace.GotFirstResponseByte != nil {
-		trace.GotFirstResponseByte()
-	}
+	trace.answered()
 	resp := &http.Response{
 		Status:        strconv.Itoa(a.status) + " " + http.StatusText(a.status),
 		StatusCode:    a.status,
@@ -115,17 +158,16 @@ func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
 		ContentLength: int64(len(a.body)),
 		Request:       r,
 	}
-	if len(a.body) > 0 && r.Method != http.MethodHead {
+	switch {
+	case !bodyAllowed(r.Method, a.status):
+		if r.Method != http.MethodHead {
+			resp.ContentLength = 0
+		}
+	case a.breakage != breakage{}:
+		resp.ContentLength = int64(max(len(a.body), a.breakage.length))
+		resp.Body = newInMemory(ctx, a)
+	case len(a.body) > 0:
 		resp.Body = io.NopCloser(bytes.NewReader(a.body))
 	}
 	return resp, nil
-}
-
-func wrote(trace *httptrace.ClientTrace) {
-	if trace.WroteHeaders != nil {
-		trace.WroteHeaders()
-	}
-	if trace.WroteRequest != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{})
-	}
 }
