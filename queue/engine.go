@@ -92,6 +92,11 @@ type Engine interface {
 	// Documents returns all of them, in the order of their names.
 	Documents(ctx context.Context) ([]Document, error)
 
+	// Now returns the engine's clock, by which Created, Due, Began and leases are set. It
+	// may differ from this machine's: what is measured against a job's times is to be
+	// measured by this clock.
+	Now(ctx context.Context) (time.Time, error)
+
 	// Close ends the engine; calls under way return first, or an error. Later calls
 	// return ErrClosed.
 	Close() error

@@ -229,6 +229,7 @@ var manyTests = []test{
 		_, calls["Reserve"] = c.e.Reserve(ctx, "s", 1, 1)
 		calls["Put"] = c.e.Put(ctx, "d", []byte("x"), 0)
 		_, calls["Documents"] = c.e.Documents(ctx)
+		_, calls["Now"] = c.e.Now(ctx)
 		for name, err := range calls {
 			if !errors.Is(err, queue.ErrClosed) {
 				c.Errorf("%s: got %v: expected ErrClosed", name, err)

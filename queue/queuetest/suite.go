@@ -206,6 +206,14 @@ func (c *check) state(id queue.ID, want queue.State) queue.Job {
 	return j
 }
 
+// now returns the engine's time.
+func (c *check) now() time.Time {
+	c.Helper()
+	t, err := c.e.Now(c.Context())
+	c.ok(err)
+	return t
+}
+
 func (c *check) work() ([]queue.ReadyLane, time.Time) {
 	c.Helper()
 	lanes, next, err := c.e.Work(c.Context())

@@ -159,6 +159,20 @@ var timeTests = []test{
 			}
 		}
 	}},
+	{"Now/is the clock of what is claimed", func(c *check) {
+		id := c.put()
+		before := c.now()
+		time.Sleep(time.Millisecond)
+		began := c.claim(lane("a"), 1)[0].Began
+		time.Sleep(time.Millisecond)
+		after := c.now()
+		if began.Before(before) || began.After(after) || !before.Before(after) {
+			c.Fatalf("claimed at %v: expected it between two calls of Now, %v and %v", began, before, after)
+		}
+		if j := c.get(id); j.Created.After(before) || !j.Began.Equal(began) {
+			c.Fatalf("created at %v, began at %v: expected no later than %v, and %v", j.Created, j.Began, before, began)
+		}
+	}},
 	{"Await/at the latest after d", func(c *check) {
 		c.ok(c.e.Await(c.Context(), soon))
 		c.ok(c.e.Await(c.Context(), 0))

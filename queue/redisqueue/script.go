@@ -31,6 +31,7 @@ var (
 	parkScript    = script("park")
 	reserveScript = script("reserve")
 	putScript     = script("put")
+	nowScript     = script("now")
 )
 
 func script(name string) *redis.Script {

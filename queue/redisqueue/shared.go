@@ -19,6 +19,21 @@ import (
 
 // What processes share besides jobs: parked buckets, schedules, documents.
 
+// Now implements [queue.Engine]. It is the clock of the server that has the queue, to the
+// microsecond, and takes one round trip. It is a script, as TIME alone would go to any
+// node of a Cluster.
+func (e *Engine) Now(ctx context.Context) (time.Time, error) {
+	v, err := e.run(ctx, nowScript)
+	if err != nil {
+		return time.Time{}, err
+	}
+	us, ok := v.(int64)
+	if !ok {
+		return time.Time{}, e.nonsense("Now")
+	}
+	return fromMicros(us), nil
+}
+
 // Park implements [queue.Engine].
 func (e *Engine) Park(ctx context.Context, r pacer.Resource, until time.Time) error {
 	_, err := e.run(ctx, parkScript, queue.BucketKey(r), micros(until))

@@ -12,6 +12,18 @@ import (
 
 // What processes share besides jobs: parked buckets, schedules, documents.
 
+// Now implements [queue.Engine]. It is this machine's clock, to the microsecond.
+func (e *Engine) Now(ctx context.Context) (time.Time, error) {
+	if err := e.begin(); err != nil {
+		return time.Time{}, err
+	}
+	defer e.calls.Done()
+	return clock(), ctx.Err()
+}
+
+// clock returns the time as it is stored.
+func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
 // Park implements [queue.Engine].
 func (e *Engine) Park(ctx context.Context, r pacer.Resource, until time.Time) error {
 	return e.write(ctx, 1, func(t *tx) error {

@@ -181,7 +181,7 @@ func (t *tx) attempt(do func(*tx) error) (err error) {
 			err = fmt.Errorf("sqlitequeue: panic: %v: report this", p)
 		}
 	}()
-	t.now = time.Now().UTC().Truncate(time.Microsecond)
+	t.now = clock()
 	t.own = nil
 	if err := do(t); err != nil {
 		return err

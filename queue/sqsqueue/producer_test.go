@@ -208,6 +208,7 @@ func TestProducerOnly(t *testing.T) {
 	_, calls["Reserve"] = p.Reserve(ctx, "x", 1, 1)
 	calls["Put"] = p.Put(ctx, "x", nil, 0)
 	_, calls["Documents"] = p.Documents(ctx)
+	_, calls["Now"] = p.Now(ctx)
 	for name, err := range calls {
 		if !errors.Is(err, sqsqueue.ErrNoLedger) {
 			t.Errorf("%s: %v, want ErrNoLedger", name, err)

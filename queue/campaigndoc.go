@@ -1,0 +1,136 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A campaignDoc is a campaign as it is kept in a [Document].
+type campaignDoc struct {
+	Format  string        `json:"v"`
+	State   CampaignState `json:"state"` // running, paused or cancelled
+	Created time.Time     `json:"created"`
+	CampaignOptions
+
+	name    string
+	version int64 // of the Document; 0: none is there yet
+	hours   *hours
+}
+
+const campaignPrefix = "campaign/"
+
+func parseCampaign(d Document) (*campaignDoc, error) {
+	c := &campaignDoc{name: strings.TrimPrefix(d.Name, campaignPrefix), version: d.Version}
+	if err := c.parse(d.Value); err != nil {
+		return nil, fmt.Errorf("queue: campaign %q, as stored: %w", c.name, err)
+	}
+	return c, nil
+}
+
+func (c *campaignDoc) parse(value []byte) error {
+	if len(value) > maxCampaignDoc {
+		return fmt.Errorf("%d bytes: expected at most %d", len(value), maxCampaignDoc)
+	}
+	// First the version: in a newer one the fields may be anything.
+	var v struct {
+		Format string `json:"v"`
+	}
+	if err := json.Unmarshal(value, &v); err != nil {
+		return fmt.Errorf("not valid JSON: %w", err)
+	}
+	if err := checkVersion("campaign", v.Format); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(value, c); err != nil {
+		return err
+	}
+	switch c.State {
+	case CampaignRunning, CampaignPaused, CampaignCancelled:
+	default:
+		return fmt.Errorf(`"state": %.40q: expected running, paused or cancelled`, c.State)
+	}
+	if err := c.validate(); err != nil {
+		return err
+	}
+	if c.Window != nil {
+		c.hours, _ = c.Window.hours() // validated
+	}
+	return nil
+}
+
+// store puts c if the stored version is still the one that c was read at.
+func (c *campaignDoc) store(ctx context.Context, e Engine) error {
+	c.Format = formatVersion
+	value, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return e.Put(ctx, campaignPrefix+c.name, value, c.version)
+}
+
+// loadCampaigns returns all campaigns by their names. One that cannot be read is not
+// among them, and named in the error.
+func loadCampaigns(ctx context.Context, e Engine) (map[string]*campaignDoc, error) {
+	documents, err := e.Documents(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("queue: campaigns: %w", err)
+	}
+	campaigns := make(map[string]*campaignDoc)
+	var errs []error
+	for _, d := range documents {
+		if !strings.HasPrefix(d.Name, campaignPrefix) {
+			continue
+		}
+		c, err := parseCampaign(d)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		campaigns[c.name] = c
+	}
+	return campaigns, errors.Join(errs...)
+}
+
+// schedule is the name under which workers reserve the campaign's places: one for each
+// rate, so that a rate that is raised need not wait until the places have passed that its
+// lanes have taken at the old one.
+func (c *campaignDoc) schedule() string {
+	return fmt.Sprintf("%s%s@%v", campaignPrefix, c.name, c.Rate)
+}
+
+// sendable reports whether the campaign may send now, and when that will change by time
+// alone; zero: it will not.
+func (c *campaignDoc) sendable(now time.Time) (ok bool, again time.Time) {
+	if c.State != CampaignRunning || c.expired(now) {
+		return false, time.Time{}
+	}
+	open := c.opens(now)
+	switch {
+	case open.After(now) && c.expired(open):
+		return false, time.Time{}
+	case open.After(now):
+		return false, open
+	}
+	again = c.Expires
+	if c.hours != nil {
+		if closes := c.hours.closes(now); !closes.IsZero() && (again.IsZero() || closes.Before(again)) {
+			again = closes
+		}
+	}
+	return true, again
+}
+
+// opens returns the first time from t on at which Start and Window let the campaign send.
+func (c *campaignDoc) opens(t time.Time) time.Time {
+	if t.Before(c.Start) {
+		t = c.Start
+	}
+	if c.hours != nil {
+		t = c.hours.next(t)
+	}
+	return t
+}

@@ -1,0 +1,262 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio/twilio-go"
+)
+
+// An EnqueueOption says when, in which order and under which name a request is sent.
+type EnqueueOption func(*Job) error
+
+// High lets a request overtake all others of its lane and of its [pacer.Resource] that
+// wait: what somebody waits for, such as a one-time password.
+func High(j *Job) error { j.Priority = pacer.High; return nil }
+
+// Normal is the priority of a request for which nothing else is said.
+func Normal(j *Job) error { j.Priority = pacer.Normal; return nil }
+
+// Low lets others go first: what can wait. Of any ten requests that leave a lane one is
+// the one that has waited longest, so that Low ones are sent, too.
+func Low(j *Job) error { j.Priority = pacer.Low; return nil }
+
+// maxText bounds keys, labels and names.
+const maxText = 512
+
+func checkText(option, text string) error {
+	if text == "" || len(text) > maxText {
+		return fmt.Errorf("queue: %s: text of %d bytes: expected 1 to %d", option, len(text), maxText)
+	}
+	return nil
+}
+
+// Unique names a request, so that it is enqueued once: while a request with that key is
+// kept, Enqueue stores no other one and returns the ID of the first, whatever has become of
+// it. It is kept until its result is not kept any more ([WithRetention]).
+func Unique(key string) EnqueueOption {
+	return func(j *Job) error {
+		j.Unique = "u:" + key // apart from the keys of campaigns
+		return checkText("Unique", key)
+	}
+}
+
+// At sets when a request may be sent at the earliest. A time that has passed is now.
+func At(t time.Time) EnqueueOption {
+	return func(j *Job) error { j.Due = t; return nil }
+}
+
+// In sets after how long a request may be sent at the earliest.
+func In(d time.Duration) EnqueueOption {
+	return func(j *Job) error { j.Due = time.Now().Add(d); return nil }
+}
+
+// Deadline sets until when sending a request makes sense: a one-time password of
+// yesterday does not. If it has not been sent by then it becomes Failed.
+func Deadline(t time.Time) EnqueueOption {
+	return func(j *Job) error {
+		if !t.After(time.Now()) {
+			return fmt.Errorf("queue: Deadline: %s has passed: expected a time ahead", t.Format(time.RFC3339))
+		}
+		j.Deadline = t
+		return nil
+	}
+}
+
+// Label adds a label of the program's own, which [Filter] can choose by.
+func Label(key, value string) EnqueueOption {
+	return func(j *Job) error {
+		if j.Labels == nil {
+			j.Labels = make(map[string]string)
+		}
+		j.Labels[key] = value
+		if len(value) > maxText {
+			return fmt.Errorf("queue: Label %q: value of %d bytes: expected at most %d", key, len(value), maxText)
+		}
+		return checkText("Label", key)
+	}
+}
+
+// Enqueue stores the one request that build makes, durably, and returns its ID. build
+// gets a client that sends nothing: any of twilio-go's operations may be called with it,
+// and answers at once with an empty result.
+//
+//	id, err := q.Enqueue(ctx, func(tw *twilio.RestClient) error {
+//		_, err := tw.Api.CreateMessage(params)
+//		return err
+//	}, queue.Unique("order-1234-shipped"))
+//
+// It is an error, and nothing is enqueued, if build makes no request, more than one, or
+// returns an error. If Enqueue returns an error from the engine, the request may be
+// stored all the same; enqueue it again with the same [Unique] key to be sure of one.
+func (q *Queue) Enqueue(ctx context.Context, build func(*twilio.RestClient) error, opts ...EnqueueOption) (ID, error) {
+	r, err := newRecorder(q.account).one(build)
+	if err != nil {
+		return "", err
+	}
+	return q.EnqueueRequest(ctx, r, opts...)
+}
+
+// EnqueueRequest stores a request that is there already, as [Queue.Enqueue] does.
+func (q *Queue) EnqueueRequest(ctx context.Context, r Request, opts ...EnqueueOption) (ID, error) {
+	j, err := q.jobOf(r, opts)
+	if err != nil {
+		return "", err
+	}
+	added, err := q.engine.Add(ctx, []Job{j})
+	if err != nil {
+		return "", fmt.Errorf("queue: enqueue: %w", err)
+	}
+	return added[0].ID, nil
+}
+
+// An Item is one request for [Queue.EnqueueMany].
+type Item struct {
+	Build   func(*twilio.RestClient) error
+	Options []EnqueueOption
+}
+
+// Enqueued counts what [Queue.EnqueueMany] or [Campaign.Enqueue] has done.
+type Enqueued struct {
+	New   int // stored
+	Known int // not stored, since their Unique keys were there already
+}
+
+// batch is how many jobs are stored in one transaction.
+const batch = 1000
+
+// EnqueueMany stores the requests of items, in batches of 1,000, each all or none. It stops
+// at the first error, which says at which item, counted from 0; what Enqueued counts is
+// stored then. To go on after an error run it again with the same [Unique] keys.
+func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued, error) {
+	return enqueueAll(ctx, q.engine.Add, func(yield func(Job, error) bool) {
+		rec, n := newRecorder(q.account), 0
+		for item := range items {
+			j, err := q.job(rec, item.Build, item.Options)
+			if err != nil {
+				err = fmt.Errorf("item %d: %w", n, err)
+			}
+			if !yield(j, err) {
+				return
+			}
+			n++
+		}
+	})
+}
+
+// enqueueAll adds jobs in batches, up to the first error among them, which it returns.
+// While a batch is being stored the next one is made: both take about as long.
+func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, error), jobs iter.Seq2[Job, error]) (done Enqueued, err error) {
+	type result struct {
+		added []Added
+		err   error
+	}
+	var storing chan result // of the batch before; nil: there is none
+	stored := func() error {
+		if storing == nil {
+			return nil
+		}
+		r := <-storing
+		storing = nil
+		for _, a := range r.added {
+			if a.Known {
+				done.Known++
+			} else {
+				done.New++
+			}
+		}
+		if r.err != nil {
+			first := done.New + done.Known
+			return fmt.Errorf("queue: enqueue from item %d on: %w", first, r.err)
+		}
+		return nil
+	}
+	defer func() { err = errors.Join(err, stored()) }() // also when jobs panics
+	pending := make([]Job, 0, batch)
+	store := func() error {
+		if err := stored(); err != nil || len(pending) == 0 {
+			return err
+		}
+		answer := make(chan result, 1)
+		storing = answer
+		go func(jobs []Job) {
+			added, err := add(ctx, jobs)
+			answer <- result{added, err}
+		}(pending)
+		pending = make([]Job, 0, batch)
+		return nil
+	}
+	for j, err := range jobs {
+		if err == nil {
+			pending = append(pending, j)
+		}
+		if err == nil && len(pending) < batch {
+			continue
+		}
+		if e := store(); e != nil {
+			return done, e
+		}
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, store()
+}
+
+func (q *Queue) job(rec *recorder, build func(*twilio.RestClient) error, opts []EnqueueOption) (Job, error) {
+	r, err := rec.one(build)
+	if err != nil {
+		return Job{}, err
+	}
+	return q.jobOf(r, opts)
+}
+
+func (q *Queue) jobOf(r Request, opts []EnqueueOption) (Job, error) {
+	return NewJob(r, q.account, opts...)
+}
+
+// NewJob returns the job that [Queue.EnqueueRequest] stores for a request, with a new ID:
+// for engines that take requests in which others have left with them. account is as in
+// [WithAccount].
+func NewJob(r Request, account string, opts ...EnqueueOption) (Job, error) {
+	if err := r.validate(); err != nil {
+		return Job{}, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Job{}, fmt.Errorf("queue: no random numbers for an ID: %w", err)
+	}
+	j := Job{ID: ID(id.String()), Request: r}
+	j.Lane.Resource = pacer.ResourceOf(r.Method, r.URL, url.Values(r.Form), account)
+	var errs []error
+	for _, opt := range opts {
+		if opt != nil {
+			errs = append(errs, opt(&j))
+		}
+	}
+	return j, errors.Join(errs...)
+}
+
+// RestClient returns a client for code that calls twilio-go and does not use the results:
+// what it creates, changes or deletes is enqueued, with opts, and answers at once, a
+// message or call with status "queued", all without a SID. Reading through it is an
+// error that says so. To bound how long enqueuing may take use [Queue.Enqueue].
+func (q *Queue) RestClient(opts ...EnqueueOption) *twilio.RestClient {
+	return restClient(&capture{q.account, func(r Request) (string, error) {
+		if r.Method == http.MethodGet {
+			return "", fmt.Errorf("queue: %s: a client of Queue.RestClient only enqueues, it cannot read: expected a client of pacer's for this call",
+				pacer.ResourceOf(r.Method, r.URL, nil, q.account))
+		}
+		if _, err := q.EnqueueRequest(context.Background(), r, opts...); err != nil {
+			return "", err
+		}
+		return queuedAnswer(r), nil
+	}})
+}

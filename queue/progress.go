@@ -1,0 +1,181 @@
+package queue
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Progress is how far a campaign is. The counts are of recipients, and include those
+// whose results are not kept any more.
+type Progress struct {
+	Name    string
+	State   CampaignState
+	Created time.Time
+	Options CampaignOptions // as they are stored: the ones in effect
+
+	Total     int64 // the sum of the following
+	Sent      int64
+	Failed    int64
+	InDoubt   int64
+	Cancelled int64
+	Waiting   int64 // ready or delayed
+	Sending   int64
+
+	// ETA is when the last one that waits will have been sent at Options.Rate, counting
+	// the time only in which the campaign may send; the account's limits may make it
+	// later. It may lie after Expires: then not all will be sent. Zero: nothing waits,
+	// the campaign is paused or cancelled, or it would take more than ten years.
+	ETA time.Time
+	// NextOpen is when a campaign that is scheduled or outside its window may send next.
+	NextOpen time.Time
+}
+
+// Progress returns how far the campaign is, and its settings.
+func (c *Campaign) Progress(ctx context.Context) (Progress, error) {
+	d, err := c.load(ctx)
+	if err != nil {
+		return Progress{}, err
+	}
+	stats, err := c.queue.engine.Stats(ctx)
+	if err != nil {
+		return Progress{}, fmt.Errorf("queue: campaign %q: progress: %w", c.name, err)
+	}
+	return d.progress(stats, time.Now()), nil
+}
+
+// Campaigns returns the progress of all campaigns, in the order of their names. Of one
+// whose settings cannot be read only the error tells; the others are returned all the same.
+func (q *Queue) Campaigns(ctx context.Context) ([]Progress, error) {
+	campaigns, unreadable := loadCampaigns(ctx, q.engine)
+	if len(campaigns) == 0 {
+		return nil, unreadable
+	}
+	stats, err := q.engine.Stats(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("queue: campaigns: %w", err)
+	}
+	var all []Progress
+	for _, d := range campaigns {
+		all = append(all, d.progress(stats, time.Now()))
+	}
+	slices.SortFunc(all, func(a, b Progress) int { return strings.Compare(a.Name, b.Name) })
+	return all, unreadable
+}
+
+func (c *campaignDoc) progress(stats []LaneStats, now time.Time) Progress {
+	p := Progress{Name: c.name, Created: c.Created, Options: c.CampaignOptions}
+	for _, s := range stats {
+		if s.Lane.Campaign != c.name {
+			continue
+		}
+		p.Sent += s.Sent
+		p.Failed += s.Failed
+		p.InDoubt += s.InDoubt
+		p.Cancelled += s.Cancelled
+		p.Waiting += s.Ready + s.Delayed
+		p.Sending += s.Sending
+	}
+	p.Total = p.Sent + p.Failed + p.InDoubt + p.Cancelled + p.Waiting + p.Sending
+	open, again := c.sendable(now)
+	switch {
+	case c.State == CampaignCancelled:
+		p.State = CampaignCancelled
+	case p.Total > 0 && p.Waiting+p.Sending == 0, c.expired(now):
+		p.State = CampaignDone
+	case c.State == CampaignPaused:
+		p.State = CampaignPaused
+	case now.Before(c.Start):
+		p.State, p.NextOpen = CampaignScheduled, again
+	case !open:
+		p.State, p.NextOpen = CampaignClosed, again
+	default:
+		p.State = CampaignRunning
+	}
+	if p.Waiting > 0 && c.State == CampaignRunning && !c.expired(now) {
+		p.ETA = c.eta(now, float64(p.Waiting)/c.Rate)
+	}
+	return p
+}
+
+// eta returns when the campaign will have been able to send for some seconds.
+func (c *campaignDoc) eta(now time.Time, seconds float64) time.Time {
+	const years = 10
+	if seconds > years*365*day {
+		return time.Time{}
+	}
+	d := time.Duration(seconds * float64(time.Second))
+	if c.hours == nil {
+		return c.opens(now).Add(d)
+	}
+	return c.hours.after(c.opens(now), d, now.AddDate(years, 0, 0))
+}
+
+// A Failure is a recipient to whom a campaign could not send, or may not have sent.
+type Failure struct {
+	Recipient string // Recipient.ID, mostly a phone number
+	State     State  // Failed or InDoubt
+	Code      int    // Twilio's error code; 0: none
+	Reason    string
+	Attempts  int // that may have reached Twilio
+	ID        ID
+}
+
+// Failures returns the recipients that are Failed or InDoubt and whose results are still
+// kept ([WithRetention]), in the order in which they were enqueued. An error ends it.
+func (c *Campaign) Failures(ctx context.Context) iter.Seq2[Failure, error] {
+	return func(yield func(Failure, error) bool) {
+		for j, err := range c.queue.List(ctx, Filter{Campaign: c.name, States: []State{Failed, InDoubt}}) {
+			if err != nil {
+				yield(Failure{}, fmt.Errorf("queue: campaign %q: failures: %w", c.name, err))
+				return
+			}
+			if !yield(Failure{
+				Recipient: strings.TrimPrefix(j.Unique, c.uniquePrefix()), State: j.State,
+				Code: j.Outcome.Code, Reason: j.Outcome.Reason, Attempts: j.Attempts, ID: j.ID,
+			}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// WriteFailures writes [Campaign.Failures] as CSV: recipient, state, code, reason,
+// attempts, id. The file holds whole phone numbers: keep it as you keep the list of
+// recipients.
+func (c *Campaign) WriteFailures(ctx context.Context, w io.Writer) error {
+	out := csv.NewWriter(w)
+	if err := out.Write([]string{"recipient", "state", "code", "reason", "attempts", "id"}); err != nil {
+		return err
+	}
+	for f, err := range c.Failures(ctx) {
+		if err != nil {
+			return err
+		}
+		code := ""
+		if f.Code != 0 {
+			code = strconv.Itoa(f.Code)
+		}
+		if err := out.Write([]string{cell(f.Recipient), string(f.State), code, cell(f.Reason), strconv.Itoa(f.Attempts), string(f.ID)}); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// cell keeps a spreadsheet from taking text for a formula, by the apostrophe that OWASP
+// recommends. A phone number stays as it is: its "+" can start no formula but a number,
+// and other programs are to find it unchanged.
+func cell(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) && !isAddress(text) {
+		return "'" + text
+	}
+	return text
+}

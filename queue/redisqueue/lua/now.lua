@@ -1,0 +1,2 @@
+-- It returns the time in microseconds.
+return now
