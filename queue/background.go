@@ -15,6 +15,7 @@ const (
 // sweep lets time do its work on the store, and tells of results that nobody was told of.
 func (w *Worker) sweep(ctx context.Context) error {
 	reported := time.Now()
+	store := &trouble{w: w, kind: AlertStore, advice: adviceStore, what: "the sweep of leases, deadlines and old results"}
 	// First at once: a worker that keeps crashing lives for less than a second, too.
 	for on := true; on; on = pause(ctx, min(sweepEvery, w.lease())) {
 		for {
@@ -22,7 +23,12 @@ func (w *Worker) sweep(ctx context.Context) error {
 			if fatal(err) {
 				return err
 			}
-			if err != nil || max(done.InDoubt, done.Expired, done.Deleted) < sweepAtOnce {
+			if err != nil {
+				store.failed(ctx, err)
+				break
+			}
+			store.worked()
+			if max(done.InDoubt, done.Expired, done.Deleted) < sweepAtOnce {
 				break
 			}
 		}

@@ -115,11 +115,14 @@ const (
 // after it has shrunk to half of what it was then.
 func (w *Worker) watch(ctx context.Context) error {
 	var g growth
+	store := &trouble{w: w, kind: AlertStore, advice: adviceStore, what: "reading how much waits"}
 	for pause(ctx, growthWindow) {
 		s, err := w.q.Stats(ctx)
 		if err != nil {
+			store.failed(ctx, err)
 			continue
 		}
+		store.worked()
 		if g.grows(s.Total.Ready, s.Total.Departed) {
 			w.raise(Alert{Kind: AlertGrowing, Advice: adviceGrowing, Lane: fastest(s), Err: fmt.Errorf(
 				"%d requests are ready, more than a minute ago; %.3g a second arrive, %.3g are sent; the first has waited for %v",

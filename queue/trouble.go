@@ -1,0 +1,51 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// troubleAfter is how many failures in a row raise an alert: one or two pass by themselves.
+const troubleAfter = 3
+
+// A trouble tells people of a loop whose work fails again and again. Without it the loop
+// would go on in silence. Each failure is logged, and the third in a row raises an alert.
+// It is safe for concurrent use.
+type trouble struct {
+	w      *Worker
+	kind   AlertKind
+	advice string
+	what   string // what fails, as in "the sweep of leases and deadlines"
+
+	mu       sync.Mutex
+	failures int // in a row
+}
+
+// failed notes a failure. One that comes after the end of ctx is that end's, and not counted.
+func (t *trouble) failed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	t.mu.Lock()
+	t.failures++
+	n := t.failures
+	t.mu.Unlock()
+	if t.w.logger != nil {
+		t.w.logger.Warn("pacer queue: "+t.what+" fails, and is tried again", "failures", n, "error", err)
+	}
+	if n == troubleAfter {
+		t.w.raise(Alert{Kind: t.kind, Advice: t.advice, Err: fmt.Errorf("%s has failed %d times in a row: %w", t.what, n, err)})
+	}
+}
+
+// worked notes a success. The next alert needs three failures again.
+func (t *trouble) worked() {
+	t.mu.Lock()
+	n := t.failures
+	t.failures = 0
+	t.mu.Unlock()
+	if n > 0 && t.w.logger != nil {
+		t.w.logger.Info("pacer queue: "+t.what+" works again", "failures", n)
+	}
+}
