@@ -227,6 +227,7 @@ const (
 	adviceUnauthorized = "check the worker's credentials, and that the account is not suspended; what waits is sent afterwards"
 	adviceUnreachable  = "check the network and Twilio's status; what waits is sent afterwards"
 	adviceLimiter      = "check what the client's limiter depends on; what waits is sent afterwards"
+	adviceList         = "let the worker's key read the list, or choose WithInDoubt(ParkInDoubt); what is in doubt waits until then, and is parked after an hour"
 	adviceInDoubt      = "look whether Twilio has it, then Queue.Confirm it (it has), Queue.Requeue it (send again) or Queue.Cancel it"
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"time"
@@ -22,11 +21,9 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 	defer func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		l.bucket.users--
+		l.bucket.depart(-1)
 	}()
-	// A process that was stopped in between (SIGSTOP, a suspended machine) may be taken
-	// for dead by now, and the job for in doubt.
-	if late := time.Since(claimed) > w.leaseMargin/2; late || ctx.Err() != nil {
+	if w.late(claimed, time.Now()) || ctx.Err() != nil {
 		w.record(j, Move{To: Ready})
 		return
 	}
@@ -37,11 +34,14 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 	w.mu.Unlock()
 
 	began := time.Now()
-	resp, err := turn.Send(wire, pacer.SentRequest{ //nolint:bodyclose // judge reads it to its end and closes it
+	resp, err := turn.Send(wire, pacer.SentRequest{ //nolint:bodyclose // answerOf reads it to its end and closes it
 		Method: j.Request.Method, URL: j.Request.URL, Form: url.Values(j.Request.Form),
 		Header: j.Request.header(), Body: []byte(j.Request.Body), Throttled: throttled,
 	})
-	m := w.judge(l, j, began, resp, err)
+	if resp != nil {
+		w.clocks.twilioSaid(resp.Header, began, time.Now())
+	}
+	m := w.apply(l, j, began, answerOf(&j, resp, err))
 	m.Reported = w.onResult == nil
 	if w.record(j, m) && m.To.Final() && w.onResult != nil {
 		j.State, j.Outcome, j.Finished = m.To, *m.Outcome, time.Now()
@@ -52,66 +52,89 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 	}
 }
 
+// late reports that a request claimed at an instant is not to be sent any more. A process
+// that stood still in between may be taken for dead by now, and the request for in doubt.
+// Both clocks are looked at: the monotonic one stands still while a machine is suspended,
+// and the one on the wall can be set back.
+func (w *Worker) late(claimed, now time.Time) bool {
+	most := w.leaseMargin / 2
+	return now.Sub(claimed) > most || now.Round(0).Sub(claimed.Round(0)) > most
+}
+
 // maxResponse bounds what is read of an answer, and what is kept of it.
 const (
 	maxResponse = 1 << 20
 	maxKept     = 64 << 10
 )
 
-// judge decides what an answer, or its lack, means for the job and its bucket.
-func (w *Worker) judge(l *lane, j Job, began time.Time, resp *http.Response, err error) Move {
-	if err == nil {
-		w.passed(l)
-		return w.accepted(resp)
+// answerOf reads what came of sending j.
+func answerOf(j *Job, resp *http.Response, err error) attempt {
+	a := attempt{request: &j.Request, resource: j.Lane.Resource, whole: true, err: err}
+	if err != nil || resp == nil {
+		return a
 	}
-	status, code, reason := saidBy(err)
-	o := &Outcome{Status: status, Code: code, Reason: reason}
-	limit, notNow := pacer.FromError(err)
-	switch {
-	case notNow && limit.Kind == pacer.AttemptCap:
-		w.passed(l)
-		return Move{To: Failed, Attempt: true, Outcome: o}
-	case notNow && limit.Kind == pacer.Throttled:
-		w.throttled(l, began, limit, err)
-		return Move{To: Ready, Outcome: o}
-	case notNow && limit.Kind == pacer.NotSent:
-		return Move{To: Ready}
-	case notNow: // a quota, or the sender's queue: neither is the request's fault
-		hold := quotaHold
-		if limit.Kind == pacer.QueueFull {
-			hold = queueFullHold
-		}
-		w.park(l, began, max(hold, limit.RetryAfter), Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld})
-		return Move{To: Ready, Outcome: o}
-	case unauthorized(code, err):
-		w.park(l, began, unauthorizedHold, Alert{Kind: AlertUnauthorized, Err: err, Advice: adviceUnauthorized})
-		return Move{To: Ready, Outcome: o}
-	case pacer.InDoubt(err):
-		w.passed(l)
-		return w.doubtful(j, o)
-	case status != 0:
-		w.passed(l)
-		return Move{To: Failed, Attempt: true, Outcome: o}
+	a.status = resp.StatusCode
+	if resp.Body == nil {
+		return a
 	}
-	w.unreachable(l, began, errors.New(reason)) // without the URL, which may have a number
-	return Move{To: Ready, Attempt: true, Outcome: o}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
+	_ = resp.Body.Close()
+	a.body, a.whole = body, err == nil
+	return a
 }
 
-func (w *Worker) accepted(resp *http.Response) Move {
-	o := &Outcome{}
-	if resp != nil {
-		o.Status = resp.StatusCode
-		body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
-		_ = resp.Body.Close()
-		if err != nil {
-			o.Reason = "Twilio has accepted it, but its answer broke off before the SID" // so that the SID is not known
+// apply does what the verdict on an attempt asks for, and returns what becomes of the job.
+func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
+	v, o := judge(a)
+	limit, _ := pacer.FromError(a.err)
+	switch v {
+	case accepted:
+		w.answered(l, began, true)
+		if w.keepResponses && len(a.body) <= maxKept {
+			o.Response = a.body
 		}
-		o.SID = sid(body)
-		if w.keepResponses && len(body) <= maxKept {
-			o.Response = body
-		}
+		return Move{To: Sent, Attempt: true, Outcome: &o}
+	case refused:
+		w.answered(l, began, true)
+		return Move{To: Failed, Attempt: true, Outcome: &o}
+	case throttled:
+		w.answered(l, began, false)
+		w.throttled(l, began, limit, a.err)
+	case exhausted:
+		w.answered(l, began, false)
+		w.exhausted(l, began, limit, a.err)
+	case barred:
+		w.answered(l, began, false)
+		return w.barred(l, j, began, a.err, &o)
+	case untaken:
+		return w.untaken(l, j, began, &o)
+	case unproved:
+		w.unanswered(l, began, o.Reason)
+		return w.doubtful(j, &o)
+	case unsent:
+		return Move{To: Ready}
 	}
-	return Move{To: Sent, Attempt: true, Outcome: o}
+	return Move{To: Ready, Outcome: &o}
+}
+
+// untaken is what becomes of a request that did not get as far as Twilio: it waits. One
+// that is answered without a code of Twilio's may be at fault itself, such as one that is
+// too long for an edge of Twilio's: others go before it then, and if they pass it fails.
+func (w *Worker) untaken(l *lane, j Job, began time.Time, o *Outcome) Move {
+	w.mu.Lock()
+	holds := l.bucket.holds
+	w.mu.Unlock()
+	w.unreached(l, began, o.Reason)
+	m := Move{To: Ready, Outcome: o}
+	if o.Status < http.StatusBadRequest && !j.Request.safe() {
+		return m
+	}
+	if m.Attempt = o.Status != 0 && holds == 0; m.Attempt && j.Attempts+1 >= maxRounds {
+		m.To = Failed
+	} else if o.Status != 0 && (m.Attempt && j.Attempts > 0 || holds >= tellAfter) {
+		m.Due = time.Now()
+	}
+	return m
 }
 
 // doubtful is what becomes of a request that may have been processed.
@@ -133,9 +156,6 @@ func (w *Worker) doubtful(j Job, o *Outcome) Move {
 // maxSafeAttempts: what Twilio fails to answer so often is not worth more.
 const maxSafeAttempts = 10
 
-// backoff is 1, 2, 4, ... 60 s.
-func backoff(n int) time.Duration { return min(time.Second<<min(n, 6), time.Minute) }
-
 // saidBy reads what is to be recorded of an error.
 func saidBy(err error) (status, code int, reason string) {
 	var classic *client.TwilioRestError
@@ -153,98 +173,13 @@ func saidBy(err error) (status, code int, reason string) {
 	return 0, 0, err.Error()
 }
 
-// unauthorized reports that Twilio, or twilio-go before it, does not take the credentials.
-// A wrong token in a worker's configuration must not fail ten thousand requests.
-// 20003: https://www.twilio.com/docs/api/errors/20003; the others are twilio-go's own, for
-// credentials with illegal characters.
-func unauthorized(code int, err error) bool {
-	return code == 20003 || code == 21222 || code == 21224 || pacer.Unauthorized(err)
-}
-
-const (
-	maxHold          = 24 * time.Hour
-	quotaHold        = time.Hour
-	queueFullHold    = 5 * time.Minute
-	unauthorizedHold = time.Minute
-	longHold         = 5 * time.Minute // from here on somebody should know
-	alertAfter       = 6               // throttles, or failures, in a row
-)
-
-// passed notes that the bucket's requests get through.
-func (w *Worker) passed(l *lane) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	l.bucket.throttled, l.bucket.failures = 0, 0
-}
-
-// throttled makes the bucket keep still.
-func (w *Worker) throttled(l *lane, began time.Time, limit pacer.RateLimit, err error) {
-	w.mu.Lock()
-	step := backoff(min(l.bucket.throttled, 4))
-	w.mu.Unlock()
-	hold, a := step, Alert{}
-	if limit.RetryAfter > 0 {
-		hold = limit.RetryAfter + rand.N(time.Second)
+// reasonError returns an error with what may be shown of err.
+func reasonError(err error) error {
+	_, code, reason := saidBy(err)
+	if code == 0 {
+		return errors.New(reason)
 	}
-	if hold > longHold {
-		a = Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld}
-	}
-	if !w.park(l, began, hold, a) {
-		return
-	}
-	w.mu.Lock()
-	l.bucket.throttled++
-	n := l.bucket.throttled
-	w.mu.Unlock()
-	if n == alertAfter {
-		w.raise(Alert{Kind: AlertThrottled, Lane: l.Lane, Err: err, Advice: adviceThrottled})
-	}
-}
-
-// unreachable makes the bucket keep still because nothing gets as far as Twilio.
-func (w *Worker) unreachable(l *lane, began time.Time, err error) {
-	w.mu.Lock()
-	n := l.bucket.failures
-	w.mu.Unlock()
-	if !w.park(l, began, backoff(n), Alert{}) {
-		return
-	}
-	w.mu.Lock()
-	l.bucket.failures++
-	w.mu.Unlock()
-	if n+1 == alertAfter {
-		w.raise(Alert{Kind: AlertUnreachable, Lane: l.Lane, Err: err, Advice: adviceUnreachable})
-	}
-}
-
-// park keeps l's bucket still, here and in other processes. It reports false for a
-// request that was on its way already when the bucket was parked last: that is the same
-// event, and not another one.
-func (w *Worker) park(l *lane, began time.Time, hold time.Duration, a Alert) bool {
-	now := time.Now()
-	until := now.Add(min(hold, maxHold))
-	w.mu.Lock()
-	b := l.bucket
-	again := !began.Before(b.since)
-	longer := until.After(b.parked)
-	if longer {
-		b.parked = until
-	}
-	if again {
-		b.since = now
-	}
-	w.mu.Unlock()
-	if longer {
-		// In this process it holds already; that others learn of it is a courtesy.
-		if err := w.q.engine.Park(w.wire, l.Resource, until); err != nil && w.logger != nil {
-			w.logger.Warn("pacer queue: cannot tell other workers of a parked lane", "lane", l.Lane, "error", err)
-		}
-	}
-	if again && a.Kind != "" {
-		a.Lane, a.Err = l.Lane, fmt.Errorf("%w; held until %s", a.Err, until.Format(time.RFC3339))
-		w.raise(a)
-	}
-	return again
+	return fmt.Errorf("code %d: %s", code, reason)
 }
 
 // record moves a job out of Sending. It goes on trying while the store fails, beyond the
@@ -253,6 +188,9 @@ func (w *Worker) park(l *lane, began time.Time, hold time.Duration, a Alert) boo
 func (w *Worker) record(j Job, m Move) bool {
 	m.ID, m.Claim = j.ID, j.Claim
 	m.From = []State{Sending, InDoubt} // in doubt: others may have given up waiting for this very answer
+	if m.To.Final() {
+		m.From = append(m.From, Ready, Delayed) // and may have put it back; at this claim nobody has sent it since
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.wire))
 	defer cancel()
 	stop := context.AfterFunc(w.wire, func() {

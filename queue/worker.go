@@ -43,11 +43,18 @@ type Worker struct {
 	running    sync.Mutex // held by Run
 	complained string     // the dispatcher's last error about campaigns
 
-	mu      sync.Mutex
-	lanes   map[Lane]*lane
-	buckets map[pacer.Resource]*bucket
-	wg      sync.WaitGroup  // lanes and sends
-	wire    context.Context // of requests: ends with the grace period
+	clocks    clocks
+	decisions trouble // of moves out of doubt
+
+	mu         sync.Mutex
+	lanes      map[Lane]*lane
+	buckets    map[pacer.Resource]*bucket
+	accounts   map[string]*accountHold
+	outage     map[pacer.Resource]bool // buckets that are held because nothing reaches Twilio
+	listings   map[pacer.Resource]*trouble
+	redactions map[string]redaction
+	wg         sync.WaitGroup  // lanes and sends
+	wire       context.Context // of requests: ends with the grace period
 }
 
 // NewWorker returns a worker for q that sends with client. An invalid option is an error.
@@ -70,7 +77,20 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 			return nil, err
 		}
 	}
+	w.decisions = trouble{w: w, kind: AlertStore, advice: adviceStore, what: "moving requests out of doubt"}
+	w.listings, w.redactions = make(map[pacer.Resource]*trouble), make(map[string]redaction)
+	if !client.SeesAttempts() {
+		w.logs().Warn("pacer queue: the client sends through a BaseClient of the program's own, so that nobody sees what reaches Twilio: whatever fails without an answer is in doubt, and waits for Twilio's list or a person; give pacer an http.Client instead (pacer.WithHTTPClient)")
+	}
 	return w, nil
+}
+
+// logs returns the worker's logger, or the default one.
+func (w *Worker) logs() *slog.Logger {
+	if w.logger != nil {
+		return w.logger
+	}
+	return slog.Default()
 }
 
 func (w *Worker) lease() time.Duration { return w.attemptTimeout + w.leaseMargin }
@@ -89,7 +109,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	var cut context.CancelFunc
 	w.wire, cut = context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	w.lanes, w.buckets = make(map[Lane]*lane), make(map[pacer.Resource]*bucket)
+	w.lanes, w.buckets, w.accounts = make(map[Lane]*lane), make(map[pacer.Resource]*bucket), make(map[string]*accountHold)
+	w.outage = make(map[pacer.Resource]bool)
 
 	var background sync.WaitGroup
 	for _, loop := range []func(context.Context) error{w.dispatch, w.sweep, w.resolve, w.watch} {
@@ -135,19 +156,6 @@ type lane struct {
 	schedule places
 }
 
-// A bucket is what lanes share that differ only in their campaign.
-type bucket struct {
-	parked    time.Time // until when
-	since     time.Time // when that began
-	throttled int       // in a row, each counted once for all that were on the wire
-	failures  int       // to reach Twilio, likewise
-	users     int       // lanes, and requests on the wire
-}
-
-// idle reports that nobody uses the bucket, and that how often it was throttled in a row
-// does not matter any more.
-func (b *bucket) idle(now time.Time) bool { return b.users == 0 && now.Sub(b.parked) > time.Minute }
-
 // The dispatcher looks at most so often, and, if looking takes long, after a pause of a
 // multiple of it: with ten thousand lanes it must not do nothing else.
 const (
@@ -155,6 +163,7 @@ const (
 	lookAtLeast = time.Second
 	lookPause   = 4
 	storePause  = time.Second
+	probePause  = 100 * time.Millisecond
 )
 
 // dispatch starts a goroutine for each lane in which something is ready.
@@ -234,9 +243,7 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 		}
 		l.changed(campaigns[r.Lane.Campaign])
 		l.ready, l.top = r.Ready, r.Top
-		if l.bucket.parked.Before(r.Parked) {
-			l.bucket.parked = r.Parked
-		}
+		l.bucket.adopt(r.Parked, now)
 		if l.served {
 			if l.rouse != nil && l.top > l.waitsAs {
 				l.rouse()
@@ -261,7 +268,7 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 	}
 	for r, b := range w.buckets {
 		if b.idle(now) {
-			delete(w.buckets, r)
+			w.forget(r, b)
 		}
 	}
 	return next, nil
@@ -273,14 +280,35 @@ func (w *Worker) lane(key Lane) *lane {
 	if !ok {
 		b, ok := w.buckets[key.Resource]
 		if !ok {
-			b = &bucket{}
-			w.buckets[key.Resource] = b
+			b = w.bucket(key.Resource)
 		}
 		b.users++
 		l = &lane{Lane: key, bucket: b}
 		w.lanes[key] = l
 	}
 	return l
+}
+
+// bucket makes a bucket, with mu held.
+func (w *Worker) bucket(r pacer.Resource) *bucket {
+	a := w.accounts[r.Account]
+	if a == nil {
+		a = &accountHold{}
+		w.accounts[r.Account] = a
+	}
+	a.buckets++
+	b := &bucket{resource: r, account: a}
+	w.buckets[r] = b
+	return b
+}
+
+// forget drops a bucket that nobody uses, with mu held.
+func (w *Worker) forget(r pacer.Resource, b *bucket) {
+	delete(w.buckets, r)
+	delete(w.outage, r)
+	if b.account.buckets--; b.account.buckets == 0 {
+		delete(w.accounts, r.Account)
+	}
 }
 
 // changed notes the state of the lane's campaign, with mu held.
@@ -294,8 +322,11 @@ func (l *lane) changed(doc *campaignDoc) {
 // mayGo reports whether the lane's requests may be sent now, and if not when that can
 // change by time alone, with mu held.
 func (l *lane) mayGo(now time.Time) (ok bool, again time.Time) {
-	if l.bucket.parked.After(now) {
-		return false, l.bucket.parked
+	if until := l.bucket.until(); until.After(now) {
+		return false, until
+	}
+	if l.bucket.room(1) == 0 { // a probe is on the wire
+		return false, now.Add(probePause)
 	}
 	if l.again.After(now) {
 		return false, l.again
@@ -515,8 +546,8 @@ func (w *Worker) refused(l *lane, err error) {
 	}
 	w.mu.Lock()
 	l.again = until
-	first := l.bucket.failures == 0
-	l.bucket.failures++
+	first := !l.bucket.refusing
+	l.bucket.refusing = true
 	w.mu.Unlock()
 	if first && (wait == nil || wait.RetryAfter == 0) { // the limiter itself fails
 		w.raise(Alert{Kind: AlertUnreachable, Lane: l.Lane, Err: err, Advice: adviceLimiter})
@@ -525,15 +556,27 @@ func (w *Worker) refused(l *lane, err error) {
 
 // claim claims a request for each turn, and sends them.
 func (w *Worker) claim(ctx context.Context, l *lane, turns []*pacer.Turn) {
+	w.mu.Lock()
+	room := l.bucket.room(len(turns))
+	l.bucket.depart(room)
+	l.bucket.refusing = false
+	w.mu.Unlock()
+	w.drop(turns[room:])
+	if turns = turns[:room]; room == 0 {
+		return
+	}
 	oldest := l.departed+len(turns) >= oldestAfter
 	began := time.Now()
 	jobs, err := w.q.engine.Claim(ctx, Claim{Lane: l.Lane, Max: len(turns), Lease: w.lease(), Oldest: oldest})
+	if len(jobs) > 0 {
+		w.clocks.engineSaid(jobs[0].Began, began, time.Now())
+	}
 	w.mu.Lock()
 	l.claimed = time.Now()
 	if l.ready -= int64(len(jobs)); len(jobs) < len(turns) {
 		l.ready = 0
 	}
-	l.bucket.users += len(jobs)
+	l.bucket.depart(len(jobs) - room)
 	w.mu.Unlock()
 	if l.departed += len(jobs); oldest {
 		l.departed = max(0, len(jobs)-1)

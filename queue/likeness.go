@@ -1,0 +1,166 @@
+package queue
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// A created is a message or call as Twilio's lists have it.
+type created struct {
+	SID                 string `json:"sid"`
+	To                  string `json:"to"`
+	From                string `json:"from"`
+	Body                string `json:"body"`
+	MessagingServiceSID string `json:"messaging_service_sid"`
+	DateCreated         string `json:"date_created"`
+	Direction           string `json:"direction"`
+}
+
+// inbound reports what nobody has made through the API.
+func (c *created) inbound() bool { return strings.HasPrefix(c.Direction, "inbound") }
+
+// A party is a receiver or a sender, in the form in which two can be compared.
+type party struct {
+	channel string // "whatsapp", ...; "": none
+	text    string // "+15005550009"; what is no number keeps its text, in lower case
+	exact   bool   // it is in Twilio's own form: E.164, or no number at all
+}
+
+var (
+	e164   = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	number = regexp.MustCompile(`^\+?[0-9 ().\-]+$`)
+)
+
+// partyOf reads a number or an address. Blanks and punctuation in a number say nothing.
+func partyOf(s string) party {
+	a := party{text: strings.TrimSpace(s)}
+	if channel, rest, ok := strings.Cut(a.text, ":"); ok {
+		a.channel, a.text = strings.ToLower(channel), strings.TrimSpace(rest)
+	}
+	if !number.MatchString(a.text) {
+		a.text, a.exact = strings.ToLower(a.text), a.text != ""
+		return a
+	}
+	a.text = strings.NewReplacer(" ", "", "(", "", ")", "", "-", "", ".", "").Replace(a.text)
+	a.exact = e164.MatchString(a.text)
+	return a
+}
+
+// String returns the address as Twilio's list is asked for it.
+func (a party) String() string {
+	text := a.text
+	if !a.exact && number.MatchString(text) && !strings.HasPrefix(text, "+") && len(text) > maxShortCode {
+		text = "+" + text
+	}
+	if a.channel != "" {
+		return a.channel + ":" + text
+	}
+	return text
+}
+
+// maxShortCode is how many digits a short code has at most; more is a phone number.
+const maxShortCode = 8
+
+// may reports whether two addresses may be one. Of numbers in different notations the last
+// digits decide: "5005550009" may be "+15005550009".
+func (a party) may(b party) bool {
+	if a.channel != b.channel {
+		return false
+	}
+	if a.exact && b.exact {
+		return a.text == b.text
+	}
+	x, y := strings.TrimLeft(a.text, "+0"), strings.TrimLeft(b.text, "+0")
+	return x != "" && y != "" && (strings.HasSuffix(x, y) || strings.HasSuffix(y, x))
+}
+
+// hidden reports a number of which Twilio has hidden digits: "+1500555XXXX".
+// https://www.twilio.com/docs/messaging/guides/privacy-message-redaction
+func (a party) hidden() bool {
+	return strings.HasPrefix(a.text, "+") && strings.ContainsAny(a.text, "x*•")
+}
+
+// covers reports whether a hidden number may be b.
+func (a party) covers(b party) bool {
+	if !a.hidden() || a.channel != b.channel || len(a.text) != len(b.text) {
+		return false
+	}
+	for i := range len(a.text) {
+		if d := a.text[i]; (d == '+' || d >= '0' && d <= '9') && d != b.text[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// mayBe reports whether c is to the request's receiver, and by a sender that may be the
+// request's. Twilio chooses the number of a service; and it rewrites senders that are no
+// phone numbers, such as names and short codes.
+func mayBe(f url.Values, c created) bool {
+	to, from := partyOf(f.Get("To")), partyOf(f.Get("From"))
+	listed := partyOf(c.To)
+	if !to.may(listed) && !listed.covers(to) {
+		return false
+	}
+	if service := f.Get("MessagingServiceSid"); service != "" {
+		return c.MessagingServiceSID == service
+	}
+	by := partyOf(c.From)
+	return from.text == "" || !e164.MatchString(from.text) || from.may(by) || by.covers(from)
+}
+
+// surely reports whether c, which may be the request, is by its very sender.
+func surely(f url.Values, c created) bool {
+	from := partyOf(f.Get("From"))
+	return f.Get("MessagingServiceSid") != "" || from.text == "" || from.may(partyOf(c.From))
+}
+
+// canCompare reports whether the text of a message can be told from Twilio's list.
+func canCompare(f url.Values) bool {
+	return f.Get("Body") != "" && f.Get("ContentSid") == "" && f.Get("ShortenUrls") != "true" && f.Get("ContentRetention") != "discard"
+}
+
+// looks is what of a request can be seen in Twilio's lists.
+func looks(j *Job) string {
+	f := url.Values(j.Request.Form)
+	return lookOf(&j.Lane, f.Get("To"), f.Get("From"), f.Get("MessagingServiceSid"), f.Get("Body"))
+}
+
+// looks is the same of what Twilio lists, if it was sent in lane l.
+func (c *created) looks(l *Lane) string {
+	return lookOf(l, c.To, c.From, c.MessagingServiceSID, c.Body)
+}
+
+func lookOf(l *Lane, to, from, service, body string) string {
+	if service != "" {
+		from = "" // the service chooses it
+	}
+	return strings.Join([]string{
+		l.Resource.Account, l.Resource.String(), partyOf(to).String(), partyOf(from).String(), service, text(body),
+	}, "\x00")
+}
+
+// text is what of a text can be compared: white space says nothing, and Smart Encoding
+// replaces characters by others that fit into an SMS. It is on for new Messaging Services:
+// https://www.twilio.com/docs/messaging/services#smart-encoding
+func text(s string) string { return strings.Join(strings.Fields(plainer.Replace(s)), " ") }
+
+// plainer has the characters of Smart Encoding that people's texts have most:
+// https://www.twilio.com/docs/messaging/services/smart-encoding-char-list
+var plainer = strings.NewReplacer(
+	"«", `"`, "»", `"`, "“", `"`, "”", `"`, "„", `"`, "‟", `"`, "ʺ", `"`, "˝", `"`, "″", `"`,
+	"‘", "'", "’", "'", "‚", "'", "‛", "'", "ʻ", "'", "ʼ", "'", "´", "'", "`", "'", "′", "'", "ˈ", "'",
+	"‐", "-", "‑", "-", "‒", "-", "–", "-", "—", "-", "―", "-", "−", "-", "⁃", "-",
+	"…", "...", "‹", "<", "›", ">", "÷", "/", "¼", "1/4", "½", "1/2", "¾", "3/4",
+	"\u00a0", " ", "\u2000", " ", "\u2001", " ", "\u2002", " ", "\u2003", " ", "\u2004", " ", "\u2005", " ",
+	"\u2006", " ", "\u2007", " ", "\u2008", " ", "\u2009", " ", "\u200a", " ", "\u202f", " ", "\u205f", " ", "\u3000", " ",
+	"\u200b", "", "\u2060", "", "\ufeff", "",
+)
+
+// sameText allows also for what Twilio puts before the text of a trial account: "Sent from
+// your Twilio trial account - ".
+func sameText(f url.Values, c created) bool {
+	want, have := text(f.Get("Body")), text(c.Body)
+	return want == have || strings.HasPrefix(have, "Sent from your Twilio trial account") && strings.HasSuffix(have, want)
+}
