@@ -129,7 +129,7 @@ func (f *Fake) sign(in *inbound, a *answer) {
 			h.Set("Retry-After", value)
 		}
 	}
-	h.Set("Date", now.UTC().Format(http.TimeFormat))
+	h.Set("Date", f.byClock(now).UTC().Format(http.TimeFormat))
 	h.Set("Twilio-Request-Id", fmt.Sprintf("RQ%032x", f.requests.Add(1)))
 	h.Set("Twilio-Request-Duration", strconv.FormatFloat(now.Sub(in.req.Time).Seconds(), 'f', 3, 64))
 	h.Set("Twilio-Concurrent-Requests", strconv.Itoa(in.concurrent))

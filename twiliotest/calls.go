@@ -61,7 +61,7 @@ var callKind = kind{
 			d.StartTime = &d.DateCreated
 		}
 		if !it.ended.IsZero() {
-			end, duration := rfc2822(it.ended), strconv.Itoa(int(it.ended.Sub(it.created)/time.Second))
+			end, duration := rfc2822(it.ended), strconv.Itoa(int(max(it.ended.Sub(it.created), 0)/time.Second))
 			d.EndTime, d.Duration = &end, &duration
 		}
 		return d
@@ -101,6 +101,6 @@ func updateCall(it *item, in *inbound) {
 	}
 	it.status = status
 	if slices.Contains(callEnds, status) && it.ended.IsZero() {
-		it.ended = in.req.Time
+		it.ended = in.now
 	}
 }

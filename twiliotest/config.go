@@ -41,6 +41,10 @@ type Config struct {
 	// zero value: not at all.
 	Alterations Alterations
 
+	// Clock is how far the Fake's clock is ahead of package time's; negative:
+	// behind. See [Fake.SetClock]. 0: it is right.
+	Clock time.Duration
+
 	// RetryAfter makes the Retry-After header of throttled answers.
 	// nil: [RetryAfterSeconds].
 	RetryAfter RetryAfter

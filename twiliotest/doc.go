@@ -70,6 +70,7 @@
 //   - An answer comes late, or breaks off: Slow, [Fault].BodyDelay and BodyErr.
 //   - The account is suspended: [Fake.Suspend], and [Fake.Lift].
 //   - Lists show other texts or numbers than were sent: [Alterations].
+//   - Twilio's clock and this machine's differ: [Fake.SetClock].
 //   - Lists show what is new late: [Config].ListLag. Faults and limits strike
 //     lists as they strike other requests: match Method "GET".
 //

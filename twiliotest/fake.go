@@ -19,6 +19,7 @@ type Fake struct {
 	cfg      Config // what a Set method can change is below
 	epoch    time.Time
 	requests atomic.Uint64
+	clock    atomic.Int64 // how far ahead of package time, in nanoseconds
 
 	mu          sync.Mutex // never held while waiting or in a caller's function
 	meters      []*meter
@@ -62,6 +63,7 @@ func New(cfg Config) *Fake {
 		services:    map[string][]string{},
 		shortCodes:  map[string][]string{},
 	}
+	f.SetClock(cfg.Clock)
 	maps.Copy(f.suspended, cfg.Suspended)
 	f.Reset()
 	return f
@@ -100,6 +102,19 @@ func (f *Fake) SetListLag(d time.Duration) {
 	defer f.mu.Unlock()
 	f.listLag = d
 }
+
+// SetClock sets the Fake's clock ahead of package time's by offset, or behind
+// if it is negative, from now on. It may change at any time, as when a clock is
+// set right; what was created before keeps its dates.
+//
+// By this clock go the Date header, the dates of messages and calls, the times
+// within OAuth tokens, and so what the filters of lists find by date. Limits,
+// [Config].ListLag, the lifetime of tokens, [RetryAfterDate] and the times of
+// records go by package time. Lists stay in the order of creation.
+func (f *Fake) SetClock(offset time.Duration) { f.clock.Store(int64(offset)) }
+
+// byClock is what the Fake's clock shows at a time of package time's.
+func (f *Fake) byClock(t time.Time) time.Time { return t.Add(time.Duration(f.clock.Load())) }
 
 // Reset forgets all records and counts, messages, calls and OAuth tokens.
 // Settings, faults, suspensions and the senders of messaging services stay. SIDs go on
@@ -259,7 +274,7 @@ func (f *Fake) process(in *inbound) (a *answer, accepted bool) {
 		f.refuse(in.req, a.status, a.code)
 		return a, false
 	}
-	in.req.Time = now
+	in.req.Time, in.now = now, f.byClock(now)
 	a = f.work(in)
 	in.req.Status, in.req.Code = a.status, a.code
 	f.stats.Accepted++

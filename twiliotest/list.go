@@ -123,7 +123,7 @@ func (f *Fake) list(in *inbound, k *kind, c *collection) *answer {
 	}
 	listed := in.req.Time.Add(-f.listLag)
 	found, more := c.find(p, since, func(it *item) bool {
-		if it.created.After(listed) {
+		if it.accepted.After(listed) {
 			return false
 		}
 		for field, valueOf := range k.filters {
@@ -194,7 +194,7 @@ func (c *collection) find(p page, since time.Time, matches func(*item) bool) (fo
 	}
 	for i := at - 1; i >= 0; i-- {
 		it := c.items[i]
-		if it.created.Add(time.Second).Before(since) { // dates are compared in whole seconds
+		if it.newest.Add(time.Second).Before(since) { // dates are compared in whole seconds
 			break
 		}
 		if it.deleted || !matches(it) {

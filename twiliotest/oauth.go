@@ -87,7 +87,7 @@ func (f *Fake) issueToken(in *inbound) *answer {
 		}
 	}
 	t := token{account: f.tokenAccount(in), expires: now.Add(f.cfg.TokenTTL)}
-	jwt := signed(t, now, f.newSID("JT"))
+	jwt := f.signed(t, now, f.newSID("JT"))
 	f.tokens[jwt] = t
 	return success(http.StatusOK, struct {
 		AccessToken string `json:"access_token"`
@@ -98,13 +98,13 @@ func (f *Fake) issueToken(in *inbound) *answer {
 
 // signed makes a JWT (RFC 7519, HS256). Its times are whole seconds, so that a
 // token can be accepted for up to a second after its claim exp.
-func signed(t token, now time.Time, id string) string {
+func (f *Fake) signed(t token, now time.Time, id string) string {
 	claims := struct {
 		Subject string `json:"sub"`
 		Issued  int64  `json:"iat"`
 		Expires int64  `json:"exp"`
 		ID      string `json:"jti"`
-	}{t.account, now.Unix(), t.expires.Unix(), id}
+	}{t.account, f.byClock(now).Unix(), f.byClock(t.expires).Unix(), id}
 	enc := base64.RawURLEncoding
 	s := enc.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + enc.EncodeToString(mustJSON(claims))
 	mac := hmac.New(sha256.New, []byte("twiliotest"))

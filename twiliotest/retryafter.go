@@ -32,7 +32,8 @@ func RetryAfterFraction(wait time.Duration) string {
 }
 
 // RetryAfterDate gives an HTTP date. As it has whole seconds, it is rounded up
-// so as not to lie before the limit has room.
+// so as not to lie before the limit has room. It goes by package time, whatever
+// the Fake's clock shows: see [Fake.SetClock].
 func RetryAfterDate(wait time.Duration) string {
 	at := time.Now().Add(wait)
 	if whole := at.Truncate(time.Second); whole.Before(at) {

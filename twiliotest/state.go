@@ -23,7 +23,9 @@ type collection struct {
 type item struct {
 	seq              uint64 // the digits of its SID
 	sid, account     string
+	accepted         time.Time // by package time; those below: by the Fake's clock
 	created, updated time.Time
+	newest           time.Time // the latest created of this and all older items
 	ended            time.Time // of a call
 	deleted          bool
 	from, to         string
@@ -47,6 +49,10 @@ func (c *collection) add(it *item) {
 		c.bySID = map[string]*item{}
 	}
 	c.bySID[it.sid] = it
+	it.newest = it.created
+	if n := len(c.items); n > 0 && c.items[n-1].newest.After(it.newest) {
+		it.newest = c.items[n-1].newest
+	}
 	c.items = append(c.items, it)
 }
 
@@ -128,7 +134,7 @@ func (f *Fake) stored(in *inbound, k *kind, c *collection) *answer {
 	switch in.req.Method {
 	case http.MethodPost:
 		k.update(it, in)
-		it.updated = in.req.Time
+		it.updated = in.now
 	case http.MethodDelete:
 		c.remove(it)
 		return success(http.StatusNoContent, nil)
@@ -141,7 +147,7 @@ func (f *Fake) newItem(in *inbound, prefix, status string) *item {
 	sid := f.newSID(prefix)
 	return &item{
 		seq: f.seq, sid: sid, account: in.req.Account,
-		created: in.req.Time, updated: in.req.Time,
+		accepted: in.req.Time, created: in.now, updated: in.now,
 		from: f.alter.number(in.req.Form.Get("From")), to: f.alter.number(in.req.Form.Get("To")),
 		status: status,
 	}

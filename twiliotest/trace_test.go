@@ -185,3 +185,43 @@ func TestRefusalsAreThoseOfNetHTTP(t *testing.T) {
 		})
 	}
 }
+
+// What net/http refuses to send is refused with the same words, and nothing is
+// asked of the Fake.
+func TestTransportRefusesWhatNetHTTPRefuses(t *testing.T) {
+	for name, spoil := range map[string]func(*http.Request){
+		"header name with a space":   func(r *http.Request) { r.Header["X Twilio"] = []string{"1"} },
+		"header name that is empty":  func(r *http.Request) { r.Header[""] = []string{"1"} },
+		"header name with an umlaut": func(r *http.Request) { r.Header["X-\u00fc"] = []string{"1"} },
+		"header value with a break":  func(r *http.Request) { r.Header.Set("X-Twilio", "a\r\nb") },
+		"header value with a DEL":    func(r *http.Request) { r.Header.Set("X-Twilio", "a\x7f") },
+		"method with a space":        func(r *http.Request) { r.Method = "PO ST" },
+		"no host":                    func(r *http.Request) { r.URL.Host = "" },
+		"no URL":                     func(r *http.Request) { r.URL = nil },
+		"no headers":                 func(r *http.Request) { r.Header = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := twiliotest.New(twiliotest.Config{})
+			var got []string
+			spoiled := func() *http.Request {
+				r := traced(request(t, messagesURL, message("x")), func(hook string) { got = append(got, hook) })
+				spoil(r)
+				return r
+			}
+			_, err := f.Transport().RoundTrip(spoiled())
+			_, want := http.DefaultTransport.RoundTrip(spoiled()) // which opens no connection
+			if err == nil || want == nil || err.Error() != want.Error() {
+				t.Errorf("error %v, want net/http's: %v", err, want)
+			}
+			if len(got) != 0 || f.Stats().Received != 0 {
+				t.Errorf("hooks %q, %+v", got, f.Stats())
+			}
+		})
+	}
+	f := twiliotest.New(twiliotest.Config{})
+	r := request(t, messagesURL, message("x"))
+	r.Header.Set("X-Twilio", "tab\tand \u00fc")
+	if got := do(t, f.Client(), r); got.status != 201 {
+		t.Errorf("a header that may be sent: %+v", got)
+	}
+}

@@ -103,7 +103,8 @@ func readBody(r *http.Request) ([]byte, error) {
 //
 // It calls these hooks of an httptrace.ClientTrace, in this order:
 //
-//   - GetConn. A request whose context has ended before calls no hook.
+//   - GetConn. A request whose context has ended before, or that net/http
+//     would refuse, as for a header's name with a space in it, calls no hook.
 //   - GotConn, WroteHeaders and WroteRequest, before the request is accepted
 //     or waits. A fault that refuses the connection calls none of the three.
 //   - GotFirstResponseByte, when there is an answer.
@@ -123,6 +124,12 @@ func newClient(rt http.RoundTripper) *http.Client {
 type memory struct{ fake *Fake }
 
 func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := unsendable(r); err != nil {
+		if r.Body != nil {
+			r.Body.Close()
+		}
+		return nil, err
+	}
 	body, err := readBody(r)
 	if r.Body != nil {
 		r.Body.Close()
