@@ -16,6 +16,9 @@ import (
 // processes may have engines on the same store. Time is the engine's: its clock decides what
 // is due.
 //
+// Times are kept to the microsecond, up to the end of the year 9999 (UTC). A later time is
+// kept as that end, and one before 1970 as the beginning of 1970: neither fails.
+//
 // An engine decides nothing about a request. It moves jobs between states, one job or
 // batch per transaction, and only as it is told to.
 type Engine interface {
@@ -89,7 +92,8 @@ type Engine interface {
 	// deletes it.
 	Put(ctx context.Context, name string, value []byte, version int64) error
 
-	// Documents returns all of them, in the order of their names.
+	// Documents returns all of them, in the order of their names. One that is damaged has
+	// a nil Value.
 	Documents(ctx context.Context) ([]Document, error)
 
 	// Now returns the engine's clock, by which Created, Due, Began and leases are set. It

@@ -48,10 +48,11 @@ type Engine struct {
 	within   time.Duration // replicas are to have it
 	epoch    string        // what the key of the version says
 
-	names sync.Map // of lanes' numbers to queue.Lane
-	calls sync.WaitGroup
-	open  context.Context // until Close
-	shut  context.CancelFunc
+	names   sync.Map // of lanes' numbers to queue.Lane
+	unnamed sync.Map // of lanes' numbers to true: those that were found in nobody's names
+	calls   sync.WaitGroup
+	open    context.Context // until Close
+	shut    context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool

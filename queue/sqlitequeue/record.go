@@ -23,10 +23,20 @@ type record struct {
 	whole   bool   // what never changes has been read as well
 }
 
-// micros is how times are stored. What lies before 1970 is as past as 1970.
+// lastMicro is the last microsecond of the year 9999, the latest time that is stored. Go's
+// own conversion overflows, and RFC 3339 has no later years.
+const lastMicro = 253_402_300_799_999_999
+
+// micros is how times are stored: 0 is none. What lies before 1970 is as past as 1970, and
+// what lies after the year 9999 is as far off as its end.
 func micros(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Unix() < 0:
+		return 1
+	case t.Unix() > lastMicro/1_000_000:
+		return lastMicro
 	}
 	return max(t.UnixMicro(), 1)
 }
