@@ -3,9 +3,13 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 )
 
 // An op is one call's part of a transaction.
@@ -96,6 +100,15 @@ func (e *Engine) take() []*op {
 // commit answers the callers of a batch.
 func (e *Engine) commit(batch []*op) {
 	news, err := e.transact(batch)
+	var s *sqlite.Error
+	if errors.As(err, &s) && s.Code() == lib.SQLITE_CORRUPT_INDEX {
+		// The disk has changed an index, or a row in it. The rows have checksums, and the
+		// index can be made anew: one row must not end the work on all others.
+		t := &tx{e: e}
+		if t.exec("REINDEX") == nil {
+			news, err = e.transact(batch)
+		}
+	}
 	if err != nil {
 		// Also for those that had failed by themselves: they may have seen what others
 		// of the batch had done, and that is undone.
