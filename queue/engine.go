@@ -117,6 +117,10 @@ var (
 	ErrFull = errors.New("no space is left for the store")
 	// ErrGone: the store has been deleted or replaced while it was open.
 	ErrGone = errors.New("the store is gone")
+	// ErrOutdated: a newer version of pacer has changed the store, before this program
+	// opened it or while it had it open. What this program would write might never be
+	// seen, so nothing was stored.
+	ErrOutdated = errors.New("the store was opened by a newer version of pacer: update this one, and restart it")
 )
 
 // A StateError is what [Engine].Move returns for a job that is not where it was expected.

@@ -44,18 +44,22 @@ func (e *Engine) each(ctx context.Context, fill func(redis.Pipeliner)) error {
 func (e *Engine) present(p redis.Pipeliner) func() error {
 	v := p.Get(context.Background(), e.key("v"))
 	return func() error {
-		if v.Val() != e.epoch {
-			return e.explain(goneError{})
+		number, _, _ := strings.Cut(v.Val(), " ")
+		switch n, _ := strconv.Atoi(number); {
+		case v.Val() == e.epoch:
+			return nil
+		case n > layout:
+			return e.explain(saidError("PACEROUTDATED"))
 		}
-		return nil
+		return e.explain(saidError("PACERGONE"))
 	}
 }
 
-// goneError is what scripts say in this case.
-type goneError struct{}
+// saidError is what scripts say.
+type saidError string
 
-func (goneError) Error() string { return "PACERGONE" }
-func (goneError) RedisError()   {}
+func (s saidError) Error() string { return string(s) }
+func (saidError) RedisError()     {}
 
 // lanesOf returns the lanes of numbers. Those that nobody can name are left out, and
 // logged once: they must not stop the others.

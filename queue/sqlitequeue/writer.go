@@ -10,6 +10,8 @@ import (
 
 	"modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
+
+	"github.com/twilio-pacer/pacer/queue"
 )
 
 // An op is one call's part of a transaction.
@@ -136,6 +138,9 @@ func (e *Engine) transact(batch []*op) (news bool, err error) {
 			t.exec("ROLLBACK") //nolint:errcheck // SQLite may have rolled back by itself, and says so
 		}
 	}()
+	if err := t.current(); err != nil {
+		return false, err
+	}
 	run := t.run
 	if len(batch) == 1 {
 		run = t.runAlone
@@ -152,6 +157,22 @@ func (e *Engine) transact(batch []*op) (news bool, err error) {
 		return false, err
 	}
 	return t.news, e.present()
+}
+
+// current returns an error if another program has changed the version of the file since it
+// was opened. The first page, which says so, is at hand in every transaction.
+func (t *tx) current() error {
+	var version int
+	if _, err := t.one("PRAGMA user_version", nil, &version); err != nil {
+		return err
+	}
+	switch {
+	case version > len(migrations):
+		return t.e.outdated(version)
+	case version < len(migrations):
+		return fmt.Errorf("sqlitequeue: %s is of version %d, and was of version %d when it was opened: %w: restart this program", t.e.path, version, len(migrations), queue.ErrGone)
+	}
+	return nil
 }
 
 // A tx is a transaction under way, and what the operation at work in it does.

@@ -6,7 +6,11 @@
 -- Redis does not take back what a script has done before an error.
 local P = string.sub(KEYS[1], 1, -2)
 local call, pcall = redis.call, redis.pcall
-if call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('PACERGONE') end
+local function layout(v) return tonumber(string.match(v or '', '^(%d+) ') or 0) end
+local version = call('GET', KEYS[1])
+if version ~= ARGV[1] then
+  return redis.error_reply(layout(version) > layout(ARGV[1]) and 'PACEROUTDATED' or 'PACERGONE')
+end
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
