@@ -181,6 +181,8 @@ type Job struct {
 	Finished time.Time // when it became Sent, Failed or Cancelled; else zero
 	Outcome  Outcome
 	Reported bool // nobody waits to be told of the result, or it has been told
+
+	known *bool // see Known; nil: nobody asks
 }
 
 // An Outcome is what became of a request, as far as it is known.
