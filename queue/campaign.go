@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -98,6 +100,30 @@ func (o *CampaignOptions) validate() error {
 	return nil
 }
 
+// settle brings times into the form in which they are kept, and validates.
+func (o *CampaignOptions) settle() error {
+	start, err := storable("Start", o.Start)
+	if err != nil {
+		return err
+	}
+	expires, err := storable("Expires", o.Expires)
+	switch {
+	case err != nil:
+		return err
+	case expires.IsZero() && !o.Expires.IsZero():
+		return fmt.Errorf("Expires: the year %d: expected one after 1970", o.Expires.UTC().Year())
+	}
+	o.Start, o.Expires = start, expires
+	return o.validate()
+}
+
+// equal reports whether both are the same when stored.
+func (o CampaignOptions) equal(other CampaignOptions) bool {
+	a, errA := json.Marshal(o)
+	b, errB := json.Marshal(other)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
+}
+
 func (o *CampaignOptions) priority() pacer.Priority {
 	if o.Priority == nil {
 		return pacer.Low
@@ -113,30 +139,42 @@ func (o *CampaignOptions) expired(now time.Time) bool {
 // is, and opts are only checked: what an operator has changed since survives a restart of
 // the program that calls Campaign. [Campaign.Update] and [Campaign.SetRate] change it.
 //
+// Until the first recipient is enqueued, or one of its methods has changed it, a campaign
+// is a draft: opts replace those of an earlier call. So a program whose list of recipients
+// was refused can be put right and run again.
+//
 // A name is 1 to 100 bytes of printable characters other than |. Names are for ever, as
 // is the memory of who has received the campaign.
 func (q *Queue) Campaign(ctx context.Context, name string, opts CampaignOptions) (*Campaign, error) {
 	if err := checkCampaignName(name); err != nil {
 		return nil, err
 	}
-	if err := opts.validate(); err != nil {
+	if err := opts.settle(); err != nil {
 		return nil, fmt.Errorf("queue: campaign %q: %w", name, err)
 	}
-	c, err := q.FindCampaign(ctx, name)
-	if !errors.Is(err, ErrNoCampaign) {
-		return c, err
+	c := &Campaign{q, name}
+	for try := 1; ; try++ {
+		d, err := c.load(ctx)
+		switch {
+		case errors.Is(err, ErrNoCampaign):
+			d = &campaignDoc{name: name} // version 0
+		case err != nil:
+			return nil, err
+		case !d.Draft || d.CampaignOptions.equal(opts):
+			return c, nil
+		}
+		now := time.Now()
+		if opts.expired(now) {
+			return nil, fmt.Errorf("queue: campaign %q: Expires: %s has passed: expected a time ahead", name, opts.Expires.Format(time.RFC3339))
+		}
+		d.State, d.Draft, d.Created, d.CampaignOptions = CampaignRunning, true, now, opts
+		if err = d.store(ctx, q.engine); err == nil {
+			return c, nil
+		}
+		if !errors.Is(err, ErrConflict) || try == maxTries { // of which somebody else was faster each time
+			return nil, fmt.Errorf("queue: campaign %q: create: %w", name, err)
+		}
 	}
-	now := time.Now()
-	if opts.expired(now) {
-		return nil, fmt.Errorf("queue: campaign %q: Expires: %s has passed: expected a time ahead", name, opts.Expires.Format(time.RFC3339))
-	}
-	d := &campaignDoc{State: CampaignRunning, Created: now, CampaignOptions: opts, name: name}
-	if err := d.store(ctx, q.engine); errors.Is(err, ErrConflict) {
-		return q.FindCampaign(ctx, name) // somebody else was faster
-	} else if err != nil {
-		return nil, fmt.Errorf("queue: campaign %q: create: %w", name, err)
-	}
-	return &Campaign{q, name}, nil
 }
 
 // FindCampaign returns the campaign of that name. If there is none the error wraps
@@ -164,16 +202,19 @@ func (c *Campaign) load(ctx context.Context) (*campaignDoc, error) {
 	return parseCampaign(documents[i])
 }
 
+// maxTries is how often a change is tried while others change the same campaign.
+const maxTries = 100
+
 // change applies f to the campaign as it is stored, again if somebody else has changed it
-// meanwhile.
+// meanwhile. It is no draft any more then.
 func (c *Campaign) change(ctx context.Context, what string, f func(*campaignDoc) error) error {
-	const tries = 100 // each of which somebody else was faster
 	var err error
-	for range tries {
+	for range maxTries {
 		var d *campaignDoc
 		if d, err = c.load(ctx); err != nil {
 			return err
 		}
+		d.Draft = false
 		if err = f(d); err == nil {
 			err = d.store(ctx, c.queue.engine)
 		}
@@ -190,12 +231,12 @@ func (c *Campaign) change(ctx context.Context, what string, f func(*campaignDoc)
 // Update replaces all settings. Expires can only be changed as long as nobody has been
 // enqueued. Read the settings that are stored from [Campaign.Progress].
 func (c *Campaign) Update(ctx context.Context, opts CampaignOptions) error {
+	if err := opts.settle(); err != nil {
+		return fmt.Errorf("queue: campaign %q: update: %w", c.name, err)
+	}
 	return c.change(ctx, "update", func(d *campaignDoc) error {
 		if d.State == CampaignCancelled {
 			return ErrCampaignCancelled
-		}
-		if err := opts.validate(); err != nil {
-			return err
 		}
 		if !opts.Expires.Equal(d.Expires) {
 			stats, err := c.queue.engine.Stats(ctx)
@@ -332,6 +373,16 @@ func (c *Campaign) add(ctx context.Context, jobs []Job) ([]Added, error) {
 	d, err := c.loadOpen(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if d.Draft {
+		// Before the first recipient is stored, so that no other process replaces the options after it.
+		err := c.change(ctx, "enqueue", func(d *campaignDoc) error { return nil })
+		if err != nil {
+			return nil, err
+		}
+		if d, err = c.loadOpen(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for i := range jobs {
 		jobs[i].Priority, jobs[i].Deadline = d.priority(), d.Expires

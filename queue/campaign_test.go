@@ -191,7 +191,7 @@ func TestCampaignKeepsStoredSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	again, err := Open(m) // another process, with what was compiled into it
+	again, err := Open(m, WithAccount(q.account)) // another process, with what was compiled into it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,7 +479,12 @@ func TestCampaignFailures(t *testing.T) {
 	q, m := openMemory(t)
 	c := create(t, q, "spring", CampaignOptions{Rate: 1})
 	recipients := []Recipient{{ID: "+15005550001"}, {ID: "whatsapp:+15005550002"}, {ID: `=HYPERLINK("x")`}, {ID: "+1+cmd|' /C calc'!A0"}, {ID: "sent"}}
-	enqueue(t, c, slices.Values(recipients), Enqueued{New: 5})
+	done, err := c.Enqueue(t.Context(), slices.Values(recipients), func(tw *twilio.RestClient, _ Recipient) error {
+		return hello(tw, Recipient{ID: "+15005550009"})
+	})
+	if err != nil || done != (Enqueued{New: 5}) {
+		t.Fatalf("%+v, %v", done, err)
+	}
 	for i := range m.jobs {
 		m.jobs[i].ID = ID(fmt.Sprint("id-", i))
 		m.jobs[i].State, m.jobs[i].Attempts = Failed, i

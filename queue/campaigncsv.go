@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"bufio"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"iter"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 	"unicode"
@@ -41,8 +41,11 @@ const maxRowErrors = 20
 // list is put right as a whole before the first message goes out. The error says, for the
 // first 20 bad rows, the line, the column, and what was expected; numbers in it are
 // masked. A recipient that occurs twice gets the message of the first row, and counts as
-// Known. Of a file of any size only a few rows are in memory. The file is UTF-8 with
-// commas; CRLF, a byte order mark, quoted fields and empty lines are understood.
+// Known. Of a file of any size only a few rows are in memory; one row is at most 1 MiB.
+//
+// The file is UTF-8 with commas. Lines end with LF, CRLF or CR. A byte order mark and quoted
+// fields are understood. Empty rows are skipped, also those of nothing but commas and
+// blanks. A file without any other row is an error.
 func (c *Campaign) EnqueueCSV(ctx context.Context, r io.ReadSeeker, message *api.CreateMessageParams) (Enqueued, error) {
 	done, err := c.enqueueCSV(ctx, r, message)
 	if err != nil {
@@ -72,8 +75,9 @@ func (c *Campaign) enqueueCSV(ctx context.Context, r io.ReadSeeker, message *api
 // checkRows returns what is wrong with rows.
 func checkRows(ctx context.Context, rows iter.Seq2[Job, error]) error {
 	var errs []error
-	more := 0
+	more, n := 0, 0
 	for _, err := range rows {
+		n++
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -82,6 +86,9 @@ func checkRows(ctx context.Context, rows iter.Seq2[Job, error]) error {
 		case err != nil:
 			more++
 		}
+	}
+	if n == 0 {
+		return errors.New("no row after the line with the names of the columns: expected one for each recipient")
 	}
 	if len(errs) == 0 {
 		return nil
@@ -96,11 +103,7 @@ func checkRows(ctx context.Context, rows iter.Seq2[Job, error]) error {
 // makes the rest meaningless.
 func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 	return func(yield func(Job, error) bool) {
-		in := bufio.NewReader(r)
-		if bom, _ := in.Peek(3); string(bom) == "\ufeff" {
-			_, _ = in.Discard(3) // they are there
-		}
-		rec, file := newRecorder(c.queue.account), csv.NewReader(in)
+		rec, file := newRecorder(c.queue.account), csv.NewReader(newCSVRecords(r))
 		file.ReuseRecord = true
 		header, err := readHeader(file)
 		if err != nil {
@@ -111,6 +114,9 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 			record, err := file.Read()
 			if err == io.EOF {
 				return
+			}
+			if (err == nil || errors.Is(err, csv.ErrFieldCount)) && emptyRow(record) {
+				continue
 			}
 			if errors.Is(err, csv.ErrFieldCount) {
 				line, _ := file.FieldPos(0)
@@ -126,11 +132,18 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 			line, _ := file.FieldPos(0)
 			fields := make(map[string]string, len(header))
 			for i, name := range header {
+				if reason := notUTF8(record[i]); reason != "" && err == nil {
+					line, _ = file.FieldPos(i)
+					err = fmt.Errorf("column %s: %s", columnName(name, i), reason)
+				}
 				if name != "" {
 					fields[name] = record[i]
 				}
 			}
-			j, err := c.row(rec, fields, t)
+			var j Job
+			if err == nil {
+				j, err = c.row(rec, fields, t)
+			}
 			if err != nil {
 				err = fmt.Errorf("line %d: %w", line, err)
 			}
@@ -139,6 +152,34 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 			}
 		}
 	}
+}
+
+// emptyRow reports whether a row has nothing but commas and blanks, as spreadsheets leave
+// behind. A lone "" is no empty row: somebody has written a value.
+func emptyRow(record []string) bool {
+	if len(record) == 1 && record[0] == "" {
+		return false
+	}
+	return !slices.ContainsFunc(record, func(field string) bool { return strings.TrimSpace(field) != "" })
+}
+
+func columnName(name string, i int) string {
+	if name == "" {
+		return strconv.Itoa(i + 1)
+	}
+	return strconv.Quote(name)
+}
+
+// notUTF8 returns why a field cannot be read as UTF-8, and what to do about it; "": it can.
+func notUTF8(field string) string {
+	const advice = `: expected a file saved as UTF-8; in Excel that is the file type "CSV UTF-8"`
+	switch {
+	case !utf8.ValidString(field):
+		return "not UTF-8" + advice
+	case strings.Contains(field, "\x00"):
+		return "not UTF-8: it has NUL characters, as UTF-16 does" + advice
+	}
+	return ""
 }
 
 func (c *Campaign) row(rec *recorder, fields map[string]string, t *messageTemplate) (Job, error) {
@@ -171,8 +212,8 @@ func readHeader(file *csv.Reader) ([]string, error) {
 	header := make([]string, len(record))
 	seen := make(map[string]bool)
 	for i, name := range record {
-		if !utf8.ValidString(name) {
-			return nil, errors.New("line 1: not UTF-8: expected a file saved as UTF-8")
+		if reason := notUTF8(name); reason != "" {
+			return nil, fmt.Errorf("line 1: %s; see column %d", reason, i+1)
 		}
 		name = strings.Map(func(r rune) rune {
 			if unicode.IsLetter(r) || unicode.IsDigit(r) {

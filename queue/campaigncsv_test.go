@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/twilio-pacer/pacer"
 	api "github.com/twilio/twilio-go/rest/api/v2010"
@@ -28,7 +29,10 @@ func TestEnqueueCSV(t *testing.T) {
 		{"no line break at the end", "TO\n+15005550001", "{{.to}}", Enqueued{New: 1}, []string{"+15005550001"}},
 		{"duplicates", "to,n\n+15005550001,1\n +15005550001 ,2\nwhatsapp:+15005550001,3\n", "{{.n}}", Enqueued{New: 2, Known: 1}, []string{"1", "3"}},
 		{"channels", "to\nwhatsapp:+15005550001\nrcs:+15005550001\n", "x", Enqueued{New: 2}, []string{"x", "x"}},
-		{"nobody", "to,name\n", "{{.name}}", Enqueued{}, nil},
+		{"lines that end with CR alone", "to,name\r+15005550001,Ann\r+15005550002,\"Bob\rO'Neil\"\r", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob\nO'Neil"}},
+		{"CR alone, to in the middle, no end", "name,to,x\rAnn,+15005550001,1\rBob,+15005550002,2", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob"}},
+		{"a header with CRLF, rows with CR", "to,name\r\n+15005550001,Ann\r+15005550002,Bob\r", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob"}},
+		{"empty rows of a spreadsheet", "to,name,\n+15005550001,Ann,\n,,\n ,\u00a0,\t\n+15005550002,Bob,\n,,,,\n,\n", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob"}},
 		{"condition", "to,vip\n+15005550001,\n+15005550002,y\n", "{{if .vip}}Dear{{else}}Hi{{end}}", Enqueued{New: 2}, []string{"Hi", "Dear"}},
 		{"longest", "to\n+15005550001\n", strings.Repeat("ä", maxBody), Enqueued{New: 1}, []string{strings.Repeat("ä", maxBody)}},
 	} {
@@ -67,8 +71,16 @@ func TestEnqueueCSVErrors(t *testing.T) {
 		{"no header", "+15005551234,Ann\n", "x", []string{`line 1: 2 columns, none of them "to"`}},
 		{"semicolons", "to;name\n+15005551234;Ann\n", "x", []string{"separated by commas"}},
 		{"same column twice", "to,To\n", "x", []string{`column "to" occurs twice`}},
-		{"Latin-1", "to,M\xe4dchen\n", "x", []string{"line 1: not UTF-8"}},
-		{"Latin-1 in a row", good + "+15005550002,M\xe4x\n", "{{.name}}", []string{"line 3: ", "not UTF-8"}},
+		{"nobody", "to,name\n", "{{.name}}", []string{"no row after the line with the names"}},
+		{"nobody but empty rows", "to,name\r\n,\r\n\r\n , \r\n", "{{.name}}", []string{"no row after the line with the names"}},
+		{"a number without a name in its column", "to,name\n,Ann\n", "{{.name}}", []string{`line 2: column "to": 0 characters`}},
+		{"Latin-1", "to,M\xe4dchen\n", "x", []string{"line 1: not UTF-8", "saved as UTF-8", "column 2"}},
+		{"UTF-16", "\xff\xfet\x00o\x00,\x00n\x00\n\x00", "x", []string{"line 1: not UTF-8", "saved as UTF-8"}},
+		{"UTF-16 without a mark", "t\x00o\x00\r\x00\n\x00+\x001\x00\r\x00\n\x00", "x", []string{"line 1: not UTF-8", "saved as UTF-8"}},
+		{"Latin-1 in a row", good + "+15005550002,M\xe4x\n", "{{.name}}", []string{`line 3: column "name": not UTF-8`, "saved as UTF-8"}},
+		{"Latin-1 in the second line of a row", "to,name,\n+15005550002,\"M\nx\",\"\n\xe4\"\n", "x", []string{`line 3: column 3: not UTF-8`}},
+		{"Latin-1, which JSON would change", good + "+15005550002,M\xe4x\n", "{{json .name}}", []string{`line 3: column "name": not UTF-8`}},
+		{"NUL in a row", good + "+15005550002,M\x00x\n", "{{.name}}", []string{`line 3: column "name": not UTF-8`}},
 		{"no such column", good, "Hello {{.nme}}", []string{"line 2: ", `no entry for key "nme"`}},
 		{"template", good, "Hello {{.name", []string{"message: Body: expected a template"}},
 		{"no body", good, "", []string{"none of Body, ContentSid and MediaUrl"}},
@@ -214,6 +226,82 @@ func FuzzEnqueueCSV(f *testing.F) {
 			if len(to) != 1 || !isAddress(to[0]) || j.Unique != "c:x|"+to[0] || !strings.Contains(file, to[0]) || strings.TrimSpace(j.Request.Form["Body"][0]) == "" {
 				t.Fatalf("%q, %v", j.Unique, j.Request.Form)
 			}
+		}
+	})
+}
+
+// Of a file with a quote that is not closed only the bound of a row is read.
+func TestRowOfAFileIsBounded(t *testing.T) {
+	q, _ := openMemory(t)
+	c := create(t, q, "spring", CampaignOptions{Rate: 1})
+	for name, begin := range map[string]string{
+		"quote not closed": "to,name\n+15005550001,Ann\n+15005550002,\"Bob\n",
+		"no line ends":     "to,name\n+15005550001,Ann\n",
+	} {
+		row := "+15005550003,Cid\n"
+		if name == "no line ends" {
+			row = "x"
+		}
+		rest := &endless{text: row}
+		file := struct {
+			io.Reader
+			io.Seeker
+		}{io.MultiReader(strings.NewReader(begin), rest), strings.NewReader("")}
+		done, err := c.EnqueueCSV(t.Context(), file, csvMessage("x"))
+		if err == nil || !strings.Contains(err.Error(), "line 3: a row of more than 1048576 bytes") || done != (Enqueued{}) || rest.read > maxRecord+64<<10 {
+			t.Errorf("%s: %+v, %v after %d bytes", name, done, err, rest.read)
+		}
+	}
+	name := strings.Repeat("x", maxRecord-100)
+	done, err := c.EnqueueCSV(t.Context(), strings.NewReader("to,name\n+15005550001,"+name+"\n+15005550002,"+name+"\n"), csvMessage("x"))
+	if err != nil || done != (Enqueued{New: 2}) {
+		t.Errorf("rows within the bound: %+v, %v", done, err)
+	}
+}
+
+// endless yields text for ever, and counts.
+type endless struct {
+	text string
+	read int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.text[e.read%len(e.text):])
+	e.read += n
+	return n, nil
+}
+
+// Only a CR alone is changed, however the file is read.
+func FuzzCSVRecords(f *testing.F) {
+	for _, s := range []string{"a\rb", "a\r\nb\r", "\r\r\n\n\r", "\ufeffa\r", "\"a\r\"\r\n", "\r"} {
+		f.Add(s, 3)
+	}
+	f.Fuzz(func(t *testing.T, file string, size int) {
+		if strings.Contains(file, "\x01\x02") {
+			t.Skip("it stands for CRLF below")
+		}
+		want := strings.TrimPrefix(file, "\ufeff")
+		want = strings.ReplaceAll(want, "\r\n", "\x01\x02")
+		want = strings.ReplaceAll(want, "\r", "\n")
+		want = strings.ReplaceAll(want, "\x01\x02", "\r\n")
+		in := newCSVRecords(iotest.OneByteReader(strings.NewReader(file)))
+		var got strings.Builder
+		p := make([]byte, 1+(size&0xff))
+		for {
+			n, err := in.Read(p)
+			got.Write(p[:n])
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got.String() != want {
+			t.Fatalf("%q is read as %q, expected %q", file, got.String(), want)
+		}
+		if lines := strings.Count(want, "\n") + 1; in.line != lines {
+			t.Fatalf("%q: line %d at the end, expected %d", file, in.line, lines)
 		}
 	})
 }

@@ -12,7 +12,8 @@ import (
 // A campaignDoc is a campaign as it is kept in a [Document].
 type campaignDoc struct {
 	Format  string        `json:"v"`
-	State   CampaignState `json:"state"` // running, paused or cancelled
+	State   CampaignState `json:"state"`           // running, paused or cancelled
+	Draft   bool          `json:"draft,omitempty"` // nobody was enqueued yet, and no operator has changed it
 	Created time.Time     `json:"created"`
 	CampaignOptions
 

@@ -73,7 +73,6 @@ func TestCaptureErrors(t *testing.T) {
 		"fails after": {account, func(tw *twilio.RestClient) error {
 			return errors.Join(creation("a")(tw), own)
 		}, "made its request and then failed"},
-		"no account": {"", creation("a"), "expected WithAccount"},
 	} {
 		if _, err := newRecorder(tt.account).one(tt.build); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, expected %q", name, err, tt.want)

@@ -16,6 +16,9 @@ import (
 // processes may have engines on the same store. Time is the engine's: its clock decides what
 // is due.
 //
+// Times are kept to the microsecond, up to the end of the year 9999 (UTC). A later time is
+// kept as that end, and one before 1970 as the beginning of 1970: neither fails.
+//
 // An engine decides nothing about a request. It moves jobs between states, one job or
 // batch per transaction, and only as it is told to.
 type Engine interface {
@@ -89,7 +92,8 @@ type Engine interface {
 	// deletes it.
 	Put(ctx context.Context, name string, value []byte, version int64) error
 
-	// Documents returns all of them, in the order of their names.
+	// Documents returns all of them, in the order of their names. One that is damaged has
+	// a nil Value.
 	Documents(ctx context.Context) ([]Document, error)
 
 	// Now returns the engine's clock, by which Created, Due, Began and leases are set. It
@@ -113,6 +117,10 @@ var (
 	ErrFull = errors.New("no space is left for the store")
 	// ErrGone: the store has been deleted or replaced while it was open.
 	ErrGone = errors.New("the store is gone")
+	// ErrOutdated: a newer version of pacer has changed the store, before this program
+	// opened it or while it had it open. What this program would write might never be
+	// seen, so nothing was stored.
+	ErrOutdated = errors.New("the store was opened by a newer version of pacer: update this one, and restart it")
 )
 
 // A StateError is what [Engine].Move returns for a job that is not where it was expected.
@@ -173,6 +181,8 @@ type Job struct {
 	Finished time.Time // when it became Sent, Failed or Cancelled; else zero
 	Outcome  Outcome
 	Reported bool // nobody waits to be told of the result, or it has been told
+
+	known *bool // see Known; nil: nobody asks
 }
 
 // An Outcome is what became of a request, as far as it is known.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/twilio-pacer/pacer"
@@ -35,12 +36,16 @@ func checkText(option, text string) error {
 	if text == "" || len(text) > maxText {
 		return fmt.Errorf("queue: %s: text of %d bytes: expected 1 to %d", option, len(text), maxText)
 	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("queue: %s: not UTF-8: expected text in UTF-8", option)
+	}
 	return nil
 }
 
 // Unique names a request, so that it is enqueued once: while a request with that key is
 // kept, Enqueue stores no other one and returns the ID of the first, whatever has become of
-// it. It is kept until its result is not kept any more ([WithRetention]).
+// it. It is kept until its result is not kept any more ([WithRetention]). [Known] tells
+// which of both it was. Another request under the same key is the error [ErrKeyTaken].
 func Unique(key string) EnqueueOption {
 	return func(j *Job) error {
 		j.Unique = "u:" + key // apart from the keys of campaigns
@@ -48,18 +53,37 @@ func Unique(key string) EnqueueOption {
 	}
 }
 
-// At sets when a request may be sent at the earliest. A time that has passed is now.
+// Known sets known to whether the request was not stored because one with its [Unique] key
+// is kept already. It is set once the engine has answered, and always false where an
+// engine cannot tell: a producer of sqsqueue's, which has no ledger.
+func Known(known *bool) EnqueueOption {
+	return func(j *Job) error {
+		if known == nil {
+			return errors.New("queue: Known: nil: expected the address of a bool")
+		}
+		*known, j.known = false, known
+		return nil
+	}
+}
+
+// ErrKeyTaken is wrapped by the error for a request whose [Unique] key is that of another
+// request, which differs in method, URL, form, header or body. It was not stored.
+var ErrKeyTaken = errors.New("its Unique key is that of another request, so that this one was not stored: expected the same request, or a key of its own")
+
+// At sets when a request may be sent at the earliest. A time that has passed is now. A
+// time after the year 9999 is an error.
 func At(t time.Time) EnqueueOption {
 	return func(j *Job) error { j.Due = t; return nil }
 }
 
-// In sets after how long a request may be sent at the earliest.
+// In sets after how long a request may be sent at the earliest. 0 or less is now.
 func In(d time.Duration) EnqueueOption {
 	return func(j *Job) error { j.Due = time.Now().Add(d); return nil }
 }
 
 // Deadline sets until when sending a request makes sense: a one-time password of
-// yesterday does not. If it has not been sent by then it becomes Failed.
+// yesterday does not. If it has not been sent by then it becomes Failed. A deadline that
+// has passed, is not after the time of [At] or [In], or is after the year 9999 is an error.
 func Deadline(t time.Time) EnqueueOption {
 	return func(j *Job) error {
 		if !t.After(time.Now()) {
@@ -78,7 +102,10 @@ func Label(key, value string) EnqueueOption {
 		}
 		j.Labels[key] = value
 		if len(value) > maxText {
-			return fmt.Errorf("queue: Label %q: value of %d bytes: expected at most %d", key, len(value), maxText)
+			return fmt.Errorf("queue: Label %.50q: value of %d bytes: expected at most %d", key, len(value), maxText)
+		}
+		if !utf8.ValidString(value) {
+			return fmt.Errorf("queue: Label %.50q: value is not UTF-8: expected text in UTF-8", key)
 		}
 		return checkText("Label", key)
 	}
@@ -94,8 +121,13 @@ func Label(key, value string) EnqueueOption {
 //	}, queue.Unique("order-1234-shipped"))
 //
 // It is an error, and nothing is enqueued, if build makes no request, more than one, or
-// returns an error. If Enqueue returns an error from the engine, the request may be
-// stored all the same; enqueue it again with the same [Unique] key to be sure of one.
+// returns an error, or if the request could only fail later: a message without a receiver
+// in the form of E.164, a sender or a content, a text that is not UTF-8, a header that is
+// not allowed, more than 1 MiB. docs/queue.md has the list.
+//
+// If Enqueue returns an error from the engine, the request may be stored all the same;
+// enqueue it again with the same [Unique] key to be sure of one. With an error that wraps
+// [ErrKeyTaken] it returns the ID of the request that has the key.
 func (q *Queue) Enqueue(ctx context.Context, build func(*twilio.RestClient) error, opts ...EnqueueOption) (ID, error) {
 	r, err := newRecorder(q.account).one(build)
 	if err != nil {
@@ -114,7 +146,21 @@ func (q *Queue) EnqueueRequest(ctx context.Context, r Request, opts ...EnqueueOp
 	if err != nil {
 		return "", fmt.Errorf("queue: enqueue: %w", err)
 	}
+	j.tell(added[0])
+	if added[0].Known {
+		// Without an answer nothing is said: the request is stored, this one or another.
+		if first, err := q.engine.Get(ctx, added[0].ID); err == nil && !first.Request.equal(r) {
+			return added[0].ID, fmt.Errorf("queue: enqueue: %w", ErrKeyTaken)
+		}
+	}
 	return added[0].ID, nil
+}
+
+// tell sets what [Known] asks for.
+func (j *Job) tell(a Added) {
+	if j.known != nil {
+		*j.known = a.Known
+	}
 }
 
 // An Item is one request for [Queue.EnqueueMany].
@@ -134,7 +180,8 @@ const batch = 1000
 
 // EnqueueMany stores the requests of items, in batches of 1,000, each all or none. It stops
 // at the first error, which says at which item, counted from 0; what Enqueued counts is
-// stored then. To go on after an error run it again with the same [Unique] keys.
+// stored then. To go on after an error run it again with the same [Unique] keys. An item
+// whose key is kept counts as Known, also if its request is another one.
 func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued, error) {
 	return enqueueAll(ctx, q.engine.Add, func(yield func(Job, error) bool) {
 		rec, n := newRecorder(q.account), 0
@@ -155,6 +202,7 @@ func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued
 // While a batch is being stored the next one is made: both take about as long.
 func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, error), jobs iter.Seq2[Job, error]) (done Enqueued, err error) {
 	type result struct {
+		jobs  []Job
 		added []Added
 		err   error
 	}
@@ -165,7 +213,8 @@ func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, 
 		}
 		r := <-storing
 		storing = nil
-		for _, a := range r.added {
+		for i, a := range r.added {
+			r.jobs[i].tell(a)
 			if a.Known {
 				done.Known++
 			} else {
@@ -188,7 +237,7 @@ func enqueueAll(ctx context.Context, add func(context.Context, []Job) ([]Added, 
 		storing = answer
 		go func(jobs []Job) {
 			added, err := add(ctx, jobs)
-			answer <- result{added, err}
+			answer <- result{jobs, added, err}
 		}(pending)
 		pending = make([]Job, 0, batch)
 		return nil
@@ -223,25 +272,31 @@ func (q *Queue) jobOf(r Request, opts []EnqueueOption) (Job, error) {
 }
 
 // NewJob returns the job that [Queue.EnqueueRequest] stores for a request, with a new ID:
-// for engines that take requests in which others have left with them. account is as in
-// [WithAccount].
+// for engines that take requests in which others have left with them. It checks the request
+// and what the options set, as EnqueueRequest does. account is as in [WithAccount]; "": the
+// request's path has one, or it is not known.
 func NewJob(r Request, account string, opts ...EnqueueOption) (Job, error) {
-	if err := r.validate(); err != nil {
+	if account != "" {
+		if err := checkAccountSID("account", account); err != nil {
+			return Job{}, err
+		}
+	}
+	resource := pacer.ResourceOf(r.Method, r.URL, url.Values(r.Form), account)
+	if err := r.check(resource); err != nil {
 		return Job{}, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Job{}, fmt.Errorf("queue: no random numbers for an ID: %w", err)
 	}
-	j := Job{ID: ID(id.String()), Request: r}
-	j.Lane.Resource = pacer.ResourceOf(r.Method, r.URL, url.Values(r.Form), account)
+	j := Job{ID: ID(id.String()), Request: r, Lane: Lane{Resource: resource}}
 	var errs []error
 	for _, opt := range opts {
 		if opt != nil {
 			errs = append(errs, opt(&j))
 		}
 	}
-	return j, errors.Join(errs...)
+	return j, errors.Join(append(errs, j.checkTimes())...)
 }
 
 // RestClient returns a client for code that calls twilio-go and does not use the results:

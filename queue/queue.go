@@ -7,7 +7,6 @@ import (
 	"iter"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/twilio/twilio-go/client"
@@ -26,29 +25,36 @@ type Option func(*Queue) error
 
 // WithAccount sets the SID of the account for requests that name none in a
 // PathAccountSid. The default is TWILIO_ACCOUNT_SID of the environment. It is no secret;
-// the credentials are the worker's.
+// the credentials are the worker's. What is no account's SID is an error.
 func WithAccount(sid string) Option {
 	return func(q *Queue) error {
-		if !strings.HasPrefix(sid, "AC") {
-			return fmt.Errorf("queue: WithAccount: %.40q: expected an account SID, which begins with AC", sid)
-		}
 		q.account = sid
-		return nil
+		return checkAccountSID("WithAccount", sid)
 	}
 }
 
-// Open returns a Queue on an engine, which [Queue.Close] closes. An invalid option is an
-// error, and leaves the engine open.
+// Open returns a Queue on an engine, which [Queue.Close] closes. It needs an account's SID,
+// also in a process that only watches: see [WithAccount]. An invalid option is an error,
+// and leaves the engine open.
 func Open(engine Engine, opts ...Option) (*Queue, error) {
 	if engine == nil {
 		return nil, errors.New("queue: Open: nil engine: expected one such as sqlitequeue.Open returns")
 	}
-	q := &Queue{engine: engine, account: os.Getenv("TWILIO_ACCOUNT_SID")}
+	q := &Queue{engine: engine}
 	for _, opt := range opts {
 		if opt == nil {
 			continue
 		}
 		if err := opt(q); err != nil {
+			return nil, err
+		}
+	}
+	if q.account == "" {
+		q.account = os.Getenv("TWILIO_ACCOUNT_SID")
+		if q.account == "" {
+			return nil, errors.New("queue: Open: no account: expected WithAccount, or TWILIO_ACCOUNT_SID in the environment, with the account's SID")
+		}
+		if err := checkAccountSID("TWILIO_ACCOUNT_SID", q.account); err != nil {
 			return nil, err
 		}
 	}

@@ -4,21 +4,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
-// A Request is one request to Twilio as it is kept: what twilio-go would have sent, with
-// no credentials in it. Programs in any language can write its JSON, which docs/queue.md
-// describes.
+// A Request is one request to Twilio as it is kept: what twilio-go would have sent, without
+// the account's credentials. Programs in any language can write its JSON, which
+// docs/queue.md describes.
 type Request struct {
 	Method string              `json:"method"`           // GET, POST, PUT, PATCH or DELETE
 	URL    string              `json:"url"`              // whole, https, of a host of Twilio's
 	Form   map[string][]string `json:"form,omitempty"`   // for JSON bodies, GET and DELETE: the query
-	Header map[string]string   `json:"header,omitempty"` // Content-Type, Accept, X-Twilio-...; never credentials
+	Header map[string]string   `json:"header,omitempty"` // only Content-Type, Accept, If-Match, Flex-Metadata, Ui-Version, X-Twilio-...
 	Body   string              `json:"body,omitempty"`   // JSON; only where the Content-Type says so
 }
 
@@ -29,7 +34,8 @@ const (
 	formatVersion = "1.0"
 )
 
-// maxRequest bounds a stored request. Twilio's own limit for a message is some kilobytes.
+// maxRequest bounds a stored request, in bytes of JSON. Twilio's own limit for a message
+// is some kilobytes.
 const maxRequest = 1 << 20
 
 // MarshalJSON adds the version: "v": "1.0".
@@ -41,7 +47,10 @@ func (r Request) MarshalJSON() ([]byte, error) {
 	}{formatVersion, plain(r)})
 }
 
-// UnmarshalJSON reads any minor version of major version 1, and validates.
+// UnmarshalJSON reads any minor version of major version 1. It is an error if the text is
+// not UTF-8, or the request is none that a worker may send: another host than Twilio's,
+// a header that is not allowed, or more than 1 MiB. What it orders is checked when it is
+// enqueued.
 func (r *Request) UnmarshalJSON(b []byte) error {
 	type plain Request
 	var v struct {
@@ -50,6 +59,9 @@ func (r *Request) UnmarshalJSON(b []byte) error {
 	}
 	if len(b) > maxRequest {
 		return fmt.Errorf("queue: request of %d bytes: expected at most %d", len(b), maxRequest)
+	}
+	if err := jsontext.Check(b); err != nil {
+		return fmt.Errorf("queue: request: %w", err)
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
 		return fmt.Errorf("queue: request is not valid JSON: %w", withoutValues(err))
@@ -105,19 +117,63 @@ func (r *Request) validate() error {
 	case u.Port() != "" && u.Port() != "443":
 		return fmt.Errorf(`queue: request: "url": port %q: expected none`, u.Port())
 	}
-	for name, value := range r.Header {
-		switch http.CanonicalHeaderKey(name) {
-		case "Authorization", "Proxy-Authorization", "Cookie":
-			return fmt.Errorf(`queue: request: "header" has %s: expected no credentials in a queued request; the worker has its own`, http.CanonicalHeaderKey(name))
-		}
-		if strings.ContainsAny(name+value, "\r\n\x00") {
-			return fmt.Errorf(`queue: request: "header" %.50q: expected no line break`, name)
-		}
+	if err := r.checkHeader(); err != nil {
+		return err
 	}
 	if r.Body != "" && !r.json() {
 		return fmt.Errorf(`queue: request: "body" with Content-Type %.50q: expected application/json, or no body but a form`, r.contentType())
 	}
 	return nil
+}
+
+// allowedHeaders are the headers that operations of twilio-go's set, in canonical form,
+// but for those with a reason in refusedHeader. X-Twilio-... is allowed as well.
+var allowedHeaders = []string{"Accept", "Content-Type", "Flex-Metadata", "If-Match", "Ui-Version"}
+
+// refusedHeader returns why a header, in canonical form, has no place in a queued request;
+// "": it has.
+func refusedHeader(name string) string {
+	switch name {
+	case "Authorization", "Proxy-Authorization", "Cookie":
+		return "expected no credentials in a queued request; the worker has its own"
+	case "Idempotency-Key", "X-Idempotency-Key":
+		return "net/http would send the POST twice by itself if a connection broke; expected Unique, which names the request in the queue"
+	case "Accept-Encoding":
+		return "the answer would be compressed, and could not be read; expected none, as net/http asks for gzip by itself"
+	case "Content-Encoding":
+		return "a queued body is text, and is sent as it is; expected none"
+	}
+	if slices.Contains(allowedHeaders, name) || strings.HasPrefix(name, "X-Twilio-") && len(name) > len("X-Twilio-") {
+		return ""
+	}
+	return "expected only " + strings.Join(allowedHeaders, ", ") + " and X-Twilio-..."
+}
+
+// checkHeader reports which header is not allowed. net/http would refuse some of them only
+// when the request is sent, and would change what it does for others.
+func (r *Request) checkHeader() error {
+	seen := make(map[string]bool, len(r.Header))
+	for name, value := range r.Header {
+		canonical := http.CanonicalHeaderKey(name)
+		if reason := refusedHeader(canonical); reason != "" {
+			return fmt.Errorf(`queue: request: "header" has %s: %s`, strings.Trim(fmt.Sprintf("%.50q", canonical), `"`), reason)
+		}
+		if strings.ContainsFunc(name, notInToken) {
+			return fmt.Errorf(`queue: request: "header" %.50q: expected a name of letters, digits and -`, name)
+		}
+		if strings.ContainsFunc(value, unicode.IsControl) || !utf8.ValidString(value) {
+			return fmt.Errorf(`queue: request: "header" %q: expected no line break or other control character, and UTF-8`, canonical)
+		}
+		if seen[canonical] {
+			return fmt.Errorf(`queue: request: "header" has %q twice: expected it once`, canonical)
+		}
+		seen[canonical] = true
+	}
+	return nil
+}
+
+func notInToken(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
 }
 
 func (r *Request) contentType() string {
@@ -140,8 +196,8 @@ func (r *Request) header() map[string]any {
 	return h
 }
 
-// newRequest makes a Request of what twilio-go has passed to SendRequest.
-func newRequest(method, rawURL string, form url.Values, headers map[string]any, body []byte) (Request, error) {
+// newRequest makes a Request of what twilio-go has passed to SendRequest. It is not checked.
+func newRequest(method, rawURL string, form url.Values, headers map[string]any, body []byte) Request {
 	r := Request{Method: method, URL: rawURL, Form: form, Body: string(body)}
 	if len(headers) > 0 {
 		r.Header = make(map[string]string, len(headers))
@@ -149,17 +205,13 @@ func newRequest(method, rawURL string, form url.Values, headers map[string]any, 
 			r.Header[name] = fmt.Sprint(value)
 		}
 	}
-	if !utf8.ValidString(r.Body) {
-		return r, errors.New("queue: request: body is not UTF-8: expected JSON")
-	}
-	for _, values := range form {
-		for _, v := range values {
-			if !utf8.ValidString(v) {
-				return r, errors.New("queue: request: a field of the form is not UTF-8: expected text")
-			}
-		}
-	}
-	return r, r.validate()
+	return r
+}
+
+// equal reports whether two requests are the same. An empty form is as good as none.
+func (r *Request) equal(other Request) bool {
+	return r.Method == other.Method && r.URL == other.URL && r.Body == other.Body && maps.Equal(r.Header, other.Header) &&
+		maps.EqualFunc(r.Form, other.Form, slices.Equal)
 }
 
 // safe reports whether sending the request twice does the same as sending it once.

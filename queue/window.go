@@ -15,7 +15,7 @@ import (
 // in spring opens at the first instant after the gap, and what occurs twice in autumn is
 // open twice.
 type Window struct {
-	From, To string         // "09:00", 24 hours
+	From, To string         // "09:00" or "9:00", 24 hours; To may be "24:00", which is "00:00"
 	Days     []time.Weekday // on which it opens; none: every day
 	Zone     string         // "Europe/Berlin", a name of the IANA's time zone database, or "UTC"; required
 }
@@ -42,9 +42,13 @@ func (w Window) hours() (*hours, error) {
 		field, text string
 		seconds     *int
 	}{{"From", w.From, &h.from}, {"To", w.To, &h.to}} {
-		t, err := time.Parse("15:04", f.text)
-		if err != nil || len(f.text) != len("15:04") {
-			return nil, fmt.Errorf("queue: window: %s: %.20q: expected a time of day, 00:00 to 23:59", f.field, f.text)
+		text := f.text
+		if f.field == "To" && text == "24:00" {
+			text = "00:00" // a window that ends at or before its beginning ends on the next day
+		}
+		t, err := time.Parse("15:04", text)
+		if err != nil || len(text) > len("15:04") {
+			return nil, fmt.Errorf("queue: window: %s: %.20q: expected a time of day as hours and minutes, 00:00 to 23:59, or 24:00 for To", f.field, f.text)
 		}
 		*f.seconds = t.Hour()*3600 + t.Minute()*60
 	}

@@ -48,10 +48,11 @@ type Engine struct {
 	within   time.Duration // replicas are to have it
 	epoch    string        // what the key of the version says
 
-	names sync.Map // of lanes' numbers to queue.Lane
-	calls sync.WaitGroup
-	open  context.Context // until Close
-	shut  context.CancelFunc
+	names   sync.Map // of lanes' numbers to queue.Lane
+	unnamed sync.Map // of lanes' numbers to true: those that were found in nobody's names
+	calls   sync.WaitGroup
+	open    context.Context // until Close
+	shut    context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool
@@ -171,7 +172,7 @@ func (e *Engine) begins(ctx context.Context) error {
 	case !ok || err != nil || n < 1:
 		return fmt.Errorf("redisqueue: %s: %w: key %s is not a queue's: use another Name", e.name, queue.ErrDamaged, e.key("v"))
 	case n > layout:
-		return fmt.Errorf("redisqueue: queue %s is of version %d, and this program knows %d: it was opened by a newer one; update this one", e.name, n, layout)
+		return fmt.Errorf("redisqueue: queue %s is of version %d, and this program knows %d: %w", e.name, n, layout, queue.ErrOutdated)
 	}
 	e.epoch = v
 	// What may only read does not get further than this.

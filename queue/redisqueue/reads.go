@@ -30,24 +30,39 @@ func (e *Engine) pipe(ctx context.Context, fill func(redis.Pipeliner)) error {
 	return e.explain(err)
 }
 
+// each is pipe for commands that each read a key of one job or lane: a key of another type
+// is damage of that one alone, and must not hide the others.
+func (e *Engine) each(ctx context.Context, fill func(redis.Pipeliner)) error {
+	err := e.pipe(ctx, fill)
+	if errors.Is(err, queue.ErrDamaged) {
+		return nil
+	}
+	return err
+}
+
 // present adds what tells whether the queue is still the one that was opened.
 func (e *Engine) present(p redis.Pipeliner) func() error {
 	v := p.Get(context.Background(), e.key("v"))
 	return func() error {
-		if v.Val() != e.epoch {
-			return e.explain(goneError{})
+		number, _, _ := strings.Cut(v.Val(), " ")
+		switch n, _ := strconv.Atoi(number); {
+		case v.Val() == e.epoch:
+			return nil
+		case n > layout:
+			return e.explain(saidError("PACEROUTDATED"))
 		}
-		return nil
+		return e.explain(saidError("PACERGONE"))
 	}
 }
 
-// goneError is what scripts say in this case.
-type goneError struct{}
+// saidError is what scripts say.
+type saidError string
 
-func (goneError) Error() string { return "PACERGONE" }
-func (goneError) RedisError()   {}
+func (s saidError) Error() string { return string(s) }
+func (saidError) RedisError()     {}
 
-// lanesOf returns the lanes of numbers.
+// lanesOf returns the lanes of numbers. Those that nobody can name are left out, and
+// logged once: they must not stop the others.
 func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queue.Lane, error) {
 	lanes := make(map[string]queue.Lane, len(numbers))
 	var ask []string
@@ -67,7 +82,11 @@ func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queu
 			key, _ := v.(string)
 			l, err := queue.ParseLane(key)
 			if err != nil {
-				return nil, fmt.Errorf("redisqueue: queue %s: lane %s: %w", e.name, some[i], err)
+				if l, err = e.renamed(ctx, some[i]); err != nil {
+					return nil, err
+				} else if l == (queue.Lane{}) {
+					continue
+				}
 			}
 			lanes[some[i]] = l
 			e.names.Store(some[i], l)
@@ -76,13 +95,36 @@ func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queu
 	return lanes, nil
 }
 
-// readyOf makes counts of the hash ready, by lane and priority.
-func (e *Engine) readyOf(fields map[string]string) (map[string]map[string]int64, error) {
+// renamed returns a lane whose name is damaged, from the numbers by name, and writes its
+// name anew; the zero lane if it is not there either.
+func (e *Engine) renamed(ctx context.Context, number string) (found queue.Lane, err error) {
+	if _, told := e.unnamed.LoadOrStore(number, true); told {
+		return queue.Lane{}, nil
+	}
+	var all *redis.MapStringStringCmd
+	if err := e.pipe(ctx, func(p redis.Pipeliner) { all = p.HGetAll(ctx, e.key("lanes")) }); err != nil {
+		return queue.Lane{}, err
+	}
+	for key, n := range all.Val() {
+		l, err := queue.ParseLane(key)
+		if n != number || err != nil {
+			continue
+		}
+		e.unnamed.Delete(number)
+		return l, e.pipe(ctx, func(p redis.Pipeliner) { p.HSet(ctx, e.key("names"), number, key) })
+	}
+	e.warn("a lane's name is damaged: what waits in it is not sent: has somebody changed keys?", "lane", number)
+	return queue.Lane{}, nil
+}
+
+// readyOf makes counts of the hash ready, by lane and priority. What is no count is left
+// out: Sweep counts anew.
+func readyOf(fields map[string]string) map[string]map[string]int64 {
 	ready := make(map[string]map[string]int64, len(fields))
 	for field, text := range fields {
 		n, err := strconv.ParseInt(text, 10, 64)
-		if _, ok := priorities[field[max(0, len(field)-1):]]; !ok || err != nil {
-			return nil, e.explain(damagedError("the counts of what is ready"))
+		if _, ok := priorities[field[max(0, len(field)-1):]]; !ok || err != nil || n <= 0 {
+			continue
 		}
 		lane := field[:len(field)-1]
 		if ready[lane] == nil {
@@ -90,13 +132,8 @@ func (e *Engine) readyOf(fields map[string]string) (map[string]map[string]int64,
 		}
 		ready[lane][field[len(field)-1:]] = n
 	}
-	return ready, nil
+	return ready
 }
-
-type damagedError string
-
-func (d damagedError) Error() string { return "PACERDAMAGED " + string(d) }
-func (damagedError) RedisError()     {}
 
 // Work implements [queue.Engine]. It also takes in what the intake has.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
@@ -135,16 +172,16 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 	}); err != nil {
 		return nil, time.Time{}, err
 	}
-	counts, err := e.readyOf(ready.Val())
-	if err != nil {
-		return nil, time.Time{}, err
-	}
+	counts := readyOf(ready.Val())
 	of, err := e.lanesOf(ctx, slices.Collect(maps.Keys(counts)))
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	for number, n := range counts {
-		l := of[number]
+		l, ok := of[number]
+		if !ok {
+			continue
+		}
 		r := queue.ReadyLane{Lane: l, Ready: n["h"] + n["n"] + n["l"], Top: pacer.Low}
 		switch {
 		case n["h"] > 0:
@@ -183,21 +220,19 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 	if err := present(); err != nil {
 		return nil, err
 	}
-	counts, err := e.readyOf(ready.Val())
-	if err != nil {
-		return nil, err
-	}
+	counts := readyOf(ready.Val())
 	numbers := slices.Collect(maps.Keys(names.Val()))
 	slices.SortFunc(numbers, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	of, err := e.lanesOf(ctx, numbers)
 	if err != nil {
 		return nil, err
 	}
+	numbers = slices.DeleteFunc(numbers, func(n string) bool { _, ok := of[n]; return !ok })
 	var stats []queue.LaneStats
 	for some := range slices.Chunk(numbers, statsAtOnce) {
 		fields := make([]*redis.MapStringStringCmd, len(some))
 		var busy []any
-		if err := e.pipe(ctx, func(p redis.Pipeliner) {
+		if err := e.each(ctx, func(p redis.Pipeliner) {
 			for i, n := range some {
 				fields[i] = p.HGetAll(ctx, e.key("l:"+n))
 				if counts[n] != nil {
@@ -212,14 +247,12 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 			return nil, err
 		}
 		for i, n := range some {
+			// A counter that is no number is 0: it must not hide the others.
 			h, ok, c := hash(fields[i].Val()), true, counts[n]
 			s := queue.LaneStats{
 				Lane: of[n], Ready: c["h"] + c["n"] + c["l"], Delayed: h.int("delayed", &ok), Sending: h.int("sending", &ok), InDoubt: h.int("in doubt", &ok),
 				Sent: h.int("sent", &ok), Failed: h.int("failed", &ok), Cancelled: h.int("cancelled", &ok), Arrived: h.int("arrived", &ok), Departed: h.int("departed", &ok),
 				Oldest: oldest[n], Parked: parked(parks.Val(), of[n]),
-			}
-			if !ok {
-				return nil, e.explain(damagedError("a lane's counters"))
 			}
 			stats = append(stats, s)
 		}
@@ -256,7 +289,7 @@ func (e *Engine) oldestOf(ctx context.Context, numbers []any) (map[string]time.T
 func (e *Engine) jobs(ctx context.Context, ids []string) ([]queue.Job, error) {
 	fields, bodies := make([]*redis.MapStringStringCmd, len(ids)), make([]*redis.StringCmd, len(ids))
 	var present func() error
-	if err := e.pipe(ctx, func(p redis.Pipeliner) {
+	if err := e.each(ctx, func(p redis.Pipeliner) {
 		present = e.present(p)
 		for i, id := range ids {
 			fields[i], bodies[i] = p.HGetAll(ctx, e.key("j:"+id)), p.Get(ctx, e.key("r:"+id))
@@ -273,10 +306,9 @@ func (e *Engine) jobs(ctx context.Context, ids []string) ([]queue.Job, error) {
 		if len(h) == 0 {
 			continue
 		}
-		if !states[queue.State(h["s"])] || h["l"] == "" {
-			return nil, e.explain(damagedError("job " + ids[i]))
+		if h["l"] != "" {
+			numbers = append(numbers, h["l"])
 		}
-		numbers = append(numbers, h["l"])
 	}
 	of, err := e.lanesOf(ctx, numbers)
 	if err != nil {
@@ -284,7 +316,7 @@ func (e *Engine) jobs(ctx context.Context, ids []string) ([]queue.Job, error) {
 	}
 	jobs := make([]queue.Job, 0, len(ids))
 	for i, id := range ids {
-		if h := fields[i].Val(); len(h) > 0 {
+		if h := fields[i].Val(); len(h) > 0 || fields[i].Err() != nil {
 			j, _ := decode(queue.ID(id), of[h["l"]], h, []byte(bodies[i].Val()))
 			jobs = append(jobs, j)
 		}

@@ -48,19 +48,30 @@ func letter(p pacer.Priority) string {
 
 var priorities = map[string]pacer.Priority{"h": pacer.High, "n": pacer.Normal, "l": pacer.Low}
 
-// micros is how times are stored. What lies before 1970 is as past as 1970.
+// lastMicro is the last microsecond of the year 9999, the latest time that is stored. Go's
+// own conversion overflows, and RFC 3339 has no later years.
+const lastMicro = 253_402_300_799_999_999
+
+// micros is how times are stored: 0 is none. What lies before 1970 is as past as 1970, and
+// what lies after the year 9999 is as far off as its end.
 func micros(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Unix() < 0:
+		return 1
+	case t.Unix() > lastMicro/1_000_000:
+		return lastMicro
 	}
 	return max(t.UnixMicro(), 1)
 }
 
+// fromMicros returns a stored time. A score may be rounded beyond the last one.
 func fromMicros(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
 	}
-	return time.UnixMicro(us).UTC()
+	return time.UnixMicro(min(us, lastMicro)).UTC()
 }
 
 // encode returns what is stored of a job that never changes. encoding/json replaces what
@@ -132,6 +143,9 @@ func decode(id queue.ID, l queue.Lane, h hash, stored []byte) (queue.Job, bool) 
 	var b body
 	ok = ok && known && len(stored) > sumLen &&
 		string(stored[:sumLen]) == sumOf(id, l.Key(), h["p"], h["u"], stored[sumLen:]) && json.Unmarshal(stored[sumLen:], &b) == nil
+	if !states[j.State] {
+		j.State, ok = queue.InDoubt, false // it may have been sent
+	}
 	if !ok {
 		return queue.Job{ID: id, Lane: l, State: j.State, Claim: j.Claim, Finished: j.Finished, Outcome: queue.Outcome{Reason: queue.ReasonDamaged}}, false
 	}

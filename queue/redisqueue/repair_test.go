@@ -3,6 +3,8 @@
 package redisqueue_test
 
 import (
+	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -130,5 +132,143 @@ func TestGroupIsRemoved(t *testing.T) {
 	}
 	if err := e.Move(t.Context(), sent(first[0])); err != nil {
 		t.Error(err)
+	}
+}
+
+// One job whose keys somebody has changed is condemned, and stops nobody: wherever it is
+// met first.
+func TestADamagedJobIsCondemnedAndStopsNobody(t *testing.T) {
+	rdb := shared(t)
+	ctx := t.Context()
+	const bad, good = 1, 2
+	damages := map[string]func(j string) error{
+		"no state":            func(j string) error { return rdb.HDel(ctx, j, "s").Err() },
+		"another state":       func(j string) error { return rdb.HSet(ctx, j, "s", "flying").Err() },
+		"no lane":             func(j string) error { return rdb.HDel(ctx, j, "l").Err() },
+		"a due of 1e300":      func(j string) error { return rdb.HSet(ctx, j, "d", "1e300").Err() },
+		"a due of nan":        func(j string) error { return rdb.HSet(ctx, j, "d", "nan").Err() },
+		"no place":            func(j string) error { return rdb.HSet(ctx, j, "q", "-").Err() },
+		"a deadline of words": func(j string) error { return rdb.HSet(ctx, j, "dl", "never").Err() },
+		"a claim of words":    func(j string) error { return rdb.HSet(ctx, j, "n", "x").Err() },
+		"all fields but one":  func(j string) error { return rdb.HDel(ctx, j, "s", "l", "p", "d", "c").Err() },
+		"a string": func(j string) error {
+			return rdb.Do(ctx, "EVAL", "redis.call('DEL', KEYS[1]) return redis.call('SET', KEYS[1], 'x')", 1, j).Err()
+		},
+	}
+	sweep := func(t *testing.T, e queue.Engine) {
+		t.Helper()
+		for range 3 {
+			if _, err := e.Sweep(ctx, queue.Sweep{Max: 100, Lease: time.Hour, Keep: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	work := func(t *testing.T, e queue.Engine) (lanes []queue.ReadyLane) {
+		t.Helper()
+		lanes, _, err := e.Work(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lanes
+	}
+	for name, damage := range damages {
+		for where, stages := range map[string]struct {
+			before func(*testing.T, queue.Engine)
+			after  func(*testing.T, queue.Engine)
+			want   queue.State
+		}{
+			"ready, then claimed": {func(*testing.T, queue.Engine) {}, func(t *testing.T, e queue.Engine) {
+				if jobs := claim(t, e, 9); len(jobs) != 1 || jobs[0].ID != job(good).ID {
+					t.Fatalf("claimed %v: expected the other one", jobs)
+				}
+				sweep(t, e)
+			}, queue.Failed},
+			"ready, then swept": {func(*testing.T, queue.Engine) {}, func(t *testing.T, e queue.Engine) {
+				sweep(t, e)
+				if jobs := claim(t, e, 9); len(jobs) != 1 || jobs[0].ID != job(good).ID {
+					t.Fatalf("claimed %v: expected the other one", jobs)
+				}
+				sweep(t, e)
+			}, queue.Failed},
+			"sending, then moved": {func(t *testing.T, e queue.Engine) { claim(t, e, 9) }, func(t *testing.T, e queue.Engine) {
+				m := queue.Move{ID: job(bad).ID, From: []queue.State{queue.Sending}, To: queue.Ready}
+				var state *queue.StateError
+				if err := e.Move(ctx, m); !errors.As(err, &state) {
+					t.Fatalf("got %v: expected a StateError", err)
+				}
+				sweep(t, e)
+			}, queue.InDoubt},
+			"sending, then swept": {func(t *testing.T, e queue.Engine) { claim(t, e, 9) }, sweep, queue.InDoubt},
+		} {
+			t.Run(name+"/"+where, func(t *testing.T) {
+				queueName := freshName()
+				e := open(t, rdb, redisqueue.Name(queueName))
+				add(t, e, job(bad), job(good))
+				stages.before(t, e)
+				if err := damage("pacer:{" + queueName + "}:j:" + string(job(bad).ID)); err != nil {
+					t.Fatal(err)
+				}
+				if jobs, err := e.List(ctx, queue.Filter{}, "", 9); err != nil || len(jobs) != 2 {
+					t.Fatalf("listed %v, %v: expected both", jobs, err)
+				}
+				work(t, e)
+				stages.after(t, e)
+				j, err := e.Get(ctx, job(bad).ID)
+				if err != nil || j.Outcome.Reason != queue.ReasonDamaged || !j.Look.IsZero() {
+					t.Fatalf("got %+v, %v: expected it to be damaged", j, err)
+				}
+				// What has lost its state may have been sent, if its place does not tell.
+				if j.State != stages.want && !(j.State == queue.InDoubt && where == "ready, then swept") {
+					t.Errorf("it is %s: expected %s", j.State, stages.want)
+				}
+				if lanes := work(t, e); len(lanes) != 0 {
+					t.Errorf("lanes %v: expected that nothing is ready", lanes)
+				}
+			})
+		}
+	}
+}
+
+// Counters and names that somebody has changed do not stop lanes.
+func TestDamagedCountersAndNamesStopNobody(t *testing.T) {
+	rdb := shared(t)
+	ctx := t.Context()
+	for name, damage := range map[string]func(prefix string) error{
+		"the count of what is ready": func(p string) error { return rdb.HSet(ctx, p+"ready", "1n", "x", "", "1").Err() },
+		"a count that is gone":       func(p string) error { return rdb.HDel(ctx, p+"ready", "1n").Err() },
+		"a count that is too high":   func(p string) error { return rdb.HSet(ctx, p+"ready", "1n", "7").Err() },
+		"a lane's counters":          func(p string) error { return rdb.HSet(ctx, p+"l:1", "sending", "x", "arrived", "1.5").Err() },
+		"a lane's name":              func(p string) error { return rdb.HSet(ctx, p+"names", "1", "x").Err() },
+		"a hold":                     func(p string) error { return rdb.HSet(ctx, p+"parks", queue.BucketKey(lane(0).Resource), "x").Err() },
+		"the next that is due":       func(p string) error { return rdb.ZAdd(ctx, p+"due", redis.Z{Score: math.Inf(1), Member: "1"}).Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			queueName := freshName()
+			e := open(t, rdb, redisqueue.Name(queueName))
+			add(t, e, job(1), job(2))
+			if err := damage("pacer:{" + queueName + "}:"); err != nil {
+				t.Fatal(err)
+			}
+			again := open(t, rdb, redisqueue.Name(queueName)) // which remembers no names
+			if _, _, err := again.Work(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := again.Sweep(ctx, queue.Sweep{Max: 100, Lease: time.Hour}); err != nil {
+				t.Fatal(err)
+			}
+			lanes, _, err := again.Work(ctx)
+			if err != nil || len(lanes) != 1 || lanes[0].Lane != lane(0) || lanes[0].Ready != 2 {
+				t.Fatalf("lanes %v, %v: expected one with two", lanes, err)
+			}
+			for _, j := range claim(t, again, 9) {
+				if err := again.Move(ctx, sent(j)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			stats, err := again.Stats(ctx)
+			if err != nil || len(stats) != 1 || stats[0].Ready != 0 || stats[0].Sending != 0 || stats[0].Sent != 2 {
+				t.Fatalf("Stats %+v, %v: expected two that are sent", stats, err)
+			}
+		})
 	}
 }

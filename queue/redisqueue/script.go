@@ -139,8 +139,8 @@ var known = []struct {
 	advice string
 }{
 	{"PACERGONE", queue.ErrGone, "the keys have been deleted or replaced since it was opened (FLUSHALL, a server without a file, another database): put the data back, or restart this program to begin with what is there now"},
-	{"PACERDAMAGED", queue.ErrDamaged, "what is stored makes no sense: somebody has changed the keys"},
 	{"PACEREXISTS", errExists, "give each job its own"},
+	{"PACEROUTDATED", queue.ErrOutdated, "stop this program first when you update the others"},
 	{"OOM command not allowed", queue.ErrFull, "Redis has no memory left: raise maxmemory, or let workers work it off; results are still recorded"},
 	{"MISCONF", queue.ErrFull, "Redis cannot write its files: make room on the server's disk"},
 	{"WRONGTYPE", queue.ErrDamaged, "a key is of another type: somebody else uses the name, use another Name"},

@@ -136,3 +136,25 @@ func fill(b *testing.B, e *sqlitequeue.Engine, n, lanes int) {
 		}
 	}
 }
+
+// BenchmarkRetention deletes what was finished.
+func BenchmarkRetention(b *testing.B) {
+	e := open(b)
+	fill(b, e, b.N, 10)
+	for i := range b.N {
+		if err := e.Move(b.Context(), queue.Move{ID: job(i, 0).ID, From: []queue.State{queue.Ready}, To: queue.Sent}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for {
+		s, err := e.Sweep(b.Context(), queue.Sweep{Keep: time.Microsecond, Max: 500})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if s.Deleted == 0 {
+			break
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
+}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/queue/sqlitequeue"
@@ -34,6 +35,247 @@ func TestOpenMakesPrivateFiles(t *testing.T) {
 		}
 		if mode := info.Mode().Perm(); mode != 0o600 {
 			t.Errorf("queue.db%s has mode %o: expected 600", suffix, mode)
+		}
+	}
+}
+
+func TestOpenMakesAFilePrivateThatWasThereBefore(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no modes")
+	}
+	for name, make := range map[string]func(path string) error{
+		"empty":       func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"a queue":     func(path string) error { filled(t, path, 3); return nil },
+		"with a -wal": func(path string) error { filled(t, path, 3); return os.WriteFile(path+"-wal", nil, 0o644) },
+	} {
+		for _, mode := range []os.FileMode{0o644, 0o660, 0o604, 0o777} {
+			t.Run(fmt.Sprintf("%s, %o", name, mode), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "queue.db")
+				if err := errors.Join(make(path), os.Chmod(path, mode)); err != nil {
+					t.Fatal(err)
+				}
+				e, err := sqlitequeue.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer e.Close()
+				if _, err := e.Add(t.Context(), []queue.Job{job(100, 0)}); err != nil {
+					t.Fatal(err)
+				}
+				for _, suffix := range []string{"", "-wal", "-shm"} {
+					if info, err := os.Stat(path + suffix); err != nil || info.Mode().Perm()&0o077 != 0 {
+						t.Errorf("queue.db%s: %v, %v: expected that others have no rights", suffix, info.Mode(), err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A file of somebody else's, which others may read, cannot be made private: nothing is
+// written to it.
+func TestOpenRefusesAFileThatItCannotMakePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" || os.Geteuid() != 0 {
+		t.Skip("another user's file is needed: run as root")
+	}
+	dir := t.TempDir()
+	for parent := dir; parent != os.TempDir() && parent != "/"; parent = filepath.Dir(parent) {
+		os.Chmod(parent, 0o777)
+	}
+	path := filepath.Join(dir, "queue.db")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "program") // where another user may read it
+	if err := errors.Join(os.WriteFile(copied, program, 0o755), os.Chmod(copied, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(copied, path)
+	child.Env = append(os.Environ(), childRole+"=add")
+	child.Dir = dir
+	asNobody(child)
+	out, err := child.CombinedOutput()
+	if errors.Is(err, os.ErrPermission) {
+		t.Skipf("the test program cannot be run as another user: %v", err)
+	}
+	if err == nil || !strings.Contains(string(out), "others may read") || !strings.Contains(string(out), "chmod 600") {
+		t.Fatalf("%v: %s: expected that it says what to do", err, out)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+		t.Fatalf("%v, %v: expected that nothing was written", info, err)
+	}
+}
+
+func TestOpenFollowsLinks(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("links need rights there")
+	}
+	for name, there := range map[string]bool{"to a file": true, "to a file that is not there yet": false} {
+		for kind, link := range map[string]func(dir string) error{
+			"absolute": func(dir string) error {
+				return os.Symlink(filepath.Join(dir, "data", "queue.db"), filepath.Join(dir, "link"))
+			},
+			"relative": func(dir string) error { return os.Symlink("data/queue.db", filepath.Join(dir, "link")) },
+			"twice": func(dir string) error {
+				return errors.Join(os.Symlink("second", filepath.Join(dir, "link")), os.Symlink("data/queue.db", filepath.Join(dir, "second")))
+			},
+			"a directory": func(dir string) error {
+				return errors.Join(os.Symlink("data", filepath.Join(dir, "d")), os.Symlink("d/queue.db", filepath.Join(dir, "link")))
+			},
+		} {
+			t.Run(kind+" "+name, func(t *testing.T) {
+				dir := t.TempDir()
+				file := filepath.Join(dir, "data", "queue.db")
+				if err := errors.Join(os.Mkdir(filepath.Join(dir, "data"), 0o700), link(dir)); err != nil {
+					t.Fatal(err)
+				}
+				n := 0
+				if there {
+					filled(t, file, 3)
+					n = 3
+				}
+				e, err := sqlitequeue.Open(filepath.Join(dir, "link"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer e.Close()
+				if _, err := e.Add(t.Context(), []queue.Job{job(100, 0)}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := os.Stat(file + "-wal"); err != nil {
+					t.Errorf("the -wal is not beside the file: %v", err)
+				}
+				other, err := sqlitequeue.Open(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer other.Close()
+				if jobs, err := other.List(t.Context(), queue.Filter{}, "", 10); err != nil || len(jobs) != n+1 {
+					t.Errorf("%d jobs, %v: expected %d in the same file", len(jobs), err, n+1)
+				}
+				// What is written to a file that the name does not mean any more would be missed.
+				if err := os.Remove(filepath.Join(dir, "link")); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := e.Add(t.Context(), []queue.Job{job(101, 0)}); !errors.Is(err, queue.ErrGone) {
+					t.Errorf("the link is gone: got %v: expected ErrGone", err)
+				}
+			})
+		}
+	}
+}
+
+// A newer program changes a file that this one has open.
+func TestWritesAfterANewerProgramHasMigratedTheFile(t *testing.T) {
+	for name, test := range map[string]struct {
+		change string
+		want   error
+	}{
+		"a newer version":      {"PRAGMA user_version = 1000", queue.ErrOutdated},
+		"the version before":   {"PRAGMA user_version = 2", queue.ErrGone},
+		"another change of it": {"CREATE TABLE more(a)", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filled(t, filepath.Join(t.TempDir(), "queue.db"), 3)
+			e, err := sqlitequeue.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer e.Close()
+			ctx := t.Context()
+			claimed, err := e.Claim(ctx, queue.Claim{Lane: job(0, 0).Lane, Max: 1, Lease: time.Hour})
+			if err != nil || len(claimed) != 1 {
+				t.Fatal(claimed, err)
+			}
+			if _, err := raw(t, path).Exec(test.change); err != nil {
+				t.Fatal(err)
+			}
+			errs := map[string]error{}
+			_, errs["Add"] = e.Add(ctx, []queue.Job{job(100, 0)})
+			_, errs["Claim"] = e.Claim(ctx, queue.Claim{Lane: job(1, 1).Lane, Max: 1, Lease: time.Hour})
+			errs["Move"] = e.Move(ctx, queue.Move{ID: claimed[0].ID, From: []queue.State{queue.Sending}, To: queue.Sent})
+			_, errs["Sweep"] = e.Sweep(ctx, queue.Sweep{Max: 1})
+			for call, err := range errs {
+				if !errors.Is(err, test.want) || test.want == queue.ErrOutdated && !strings.Contains(err.Error(), "newer version of pacer: update this one") {
+					t.Errorf("%s: got %v: expected %v", call, err, test.want)
+				}
+			}
+		})
+	}
+}
+
+// After retention has deleted what was sent, and the file has taken in its -wal, it holds
+// neither the texts nor the numbers.
+func TestWhatIsDeletedIsNotLeftInTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	e, err := sqlitequeue.Open(path, sqlitequeue.WithoutSync())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	const n = 2000
+	var jobs []queue.Job
+	for i := range n {
+		j := job(i, i%3)
+		j.Request.Form = map[string][]string{"To": {fmt.Sprintf("+1777%07d", i)}, "Body": {strings.Repeat("SECRETTEXT ", 1+i%200)}} // some on pages of their own
+		j.Labels = map[string]string{"name": "SECRETTEXT"}
+		j.Unique = "SECRETTEXT" + j.Unique
+		jobs = append(jobs, j)
+	}
+	if _, err := e.Add(ctx, jobs); err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range jobs {
+		m := queue.Move{ID: j.ID, From: []queue.State{queue.Ready}, To: queue.Sent, Outcome: &queue.Outcome{SID: "SM1", Reason: "SECRETTEXT", Response: []byte("SECRETTEXT +1777")}}
+		if err := e.Move(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkpoint := func() {
+		t.Helper()
+		db := raw(t, path)
+		if _, err := db.Exec("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+	}
+	read := func() (texts, numbers int) {
+		t.Helper()
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(file), "SECRETTEXT"), strings.Count(string(file), "+1777")
+	}
+	checkpoint()
+	if texts, numbers := read(); texts < n || numbers < n {
+		t.Fatalf("the file holds %d texts and %d numbers: expected all", texts, numbers)
+	}
+	time.Sleep(2 * time.Millisecond)
+	for left := n; left > 0; {
+		s, err := e.Sweep(ctx, queue.Sweep{Keep: time.Millisecond, Max: 500})
+		if err != nil || s.Deleted == 0 {
+			t.Fatal(s, err)
+		}
+		left -= s.Deleted
+	}
+	checkpoint()
+	if texts, numbers := read(); texts+numbers > 0 {
+		t.Errorf("the file holds %d texts and %d numbers after the checkpoint: expected none", texts, numbers)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if texts, numbers := read(); texts+numbers > 0 {
+		t.Errorf("the file holds %d texts and %d numbers: expected none", texts, numbers)
+	}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if _, err := os.Stat(path + suffix); err == nil {
+			t.Errorf("%s is left", suffix)
 		}
 	}
 }
@@ -104,13 +346,21 @@ func TestOpenRefuses(t *testing.T) {
 		{"a\x00b", "expected the path of a file"},
 		{dir, "not a regular file"},
 		{filepath.Join(dir, "no", "queue.db"), "create it"},
+		{":memory:", "expected the path of a file"},
+		{"file::memory:", "expected the path of a file and not a URI"},
+		{"file::memory:?cache=shared", "expected the path of a file and not a URI"},
+		{"file:queue.db?_pragma=x", "write ./file:"},
 		{filepath.Join(file("text", "hello"), "queue.db"), "not a directory"},
 		{file("text", strings.Repeat("This is not a queue. ", 1000)), "cannot read it"},
 		{made("other", "CREATE TABLE t(a)"), "name another file"},
 		{made("theirs", "PRAGMA application_id = 7"), "name another file"},
 		{newer, "update this one"},
 		{torn, "the store is damaged"},
+		{"/proc/x.db", "takes no new files"},
 	} {
+		if test.path == "/proc/x.db" && runtime.GOOS != "linux" {
+			continue
+		}
 		before, _ := os.ReadFile(test.path)
 		e, err := sqlitequeue.Open(test.path)
 		if err == nil {

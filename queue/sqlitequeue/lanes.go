@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
@@ -98,38 +99,42 @@ func laneSum(id int64, key string) int64 {
 	return int64(crc32.Checksum(append(binary.AppendVarint(nil, id), key...), castagnoli))
 }
 
-// lane returns the lane that r stands for. Those that have been read are remembered, and
-// checked once.
-func (e *Engine) lane(r laneRow) (queue.Lane, error) {
+// lane returns the lane that r stands for, and false if the row is damaged. Those that have
+// been read are remembered, and checked once.
+func (e *Engine) lane(r laneRow) (queue.Lane, bool) {
 	if l, ok := e.lanes.Load(r); ok {
-		return l.(queue.Lane), nil
+		return l.(queue.Lane), true
 	}
 	l, err := queue.ParseLane(r.key)
 	if err != nil || r.sum != laneSum(r.id, r.key) {
-		return l, e.damaged(fmt.Sprintf("lane %d is not as it was stored", r.id), nil)
+		return queue.Lane{}, false
 	}
 	e.lanes.Store(r, l)
-	return l, nil
+	return l, true
 }
 
-// findLane returns the ID of a lane's row: 0 if it has none.
-func (t *tx) findLane(l queue.Lane) (int64, error) {
+// findLane returns the ID of a lane's row, and whether there is one that is as it was
+// stored; of one that is damaged, its ID and false.
+func (t *tx) findLane(l queue.Lane) (id int64, ok bool, err error) {
 	r := laneRow{key: l.Key()}
 	found, err := t.one("SELECT id, sum FROM lanes WHERE key = ?", []any{r.key}, &r.id, &r.sum)
-	if err != nil || !found {
-		return 0, err
-	}
-	if r.sum != laneSum(r.id, r.key) {
-		return 0, t.e.damaged(fmt.Sprintf("lane %d is not as it was stored", r.id), nil)
-	}
-	return r.id, nil
+	return r.id, found && r.sum == laneSum(r.id, r.key), err
 }
 
-// makeLane returns the ID of a lane's row, which it makes if there is none.
+// makeLane returns the ID of a lane's row, which it makes if there is none. A damaged one
+// gives its key away; what is in it is condemned when its turn comes.
 func (t *tx) makeLane(l queue.Lane) (int64, error) {
-	id, err := t.findLane(l)
-	if err != nil || id != 0 {
+	id, ok, err := t.findLane(l)
+	if err != nil || ok {
 		return id, err
+	}
+	if id != 0 {
+		if err := t.exec("REINDEX lanes"); err != nil {
+			return 0, err
+		}
+		if err := t.exec("UPDATE lanes SET "+retired+recounted+" WHERE id = ?", id); err != nil {
+			return 0, err
+		}
 	}
 	key := l.Key()
 	if _, err := t.one("INSERT INTO lanes(key, campaign, bucket) VALUES(?, ?, ?) RETURNING id",
@@ -137,4 +142,54 @@ func (t *tx) makeLane(l queue.Lane) (int64, error) {
 		return 0, err
 	}
 	return id, t.exec("UPDATE lanes SET sum = ? WHERE id = ?", laneSum(id, key), id)
+}
+
+// retired takes its key from a damaged lane, and recounted counts anew what can be, in a
+// row that may hold values of any type.
+const retired = "key = 'damaged ' || id, campaign = '', bucket = '', sum = 0, "
+
+var recounted = func() string {
+	count := func(column, where string) string {
+		return column + " = (SELECT count(*) FROM jobs WHERE lane = lanes.id AND " + where + ")"
+	}
+	set := []string{
+		count("high", "state = 'ready' AND priority = 1"), count("normal", "state = 'ready' AND priority = 0"), count("low", "state = 'ready' AND priority = -1"),
+		count("delayed", "state = 'delayed'"), "ready = 1",
+	}
+	for _, c := range []string{"sending", "in_doubt", "sent", "failed", "cancelled", "arrived", "departed"} {
+		set = append(set, fmt.Sprintf("%[1]s = iif(typeof(%[1]s) = 'integer', %[1]s, 0)", c))
+	}
+	return strings.Join(set, ", ")
+}()
+
+// recount counts anew what waits in a lane whose counters make no sense.
+func (t *tx) recount(lane int64) error {
+	return t.exec("UPDATE lanes SET "+recounted+" WHERE id = ?", lane)
+}
+
+// bury retires a lane whose row is damaged and condemns what is Ready in it, slice at most:
+// nobody knows with whose account, and at which pace, it was to be sent.
+func (t *tx) bury(lane int64) error {
+	if err := t.exec("UPDATE lanes SET "+retired+recounted+" WHERE id = ?", lane); err != nil {
+		return err
+	}
+	found, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'ready' AND i.lane = ? LIMIT ?", lane, slice)
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return t.exec("UPDATE lanes SET ready = 0 WHERE id = ?", lane)
+	}
+	for _, r := range found {
+		if ok, err := t.in(r, queue.Ready); err != nil {
+			return err
+		} else if !ok {
+			continue
+		}
+		r.condemn(t.now)
+		if err := t.save(r, queue.Ready); err != nil {
+			return err
+		}
+	}
+	return nil
 }

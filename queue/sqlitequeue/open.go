@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -43,7 +44,8 @@ const oldestLibrary = 3_051_003
 // Calls that write at the same time share a transaction. A call whose context ends before its turn has done nothing; one whose turn
 // has come waits for the commit.
 type Engine struct {
-	path   string
+	given  string // path, which may be a symbolic link
+	path   string // of the file itself
 	nosync bool
 	file   os.FileInfo // as they were when opened
 	wal    os.FileInfo
@@ -82,10 +84,15 @@ func WithoutSync() Option { return func(e *Engine) { e.nosync = true } }
 // all the process's locks on it. For the same reason nothing but SQLite opens the file.
 var opening sync.Mutex
 
-// Open opens the queue in the file path, which it makes, with mode 0600, if there is none
-// or an empty one; the directory has to exist. It returns an error that wraps
-// [queue.ErrDamaged] if the file cannot be read, and others if it is not a queue's, or a
-// newer version's. The caller is to call [Engine.Close].
+// Open opens the queue in the file path, which it makes if there is none; the directory has
+// to exist. The path may be a symbolic link. The file is readable by its owner only: one
+// that was there with other rights is given mode 0600 (not on Windows), and if that is not
+// permitted Open fails. It returns an error that wraps [queue.ErrDamaged] if the file
+// cannot be read, [queue.ErrOutdated] if it is a newer version's, and others if it is not a
+// queue's. The caller is to call [Engine.Close].
+//
+// What retention deletes is overwritten in the file (PRAGMA secure_delete). The -wal holds
+// it for longer: until SQLite overwrites that place or the last engine is closed.
 //
 // Open has SQLite commit with fdatasync where there is one, as Linux distributions' builds
 // do: in the whole process, as durably as with fsync, and often sooner. A program that may
@@ -94,7 +101,7 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	opening.Lock()
 	defer opening.Unlock()
 	e := &Engine{
-		path: path, statements: map[string]*sql.Stmt{}, turn: make(chan struct{}, 1),
+		given: path, statements: map[string]*sql.Stmt{}, turn: make(chan struct{}, 1),
 		closing: make(chan struct{}), news: make(chan struct{}),
 	}
 	for _, o := range opts {
@@ -113,18 +120,14 @@ func (e *Engine) open() error {
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return fmt.Errorf("sqlitequeue: %w", err)
 	}
-	if e.path == "" || strings.ContainsRune(e.path, 0) {
-		return fmt.Errorf("sqlitequeue: opening %q: expected the path of a file", e.path)
+	if err := e.resolve(); err != nil {
+		return err
 	}
-	abs, err := filepath.Abs(e.path)
-	if err != nil {
-		return fmt.Errorf("sqlitequeue: opening %s: %w", e.path, err)
-	}
-	e.path = abs
 	if err := e.create(); err != nil {
 		return err
 	}
 	ctx := context.Background()
+	var err error
 	e.db, err = e.connect("")
 	if err != nil {
 		return err
@@ -151,6 +154,40 @@ func (e *Engine) open() error {
 	return nil
 }
 
+// maxLinks is how many symbolic links are followed, as in Linux.
+const maxLinks = 40
+
+// resolve finds out which file the given path means: SQLite has the -wal beside the file
+// itself and not beside a link to it. The file need not exist.
+func (e *Engine) resolve() (err error) {
+	switch path := e.given; {
+	case path == "" || strings.ContainsRune(path, 0):
+		return fmt.Errorf("sqlitequeue: opening %q: expected the path of a file", path)
+	case path == ":memory:":
+		return errors.New("sqlitequeue: opening :memory:: a queue has to outlive the process: expected the path of a file; in a test, filepath.Join(t.TempDir(), \"queue.db\") with WithoutSync")
+	case strings.HasPrefix(path, "file:"):
+		return fmt.Errorf("sqlitequeue: opening %q: expected the path of a file and not a URI: leave out file: and what follows a question mark; for a file of that name write ./%s", path, path)
+	}
+	if e.given, err = filepath.Abs(e.given); err != nil {
+		return fmt.Errorf("sqlitequeue: opening %s: %w", e.given, err)
+	}
+	e.path = e.given
+	for range maxLinks {
+		target, err := os.Readlink(e.path)
+		if err != nil {
+			break // it is none, or not there
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(e.path), target)
+		}
+		e.path = target
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(e.path)); err == nil {
+		e.path = filepath.Join(dir, filepath.Base(e.path))
+	}
+	return nil
+}
+
 // create makes the file if it is not there.
 func (e *Engine) create() (err error) {
 	e.file, err = os.Stat(e.path)
@@ -159,6 +196,8 @@ func (e *Engine) create() (err error) {
 		f, err := os.OpenFile(e.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, mine)
 		switch {
 		case errors.Is(err, os.ErrExist): // another process was faster
+		case errors.Is(err, os.ErrNotExist) && exists(filepath.Dir(e.path)):
+			return fmt.Errorf("sqlitequeue: creating %s: the file system of directory %s takes no new files: name a directory on a local disk: %w", e.path, filepath.Dir(e.path), err)
 		case errors.Is(err, os.ErrNotExist):
 			return fmt.Errorf("sqlitequeue: creating %s: there is no directory %s: create it, with mode 0700: %w", e.path, filepath.Dir(e.path), err)
 		case err != nil:
@@ -178,6 +217,32 @@ func (e *Engine) create() (err error) {
 	}
 	if !e.file.Mode().IsRegular() {
 		return fmt.Errorf("sqlitequeue: opening %s: it is not a regular file (%s): name one in a directory of its own", e.path, e.file.Mode().Type())
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// private keeps others from reading the numbers and texts in a file that was there before.
+func (e *Engine) private() error {
+	const others = 0o077
+	if runtime.GOOS == "windows" {
+		return nil // where the directory's rights decide
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(e.path + suffix)
+		if errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().Perm()&others == 0 {
+			continue
+		}
+		if err == nil {
+			err = os.Chmod(e.path+suffix, info.Mode().Perm()&^others)
+		}
+		if err != nil {
+			return fmt.Errorf("sqlitequeue: opening %s: others may read %s%s, which holds phone numbers and texts: have its owner run chmod 600: %w", e.path, filepath.Base(e.path), suffix, err)
+		}
 	}
 	return nil
 }
@@ -205,6 +270,9 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if _, err := e.identify(ctx); err != nil {
 		return err // before anything of another program's file is changed
 	}
+	if err := e.private(); err != nil {
+		return err
+	}
 	if err := e.journal(ctx); err != nil {
 		return err
 	}
@@ -212,7 +280,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if e.nosync {
 		sync = "OFF"
 	}
-	for _, p := range []string{"synchronous = " + sync, "cache_size = -8000", "wal_autocheckpoint = 4000", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
+	for _, p := range []string{"synchronous = " + sync, "cache_size = -8000", "wal_autocheckpoint = 4000", "journal_size_limit = 67108864", "temp_store = MEMORY", "secure_delete = ON"} {
 		if _, err := e.writer.ExecContext(ctx, "PRAGMA "+p); err != nil {
 			return err
 		}
@@ -237,11 +305,16 @@ func (e *Engine) identify(ctx context.Context) (version int, err error) {
 	}
 	switch {
 	case app == application && version > len(migrations):
-		return 0, fmt.Errorf("sqlitequeue: %s is of version %d, and this program knows %d: it was opened by a newer one; update this one", e.path, version, len(migrations))
+		return 0, e.outdated(version)
 	case app == application && version > 0, app == 0 && version == 0 && tables == 0:
 		return version, nil
 	}
 	return 0, fmt.Errorf("sqlitequeue: %s is another program's SQLite database: name another file", e.path)
+}
+
+// outdated is the error for a file of a newer version.
+func (e *Engine) outdated(version int) error {
+	return fmt.Errorf("sqlitequeue: %s is of version %d, and this program knows %d: %w", e.path, version, len(migrations), queue.ErrOutdated)
 }
 
 // journal turns the WAL on. SQLite does not wait for another process that does the same.
@@ -289,16 +362,23 @@ func (e *Engine) present() error {
 	if e.nosync {
 		return nil
 	}
-	for suffix, opened := range map[string]os.FileInfo{"": e.file, "-wal": e.wal} {
-		is, err := os.Stat(e.path + suffix)
-		if err == nil && os.SameFile(is, opened) {
+	files := []struct {
+		path   string
+		opened os.FileInfo
+	}{{e.path, e.file}, {e.path + "-wal", e.wal}, {e.given, e.file}}
+	if e.given == e.path {
+		files = files[:2]
+	}
+	for _, f := range files {
+		is, err := os.Stat(f.path)
+		if err == nil && os.SameFile(is, f.opened) {
 			continue
 		}
 		what := "has been replaced"
 		if err != nil {
 			what = "cannot be found"
 		}
-		return fmt.Errorf("sqlitequeue: %s%s %s since it was opened: %w: put it back, or restart this program to begin with what is there now", e.path, suffix, what, queue.ErrGone)
+		return fmt.Errorf("sqlitequeue: %s %s since it was opened: %w: put it back, or restart this program to begin with what is there now", f.path, what, queue.ErrGone)
 	}
 	return nil
 }

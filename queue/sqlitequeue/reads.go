@@ -100,15 +100,26 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	damaged := map[int64]func(*tx, int64) error{}
 	err = e.read(ctx, selectReady, nil, func(scan func(...any) error) error {
 		var row laneRow
 		var ready [3]int64
 		if err := scan(&row.id, &row.key, &row.sum, &ready[high], &ready[normal], &ready[low]); err != nil {
-			return err
+			values, err := anything(6, scan) // columns of selectReady
+			if err != nil {
+				return err
+			}
+			row.id, _ = values[0].(int64)
+			row.key, _ = values[1].(string)
+			row.sum, _ = values[2].(int64)
+			damaged[row.id] = (*tx).recount
 		}
-		l, err := e.lane(row)
-		if err != nil {
-			return err
+		l, ok := e.lane(row)
+		if !ok {
+			damaged[row.id] = (*tx).bury
+		}
+		if damaged[row.id] != nil {
+			return nil
 		}
 		r := queue.ReadyLane{Lane: l, Ready: ready[high] + ready[normal] + ready[low], Top: pacer.High}
 		for i := high; i < low && ready[i] == 0; i++ {
@@ -120,6 +131,11 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 		lanes = append(lanes, r)
 		return nil
 	})
+	for id, mend := range damaged {
+		if err == nil {
+			err = e.write(ctx, slice, func(t *tx) error { return mend(t, id) })
+		}
+	}
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -138,11 +154,12 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 		var due [3]*int64
 		if err := scan(&row.id, &row.key, &row.sum, &c[0], &c[1], &c[2], &c[3], &c[4], &c[5], &c[6], &c[7], &c[8], &c[9], &c[10],
 			&due[0], &due[1], &due[2]); err != nil {
-			return err
+			_, err = anything(17, scan) // columns of selectStats
+			return err                  // nil: this lane's row is damaged, and left out
 		}
-		l, err := e.lane(row)
-		if err != nil {
-			return err
+		l, ok := e.lane(row)
+		if !ok {
+			return nil
 		}
 		s := queue.LaneStats{
 			Lane: l, Ready: c[high] + c[normal] + c[low], Delayed: c[delayed], Sending: c[sending], InDoubt: c[inDoubt],
@@ -163,19 +180,18 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 // scanJob reads a job. One that is damaged has an Outcome that says so, and what is not
 // to be relied on is left out: a job is never shown as another.
 func (e *Engine) scanJob(scan func(...any) error) (queue.Job, error) {
-	var r record
-	var row laneRow
+	r, row := &record{}, laneRow{}
 	if err := scan(append(r.all(), &row.id, &row.key, &row.sum)...); err != nil {
-		return queue.Job{}, err
+		const more = 3 // of the lane's row
+		if r, err = salvage(len(r.all())+more, scan); err != nil {
+			return queue.Job{}, err
+		}
 	}
-	l, err := e.lane(row)
-	if err != nil {
-		return queue.Job{}, err
+	l, ok := e.lane(row)
+	if _, known := column(r.State, pacer.Normal); !known {
+		r.State, ok = queue.InDoubt, false // it may have been sent
 	}
-	if _, ok := column(r.State, pacer.Normal); !ok {
-		return queue.Job{}, e.damaged(fmt.Sprintf("job %s has a state that there is not", r.ID), nil)
-	}
-	if !r.decode() {
+	if !r.decode() || !ok {
 		return queue.Job{ID: r.ID, Lane: l, State: r.State, Finished: r.Finished, Outcome: queue.Outcome{Reason: queue.ReasonDamaged}}, nil
 	}
 	r.Job.Lane = l

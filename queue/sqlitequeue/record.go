@@ -3,9 +3,14 @@ package sqlitequeue
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
@@ -21,12 +26,23 @@ type record struct {
 	sum     int64  // of what never changes
 	mark    int64  // of what does
 	whole   bool   // what never changes has been read as well
+	broken  bool   // some of it is of a type that was never stored
 }
 
-// micros is how times are stored. What lies before 1970 is as past as 1970.
+// lastMicro is the last microsecond of the year 9999, the latest time that is stored. Go's
+// own conversion overflows, and RFC 3339 has no later years.
+const lastMicro = 253_402_300_799_999_999
+
+// micros is how times are stored: 0 is none. What lies before 1970 is as past as 1970, and
+// what lies after the year 9999 is as far off as its end.
 func micros(t time.Time) int64 {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return 0
+	case t.Unix() < 0:
+		return 1
+	case t.Unix() > lastMicro/1_000_000:
+		return lastMicro
 	}
 	return max(t.UnixMicro(), 1)
 }
@@ -54,6 +70,11 @@ const (
 		j.finished, j.reported, j.sid, j.status, j.code, j.reason, j.response, j.mark`
 	allColumns = movingColumns + `, j.request, j.labels, j.key, j.created, j.deadline, j.sum`
 )
+
+// fromIndex finds rows by a partial index and reads them by themselves. In a plain query
+// SQLite takes for granted what the condition of the index says, such as the state, and a
+// row that the disk has changed would look as it should.
+const fromIndex = " FROM jobs i CROSS JOIN jobs j ON j.seq = i.seq WHERE "
 
 // moving returns where movingColumns are scanned to.
 func (r *record) moving() []any {
@@ -115,6 +136,9 @@ func (r *record) encode() (err error) {
 
 // decode reports whether the record is what was stored, and a request that can be read.
 func (r *record) decode() bool {
+	if r.broken {
+		return false
+	}
 	if len(r.Outcome.Response) == 0 {
 		r.Outcome.Response = nil
 	}
@@ -159,25 +183,25 @@ func (r *record) condemn(now time.Time) {
 	switch r.State {
 	case queue.Ready, queue.Delayed:
 		r.become(queue.Failed, now)
-	case queue.Sending, queue.InDoubt:
+	case queue.Sent, queue.Failed, queue.Cancelled:
+		r.Finished = now
+	default:
 		r.become(queue.InDoubt, now)
 		r.Look = time.Time{}
-	default:
-		r.Finished = now
 	}
 	r.Outcome.Reason = queue.ReasonDamaged
 }
 
-// save stores what of a record changes, and counts that it was in state from.
+// save stores what of a record changes, and counts that it was in state from. Of a damaged
+// one from may be none: then nobody knows where it is counted.
 func (t *tx) save(r *record, from queue.State) error {
-	was, known := column(from, r.Priority)
-	is, valid := column(r.State, r.Priority)
-	if !known || !valid {
-		return t.e.damaged(fmt.Sprintf("job %s has a state or priority that there is not", r.ID), nil)
-	}
 	var c counts
-	c[was]--
-	c[is]++
+	if was, ok := column(from, r.Priority); ok {
+		c[was]--
+	}
+	if is, ok := column(r.State, r.Priority); ok {
+		c[is]++
+	}
 	switch {
 	case from.Final() && !r.State.Final():
 		c[arrived]++
@@ -186,11 +210,31 @@ func (t *tx) save(r *record, from queue.State) error {
 	}
 	t.count(r.lane, c)
 	o := &r.Outcome
-	return t.exec(`UPDATE jobs SET state = ?, due = ?, attempts = ?, claim = ?, began = ?, lease = ?, looks = ?, look = ?,
-		finished = ?, reported = ?, sid = ?, status = ?, code = ?, reason = ?, response = ?, mark = ? WHERE seq = ?`,
-		string(r.State), micros(r.Due), r.Attempts, r.Claim, micros(r.Began), micros(r.Lease), r.Looks, micros(r.Look),
-		micros(r.Finished), r.Reported, o.SID, o.Status, o.Code, o.Reason, blob(o.Response), r.markNow(), r.seq)
+	update := func(more string) error {
+		return t.exec(`UPDATE jobs SET state = ?, due = ?, attempts = ?, claim = ?, began = ?, lease = ?, looks = ?, look = ?,
+		finished = ?, reported = ?, sid = ?, status = ?, code = ?, reason = ?, response = ?, mark = ?`+more+` WHERE seq = ?`,
+			string(r.State), micros(r.Due), r.Attempts, r.Claim, micros(r.Began), micros(r.Lease), r.Looks, micros(r.Look),
+			micros(r.Finished), r.Reported, o.SID, o.Status, o.Code, o.Reason, blob(o.Response), r.markNow(), r.seq)
+	}
+	if !r.broken {
+		err := update("")
+		var s *sqlite.Error
+		if !errors.As(err, &s) || s.Code() != lib.SQLITE_CONSTRAINT_DATATYPE {
+			return err
+		}
+	}
+	return update(typed + fmt.Sprintf(", lane = %d, priority = %d", r.lane, r.Priority))
 }
+
+// typed gives the columns that never change the types that SQLite asks for, where a row is
+// broken: it refuses to write the row otherwise.
+var typed = func() (set string) {
+	for _, c := range [][3]string{{"id", "text", "'damaged ' || seq"}, {"request", "blob", "x''"}, {"labels", "text", "'{}'"}, {"key", "text", "''"},
+		{"created", "integer", "0"}, {"deadline", "integer", "0"}, {"sum", "integer", "0"}} {
+		set += fmt.Sprintf(", %[1]s = iif(typeof(%[1]s) = '%[2]s', %[1]s, %[3]s)", c[0], c[1], c[2])
+	}
+	return set
+}()
 
 // blob keeps nil from being stored as NULL.
 func blob(b []byte) []byte {
@@ -221,21 +265,56 @@ func (t *tx) records(whole bool, query string, args ...any) ([]*record, error) {
 			dest = r.all()
 		}
 		if err := rows.Scan(dest...); err != nil {
-			return nil, t.e.unread(err)
+			if r, err = salvage(len(dest), rows.Scan); err != nil {
+				return nil, t.e.unread(err)
+			}
 		}
 		all = append(all, r)
 	}
 	return all, rows.Err()
 }
 
-// in reports an error if a record that an index holds under a state is not in it.
-func (t *tx) in(r *record, states ...queue.State) error {
-	for _, s := range states {
-		if _, ok := column(s, r.Priority); ok && r.State == s {
-			return nil
-		}
+// salvage reads of a row that cannot be read as it should be what is needed to move it to
+// where it does no harm. n is how many columns it has.
+func salvage(n int, scan func(...any) error) (*record, error) {
+	values, err := anything(n, scan)
+	if err != nil {
+		return nil, err
 	}
-	return t.e.damaged(fmt.Sprintf("job %s is not in the state that the index has it in", r.ID), nil)
+	text := func(i int) string { s, _ := values[i].(string); return s }
+	number := func(i int) int64 { n, _ := values[i].(int64); return n }
+	// In the order of movingColumns.
+	return &record{broken: true, seq: number(0), lane: number(2), Job: queue.Job{
+		ID: queue.ID(text(1)), Priority: pacer.Priority(number(3)), State: queue.State(text(4)), Claim: number(7),
+		Outcome: queue.Outcome{SID: text(14), Reason: text(17)},
+	}}, nil
+}
+
+// anything reads n columns of whatever type.
+func anything(n int, scan func(...any) error) ([]any, error) {
+	values, dest := make([]any, n), make([]any, n)
+	for i := range dest {
+		dest[i] = &values[i]
+	}
+	return values, scan(dest...)
+}
+
+// in reports whether a record that an index holds under one of states is in it. If not,
+// the disk has changed the row or the index: the indexes are made anew, and the record is
+// condemned unless it is as it was stored.
+func (t *tx) in(r *record, states ...queue.State) (bool, error) {
+	if slices.Contains(states, r.State) {
+		return true, nil
+	}
+	if err := t.exec("REINDEX jobs"); err != nil {
+		return false, err
+	}
+	from := r.State
+	if _, ok := column(from, pacer.Normal); ok && r.decode() {
+		return false, nil
+	}
+	r.condemn(t.now)
+	return false, t.save(r, from)
 }
 
 // nearest returns the priority that p is taken for.

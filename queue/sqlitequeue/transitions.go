@@ -148,8 +148,8 @@ func (e *Engine) Claim(ctx context.Context, c queue.Claim) ([]queue.Job, error) 
 
 // claim claims up to n jobs, and says whether there may be more.
 func (t *tx) claim(c queue.Claim, n int, oldest bool) (jobs []queue.Job, more bool, err error) {
-	lane, err := t.findLane(c.Lane)
-	if err != nil || lane == 0 {
+	lane, ok, err := t.findLane(c.Lane)
+	if err != nil || !ok {
 		return nil, false, err
 	}
 	n = min(n, slice)
@@ -161,7 +161,7 @@ func (t *tx) claim(c queue.Claim, n int, oldest bool) (jobs []queue.Job, more bo
 		}
 		found = append(found, first)
 	}
-	usual, err := t.records(true, "SELECT "+allColumns+` FROM jobs j WHERE state = 'ready' AND lane = ? ORDER BY priority DESC, due, seq LIMIT ?`, lane, n)
+	usual, err := t.records(true, "SELECT "+allColumns+fromIndex+`i.state = 'ready' AND i.lane = ? ORDER BY i.priority DESC, i.due, i.seq LIMIT ?`, lane, n)
 	if err != nil {
 		return nil, false, err
 	}
@@ -171,8 +171,10 @@ func (t *tx) claim(c queue.Claim, n int, oldest bool) (jobs []queue.Job, more bo
 		}
 	}
 	for _, r := range found {
-		if err := t.in(r, queue.Ready); err != nil {
+		if ok, err := t.in(r, queue.Ready); err != nil {
 			return nil, false, err
+		} else if !ok {
+			continue
 		}
 		switch {
 		case !r.decode():
@@ -192,13 +194,16 @@ func (t *tx) claim(c queue.Claim, n int, oldest bool) (jobs []queue.Job, more bo
 			return nil, false, err
 		}
 	}
-	return jobs, len(found) == n, nil
+	if len(found) == 0 {
+		err = t.noneReady(lane)
+	}
+	return jobs, len(found) == n, err
 }
 
 // oldest returns the Ready job of a lane that is due longest; nil: there is none.
 func (t *tx) oldest(lane int64) (first *record, err error) {
 	for p := pacer.High; p >= pacer.Low; p-- {
-		of, err := t.records(true, "SELECT "+allColumns+` FROM jobs j WHERE state = 'ready' AND lane = ? AND priority = ? ORDER BY due, seq LIMIT 1`, lane, int64(p))
+		of, err := t.records(true, "SELECT "+allColumns+fromIndex+`i.state = 'ready' AND i.lane = ? AND i.priority = ? ORDER BY i.due, i.seq LIMIT 1`, lane, int64(p))
 		if err != nil {
 			return nil, err
 		}
@@ -227,8 +232,12 @@ func (e *Engine) Move(ctx context.Context, m queue.Move) error {
 			return fmt.Errorf("sqlitequeue: moving job %s: %w", m.ID, queue.ErrNotFound)
 		}
 		r := found[0]
-		if !r.decode() {
-			return e.damaged(fmt.Sprintf("job %s is not as it was stored", m.ID), nil)
+		if !r.decode() && r.Outcome.Reason != queue.ReasonDamaged {
+			from := r.State
+			r.condemn(t.now)
+			if err := t.save(r, from); err != nil {
+				return err
+			}
 		}
 		if !slices.Contains(m.From, r.State) || m.Claim != 0 && m.Claim != r.Claim {
 			return &queue.StateError{ID: m.ID, State: r.State, Claim: r.Claim}
@@ -284,16 +293,19 @@ func (e *Engine) CancelWaiting(ctx context.Context, campaign string, max int) (n
 		return 0, errors.New("sqlitequeue: cancelling a campaign: its name is empty: that would be all jobs of no campaign")
 	}
 	err = e.write(ctx, max, func(t *tx) error {
+		n = 0
 		for _, state := range []queue.State{queue.Ready, queue.Delayed} {
 			// The state stands in the text, since only then SQLite uses the partial index.
-			found, err := t.records(false, "SELECT "+movingColumns+" FROM lanes l CROSS JOIN jobs j ON j.lane = l.id WHERE l.campaign = ? AND l.campaign <> '' AND j.state = '"+
+			found, err := t.records(false, "SELECT "+movingColumns+" FROM lanes l CROSS JOIN jobs i ON i.lane = l.id CROSS JOIN jobs j ON j.seq = i.seq WHERE l.campaign = ? AND l.campaign <> '' AND i.state = '"+
 				string(state)+"' LIMIT ?", campaign, max-n)
 			if err != nil {
 				return err
 			}
 			for _, r := range found {
-				if err := t.in(r, state); err != nil {
+				if ok, err := t.in(r, state); err != nil {
 					return err
+				} else if !ok {
+					continue
 				}
 				if r.decode() {
 					r.become(queue.Cancelled, t.now)
@@ -336,21 +348,23 @@ func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (w queue.Swept, err e
 // vanished moves to InDoubt what has been Sending for longer than its lease, after it
 // has shortened those leases that the clock, set back, has made too long.
 func (t *tx) vanished(s queue.Sweep) (int, error) {
-	over, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE state = 'sending' AND lease < ? ORDER BY lease LIMIT ?", micros(t.now), s.Max)
+	over, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'sending' AND i.lease < ? ORDER BY i.lease LIMIT ?", micros(t.now), s.Max)
 	if err != nil {
 		return 0, err
 	}
 	n := len(over)
 	if s.Lease > 0 {
-		long, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE state = 'sending' AND lease > ? ORDER BY lease DESC LIMIT ?", micros(t.now.Add(s.Lease)), s.Max)
+		long, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'sending' AND i.lease > ? ORDER BY i.lease DESC LIMIT ?", micros(t.now.Add(s.Lease)), s.Max)
 		if err != nil {
 			return 0, err
 		}
 		over = append(over, long...)
 	}
 	for i, r := range over {
-		if err := t.in(r, queue.Sending); err != nil {
+		if ok, err := t.in(r, queue.Sending); err != nil {
 			return 0, err
+		} else if !ok {
+			continue
 		}
 		switch {
 		case !r.decode():
@@ -377,8 +391,10 @@ func (t *tx) expired(s queue.Sweep) (int, error) {
 		return 0, err
 	}
 	for _, r := range found {
-		if err := t.in(r, queue.Ready, queue.Delayed); err != nil {
+		if ok, err := t.in(r, queue.Ready, queue.Delayed); err != nil {
 			return 0, err
+		} else if !ok {
+			continue
 		}
 		from := r.State
 		if r.decode() {
@@ -405,8 +421,10 @@ func (t *tx) outdated(s queue.Sweep) (n int, err error) {
 		return 0, err
 	}
 	for _, r := range found {
-		if err := t.in(r, queue.Sent, queue.Failed, queue.Cancelled); err != nil {
+		if ok, err := t.in(r, queue.Sent, queue.Failed, queue.Cancelled); err != nil {
 			return 0, err
+		} else if !ok {
+			continue
 		}
 		if !r.decode() && (r.mark != r.markNow() || r.sum != r.sumNow()) && r.Outcome.Reason != queue.ReasonDamaged {
 			// When it was finished, or what its key is, is not sure: it is kept once
@@ -448,13 +466,15 @@ func (t *tx) remove(r *record) error {
 
 // promote makes Ready up to max jobs that are due, and returns how many.
 func (t *tx) promote(max int) (int, error) {
-	found, err := t.records(false, "SELECT "+movingColumns+" FROM jobs j WHERE state = 'delayed' AND due <= ? ORDER BY due, seq LIMIT ?", micros(t.now), max)
+	found, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'delayed' AND i.due <= ? ORDER BY i.due, i.seq LIMIT ?", micros(t.now), max)
 	if err != nil {
 		return 0, err
 	}
 	for _, r := range found {
-		if err := t.in(r, queue.Delayed); err != nil {
+		if ok, err := t.in(r, queue.Delayed); err != nil {
 			return 0, err
+		} else if !ok {
+			continue
 		}
 		if r.decode() {
 			r.become(queue.Ready, t.now)
@@ -466,4 +486,20 @@ func (t *tx) promote(max int) (int, error) {
 		}
 	}
 	return len(found), nil
+}
+
+// noneReady sets the counters of a lane in which nothing is Ready: a damaged row may have
+// left without being counted.
+func (t *tx) noneReady(lane int64) error {
+	var is, off counts
+	if _, err := t.one("SELECT high, normal, low FROM lanes WHERE id = ?", []any{lane}, &is[high], &is[normal], &is[low]); err != nil {
+		return err
+	}
+	for i := high; i <= low; i++ {
+		off[i] = -(is[i] + t.batch[lane][i] + t.own[lane][i])
+	}
+	if off != (counts{}) {
+		t.count(lane, off)
+	}
+	return nil
 }

@@ -3,9 +3,15 @@ package sqlitequeue
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/twilio-pacer/pacer/queue"
 )
 
 // An op is one call's part of a transaction.
@@ -96,6 +102,15 @@ func (e *Engine) take() []*op {
 // commit answers the callers of a batch.
 func (e *Engine) commit(batch []*op) {
 	news, err := e.transact(batch)
+	var s *sqlite.Error
+	if errors.As(err, &s) && s.Code() == lib.SQLITE_CORRUPT_INDEX {
+		// The disk has changed an index, or a row in it. The rows have checksums, and the
+		// index can be made anew: one row must not end the work on all others.
+		t := &tx{e: e}
+		if t.exec("REINDEX") == nil {
+			news, err = e.transact(batch)
+		}
+	}
 	if err != nil {
 		// Also for those that had failed by themselves: they may have seen what others
 		// of the batch had done, and that is undone.
@@ -123,6 +138,9 @@ func (e *Engine) transact(batch []*op) (news bool, err error) {
 			t.exec("ROLLBACK") //nolint:errcheck // SQLite may have rolled back by itself, and says so
 		}
 	}()
+	if err := t.current(); err != nil {
+		return false, err
+	}
 	run := t.run
 	if len(batch) == 1 {
 		run = t.runAlone
@@ -139,6 +157,22 @@ func (e *Engine) transact(batch []*op) (news bool, err error) {
 		return false, err
 	}
 	return t.news, e.present()
+}
+
+// current returns an error if another program has changed the version of the file since it
+// was opened. The first page, which says so, is at hand in every transaction.
+func (t *tx) current() error {
+	var version int
+	if _, err := t.one("PRAGMA user_version", nil, &version); err != nil {
+		return err
+	}
+	switch {
+	case version > len(migrations):
+		return t.e.outdated(version)
+	case version < len(migrations):
+		return fmt.Errorf("sqlitequeue: %s is of version %d, and was of version %d when it was opened: %w: restart this program", t.e.path, version, len(migrations), queue.ErrGone)
+	}
+	return nil
 }
 
 // A tx is a transaction under way, and what the operation at work in it does.

@@ -59,7 +59,7 @@ func (e *Engine) down(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || errors.Is(err, queue.ErrClosed) {
 		return false
 	}
-	if errors.Is(err, queue.ErrFull) || errors.Is(err, queue.ErrGone) || errors.Is(err, queue.ErrDamaged) {
+	if errors.Is(err, queue.ErrFull) || errors.Is(err, queue.ErrGone) || errors.Is(err, queue.ErrDamaged) || errors.Is(err, queue.ErrOutdated) {
 		return true
 	}
 	_, err = e.Engine.Get(ctx, "none")

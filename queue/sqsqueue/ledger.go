@@ -134,7 +134,7 @@ func (e *Engine) ledgerName(ctx context.Context) (string, error) {
 	}
 	all, err := e.Engine.Documents(ctx)
 	for _, d := range all {
-		if d.Name == document {
+		if d.Name == document && len(d.Value) > 0 { // nil: it is damaged
 			return string(d.Value), err
 		}
 	}

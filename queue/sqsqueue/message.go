@@ -56,7 +56,7 @@ func encode(j queue.Job) (string, error) {
 		return "", errors.New("sqsqueue: adding a job without an ID: give it one")
 	}
 	m := message{
-		Version: formatVersion, ID: j.ID, Lane: j.Lane.Key(), Priority: int(j.Priority), Due: j.Due.Round(0).UTC(), Deadline: j.Deadline.Round(0).UTC(),
+		Version: formatVersion, ID: j.ID, Lane: j.Lane.Key(), Priority: int(j.Priority), Due: within(j.Due), Deadline: within(j.Deadline),
 		Unique: j.Unique, Labels: j.Labels, Request: j.Request,
 	}
 	b, err := json.Marshal(m)
@@ -72,6 +72,20 @@ func encode(j queue.Job) (string, error) {
 		return "", fmt.Errorf("sqsqueue: job %s: its ID, lane, key, labels or request would arrive as others: expected UTF-8 text", j.ID)
 	}
 	return body, nil
+}
+
+// within returns a time that JSON can hold: one after the year 9999 is the end of that,
+// one before 1970 is 1970, as engines keep them. The zero time stays.
+func within(t time.Time) time.Time {
+	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+	switch t = t.Round(0).UTC(); {
+	case t.IsZero():
+	case t.Unix() < 0:
+		return time.Unix(0, 0).UTC()
+	case t.Unix() > last.Unix():
+		return last
+	}
+	return t
 }
 
 // same compares messages; an empty map is as good as none.

@@ -40,7 +40,8 @@ for i = at, #ARGV, 7 do
     said[#said + 1] = known
   else
     if seen[id] or there and there ~= body then return redis.error_reply('PACEREXISTS ' .. id) end
-    if there and not call('HGET', P .. 'j:' .. id, 's') then there = false end
+    local s = there and pcall('HGET', P .. 'j:' .. id, 's')
+    if there and not s then there = false end
     seen[id] = true
     if unique ~= '' then holders[unique] = id end
     said[#said + 1] = ''

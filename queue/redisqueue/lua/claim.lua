@@ -34,24 +34,21 @@ end
 local function take(p, id, d, q, from)
   budget = budget - 1
   local j = load(id)
-  if j and (j.s ~= 'ready' or j.l ~= l or j.p ~= p or j.d ~= d or j.q ~= q) then
+  local same = j and j.q == q and tonumber(j.d) == tonumber(d) -- as numbers: a score is rounded
+  if j and (j.s ~= 'ready' or j.l ~= l or j.p ~= p or not same) then
     -- The entry is not the job's. If the job is Ready all the same, Sweep finds it.
-    if from and not (j.s == 'sending' and j.d == d and j.q == q) then drop(from, d .. '-' .. q) end
+    if from and not (j.s == 'sending' and same) then drop(from, d .. '-' .. q) end
     return
   end
   if not j then
     if from then drop(from, d .. '-' .. q) end
-    if j == nil then
-      call('HSET', P .. 'j:' .. id, 's', 'ready', 'l', l, 'p', p, 'q', q, 'd', d)
-      become({id = id, s = 'ready', l = l, p = p, q = q, d = d, dl = '0', n = '0', f = '0'}, 'failed', {reason = DAMAGED})
-    else
-      count_ready(l, p, -1)
-    end
+    if j == nil then condemn(id, {s = 'ready', l = l, p = p, q = q, d = d}) else count_ready(l, p, -1) end
   elseif j.dl ~= '0' and now > tonumber(j.dl) then
     become(j, 'failed', {reason = DEADLINE})
   else
     become(j, 'sending', {lease = tonumber(ARGV[4]), claimed = true})
-    claimed[#claimed + 1] = {id, call('HGETALL', P .. 'j:' .. id), call('GET', P .. 'r:' .. id) or ''}
+    local body = pcall('GET', P .. 'r:' .. id)
+    claimed[#claimed + 1] = {id, call('HGETALL', P .. 'j:' .. id), type(body) == 'string' and body or ''}
   end
 end
 

@@ -6,11 +6,18 @@
 -- Redis does not take back what a script has done before an error.
 local P = string.sub(KEYS[1], 1, -2)
 local call, pcall = redis.call, redis.pcall
-if call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('PACERGONE') end
+local function layout(v) return tonumber(string.match(v or '', '^(%d+) ') or 0) end
+local version = call('GET', KEYS[1])
+if version ~= ARGV[1] then
+  return redis.error_reply(layout(version) > layout(ARGV[1]) and 'PACEROUTDATED' or 'PACERGONE')
+end
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 
-local function int(x) return string.format('%.0f', x) end
+-- int is how a number leaves a script. Redis prints scores from 1e17 on, and newer ones
+-- also smaller ones, as 2.5e+17.
+local LAST = 253402300799999999 -- the end of the year 9999; as a number it is 1 more
+local function int(x) return string.format('%.0f', math.max(-LAST, math.min(x, LAST))) end
 
 -- Redis with its memory full refuses what needs more, unless the script has written
 -- before. What makes room, or records what was sent, begins with a write that needs none.
@@ -21,15 +28,17 @@ local STATES = {ready = true, delayed = true, sending = true, ['in doubt'] = tru
 local WAITING = {ready = true, delayed = true}
 local BY_SEQ = {['in doubt'] = true, failed = true, cancelled = true} -- states with an index in the order of Add
 
+local function whole(v) return type(v) == 'string' and #v <= 18 and string.find(v, '^%d+$') ~= nil end
+
 -- load returns what scripts need of a job: false, there is none; nil, it makes no sense.
 local function load(id)
-  local v = call('HMGET', P .. 'j:' .. id, 's', 'l', 'p', 'q', 'd', 'dl', 'n', 'x', 'f')
-  if not v[1] and not v[4] then return false end
-  if not STATES[v[1]] or not tonumber(v[2]) or not v[3] or not string.find(v[3], '^[hnl]$') or not tonumber(v[4]) or not tonumber(v[5]) then return nil end
-  return {id = id, s = v[1], l = v[2], p = v[3], q = v[4], d = v[5], dl = v[6] or '0', n = v[7] or '0', x = v[8], f = v[9] or '0'}
+  local v = pcall('HMGET', P .. 'j:' .. id, 's', 'l', 'p', 'q', 'd', 'dl', 'n', 'x', 'f')
+  if v.err then return nil end
+  if not v[1] and not v[2] and not v[4] and not v[5] then return false end
+  local j = {id = id, s = v[1], l = v[2], p = v[3], q = v[4], d = v[5], dl = v[6] or '0', n = v[7] or '0', x = v[8], f = v[9] or '0'}
+  if not STATES[j.s] or not j.p or not string.find(j.p, '^[hnl]$') or not (whole(j.l) and whole(j.q) and whole(j.d) and whole(j.dl) and whole(j.n) and whole(j.f)) then return nil end
+  return j
 end
-
-local function damaged(id) return redis.error_reply('PACERDAMAGED job ' .. id) end
 
 -- The Ready jobs of a lane and a priority are in a stream, in the order of their entries'
 -- IDs, due-seq, or, where a stream cannot take them because later ones are in it already,
@@ -39,6 +48,7 @@ local function stream(j) return P .. 's:' .. j.l .. ':' .. j.p end
 local function beside(j) return P .. 'b:' .. j.l .. ':' .. j.p end
 local function entry(j) return j.d .. '-' .. j.q end
 local function member(j) return string.format('%016.0f', j.q) .. j.id end
+local function seq(m) return whole(string.sub(m, 1, 16)) and int(string.sub(m, 1, 16)) or nil end
 
 local function push(j)
   local key = stream(j)
@@ -64,10 +74,23 @@ local function first_due(l)
   if z[2] then call('ZADD', P .. 'due', z[2], l) else call('ZREM', P .. 'due', l) end
 end
 
-local function count(l, what, n) call('HINCRBY', P .. 'l:' .. l, what, n) end
+-- add adds to a counter, and begins anew with one that is no number: it must not stop the
+-- jobs that it counts.
+local function add(key, field, n)
+  local r = pcall('HINCRBY', key, field, n)
+  if type(r) == 'table' then
+    call('HSET', key, field, int(math.max(n, 0)))
+    return n
+  end
+  return r
+end
+
+local function count(l, what, n)
+  if l ~= '0' then add(P .. 'l:' .. l, what, n) end -- 0: nobody knows which
+end
 
 local function count_ready(l, p, n)
-  if call('HINCRBY', P .. 'ready', l .. p, n) <= 0 then call('HDEL', P .. 'ready', l .. p) end
+  if add(P .. 'ready', l .. p, n) <= 0 then call('HDEL', P .. 'ready', l .. p) end
 end
 
 -- leave takes a job out of where its state has it. claimed: it is out of there already.
@@ -183,4 +206,27 @@ local function become(j, to, o)
   if FINAL[from] and not FINAL[to] then count(j.l, 'arrived', 1) end
   if FINAL[to] and not FINAL[from] then count(j.l, 'departed', 1) end
   if WAITING[to] then call('INCR', P .. 'news') end
+end
+
+-- condemn moves a job whose hash makes no sense to where it does no harm, and says why:
+-- one that waits to failed, one that may have been sent to in doubt, parked. known has what
+-- the place tells where it was found: s, l, p, q, d. What nobody knows any more is made
+-- up. It returns the job; nil if its place in the order of Add is lost: then repair, which
+-- goes by that order, is to find it.
+local function condemn(id, known)
+  local key = P .. 'j:' .. id
+  local v = pcall('HMGET', key, 's', 'l', 'p', 'q', 'd', 'n', 'f')
+  local q = known.q or whole(v[4]) and v[4]
+  if not q then return nil end
+  if v.err then call('DEL', key) end -- it is of another type
+  local j = {
+    id = id, q = q, s = STATES[v[1]] and v[1] or known.s or 'in doubt', l = known.l or whole(v[2]) and v[2] or '0',
+    p = known.p or v[3] and string.find(v[3], '^[hnl]$') and v[3] or 'n', d = known.d or whole(v[5]) and v[5] or int(now),
+    dl = '0', n = whole(v[6]) and v[6] or '0', f = whole(v[7]) and v[7] or int(now),
+  }
+  call('HDEL', key, 'dl', 'n', 'x', 'o')
+  call('HSET', key, 's', j.s, 'l', j.l, 'p', j.p, 'q', j.q, 'd', j.d, 'n', j.n)
+  call('ZREM', P .. 'deadlines', id)
+  become(j, WAITING[j.s] and 'failed' or FINAL[j.s] and j.s or 'in doubt', {reason = DAMAGED})
+  return j
 end

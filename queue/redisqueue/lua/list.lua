@@ -7,8 +7,8 @@ for _, e in ipairs(es) do
   local q, id = string.match(e[1], '^%d+'), e[2][2]
   local match = true
   if ARGV[4] ~= '' or ARGV[5] ~= '' then
-    local v = call('HMGET', P .. 'j:' .. id, 's', 'l')
-    match = (ARGV[4] == '' or v[1] and string.find(ARGV[4], ',' .. v[1] .. ',', 1, true)) and
+    local v = pcall('HMGET', P .. 'j:' .. id, 's', 'l')
+    match = not v.err and (ARGV[4] == '' or v[1] and string.find(ARGV[4], ',' .. v[1] .. ',', 1, true)) and
       (ARGV[5] == '' or v[2] and string.find(ARGV[5], ',' .. v[2] .. ',', 1, true))
   end
   if match then found[#found + 1] = q; found[#found + 1] = id end

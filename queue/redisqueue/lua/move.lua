@@ -3,10 +3,10 @@
 -- the rest of it. It returns "ok", "none", or the state and the claim that it is at.
 even_if_full()
 local j = load(ARGV[2])
-if j == nil then return damaged(ARGV[2]) end
+if j == nil then j = condemn(ARGV[2], {}) or {s = 'in doubt', n = '0', lost = true} end
 if not j then return {'none'} end
 if j.x == ARGV[3] then return {'ok'} end -- it was done, and the answer lost
-if not string.find(ARGV[4], ',' .. j.s .. ',', 1, true) or ARGV[5] ~= '0' and ARGV[5] ~= j.n then return {'state', j.s, j.n} end
+if j.lost or not string.find(ARGV[4], ',' .. j.s .. ',', 1, true) or ARGV[5] ~= '0' and ARGV[5] ~= j.n then return {'state', j.s, j.n} end
 become(j, ARGV[6], {
   token = ARGV[3], no_deadline = ARGV[7] == '1', due = ARGV[8] ~= '0' and ARGV[8] or nil, look = ARGV[9], looked = ARGV[10] == '1',
   attempt = ARGV[11] == '1', reported = ARGV[12] == '1', lease = tonumber(ARGV[13]),

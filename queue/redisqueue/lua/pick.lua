@@ -4,8 +4,8 @@
 local found, from, max = {}, '(' .. ARGV[2], ARGV[3]
 local function by_id(ids)
   for _, id in ipairs(ids) do
-    local q = call('HGET', P .. 'j:' .. id, 'q')
-    if q and tonumber(q) > tonumber(ARGV[2]) then found[#found + 1] = q; found[#found + 1] = id end
+    local q = pcall('HGET', P .. 'j:' .. id, 'q')
+    if whole(q) and tonumber(q) > tonumber(ARGV[2]) then found[#found + 1] = q; found[#found + 1] = id end
   end
 end
 if ARGV[4] == 'sid' then

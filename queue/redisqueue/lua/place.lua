@@ -1,8 +1,8 @@
 -- ARGV: an ID. It returns its place in the order of Add; of a job that is not there any
 -- more, where it was, as far as the IDs of the others tell: those of one process are in
 -- that order.
-local q = call('HGET', P .. 'j:' .. ARGV[2], 'q')
-if q then return q end
+local q = pcall('HGET', P .. 'j:' .. ARGV[2], 'q')
+if whole(q) then return q end
 local function at(e) return e[1] and tonumber(string.match(e[1][1], '^%d+')) end
 local low, high, best = at(call('XRANGE', P .. 'ids', '-', '+', 'COUNT', 1)), at(call('XREVRANGE', P .. 'ids', '+', '-', 'COUNT', 1)), 0
 while low and low <= high do

@@ -11,13 +11,14 @@ while left > 0 and first[2] and tonumber(first[2]) <= now do
     local j = load(string.sub(m, 17))
     if j and j.s == 'delayed' and j.l == l and member(j) == m then
       become(j, 'ready', {})
-    else -- not the job's
+    else -- not the job's, or damaged
       call('ZREM', P .. 'd:' .. l, m)
       first_due(l)
+      if j == nil then condemn(string.sub(m, 17), {s = 'delayed', l = l, q = seq(m)}) end
     end
     left = left - 1
   end
   first = call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
 end
 local waits = pcall('XLEN', P .. 'in')
-return {limit - left, first[2] or '0', type(waits) == 'number' and waits or 0}
+return {limit - left, first[2] and int(first[2]) or '0', type(waits) == 'number' and waits or 0}

@@ -1,9 +1,30 @@
 -- ARGV: the place in the order of Add to go on from, how many jobs to look at, the number
 -- of the lane to go on from, how many lanes, the consumer, and for how many milliseconds
 -- an entry or a consumer is to have been idle. It puts jobs where their state has them if
--- they are not there, which only happens if somebody has changed keys, and takes over what
+-- they are not there, condemns those that make no sense, and counts anew what is Ready in
+-- the lanes, which only is needed if somebody has changed keys; and it takes over what
 -- vanished consumers have. It returns from where to go on, and how many it has put right.
 local fixed = 0
+
+-- recount sets how many are Ready in a lane to what is there.
+local function recount(l)
+  for _, p in ipairs({'h', 'n', 'l'}) do
+    local n, key = call('ZCARD', P .. 'b:' .. l .. ':' .. p), P .. 's:' .. l .. ':' .. p
+    local groups = call('EXISTS', key) == 1 and pcall('XINFO', 'GROUPS', key) or {}
+    for _, g in ipairs(groups.err and {} or groups) do
+      local of = {}
+      for i = 1, #g, 2 do of[g[i]] = g[i + 1] end
+      if of.name == 'w' then n = n + call('XLEN', key) - of.pending end
+    end
+    local is = call('HGET', P .. 'ready', l .. p)
+    if is and is ~= int(n) or not is and n > 0 then
+      if n > 0 then call('HSET', P .. 'ready', l .. p, int(n)) else call('HDEL', P .. 'ready', l .. p) end
+      call('INCR', P .. 'news')
+      fixed = fixed + 1
+    end
+  end
+end
+
 local read = {} -- of streams: the last entry that was read
 local function unread(j)
   local key = stream(j)
@@ -25,16 +46,20 @@ local function unread(j)
   return not e.err and #e > 0
 end
 
+local touched = {}
 local es = call('XRANGE', P .. 'ids', ARGV[2] .. '-0', '+', 'COUNT', ARGV[3])
 local from = #es < tonumber(ARGV[3]) and '0' or int(string.match(es[#es][1], '^%d+') + 1)
 for _, e in ipairs(es) do
   local j = load(e[2][2])
-  local key, m
-  if j and j.s == 'ready' then
+  if j == nil then
+    condemn(e[2][2], {q = string.match(e[1], '^%d+')})
+    fixed = fixed + 1
+  elseif j and j.s == 'ready' then
     if not call('ZSCORE', beside(j), member(j)) and not unread(j) then
       drop(stream(j), entry(j))
       call('ZADD', beside(j), j.d, member(j))
       call('INCR', P .. 'news')
+      touched[j.l] = true
       fixed = fixed + 1
     end
   elseif j and j.s == 'delayed' and not call('ZSCORE', P .. 'd:' .. j.l, member(j)) then
@@ -57,6 +82,7 @@ local function forget(key)
   end
 end
 forget(P .. 'in')
+for l in pairs(touched) do recount(l) end
 
 local lanes, first, n = call('HLEN', P .. 'lanes'), tonumber(ARGV[4]), tonumber(ARGV[5])
 for l = first, math.min(first + n - 1, lanes) do
@@ -75,6 +101,7 @@ for l = first, math.min(first + n - 1, lanes) do
       forget(key)
     end
   end
+  recount(int(l))
 end
 local lane = first + n > lanes and 1 or first + n
 return {from, int(lane), fixed}

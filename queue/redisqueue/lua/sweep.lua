@@ -12,13 +12,19 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'leases', '-inf', '(' .. int(now)
     done[1] = done[1] + 1
   else
     call('ZREM', P .. 'leases', id)
+    if j == nil then condemn(id, {s = 'sending'}) end
   end
 end
 if lease > 0 then
   local most = int(now + lease)
   for _, id in ipairs(call('ZREVRANGEBYSCORE', P .. 'leases', '+inf', '(' .. most, 'LIMIT', 0, max)) do
-    call('ZADD', P .. 'leases', most, id)
-    call('HSET', P .. 'j:' .. id, 'e', most)
+    if load(id) then
+      call('ZADD', P .. 'leases', most, id)
+      call('HSET', P .. 'j:' .. id, 'e', most)
+    else
+      call('ZREM', P .. 'leases', id)
+      condemn(id, {s = 'sending'})
+    end
   end
 end
 
@@ -29,6 +35,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'deadlines', '-inf', '(' .. int(n
     done[2] = done[2] + 1
   else
     call('ZREM', P .. 'deadlines', id)
+    if j == nil then condemn(id, {}) end
   end
 end
 
@@ -52,6 +59,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'finished', '-inf', '(' .. int(no
     done[3] = done[3] + 1
   else
     call('ZREM', P .. 'finished', id)
+    if j == nil then condemn(id, {s = 'failed'}) end -- it is kept once more, and says so
   end
 end
 return done
