@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,7 @@ type Queue struct {
 	engine  Engine
 	account string
 	depth   depth
+	telling sync.Map // IDs of the results that workers are about to tell, or are telling
 }
 
 // An Option changes a [Queue].

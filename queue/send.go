@@ -291,14 +291,3 @@ func sidOf(m Move) string {
 	}
 	return " as " + m.Outcome.SID
 }
-
-// report tells the program of a result, and notes that it has been told.
-func (w *Worker) report(ctx context.Context, j Job) {
-	err := w.onResult(ctx, resultOf(j))
-	if err == nil {
-		err = w.q.engine.Move(context.WithoutCancel(ctx), Move{ID: j.ID, From: []State{j.State}, Claim: j.Claim, To: j.State, Reported: true})
-	}
-	if err != nil && w.logger != nil {
-		w.logger.Warn("pacer queue: a result was not taken, it is told again", "id", j.ID, "error", err)
-	}
-}
