@@ -5,16 +5,14 @@ import (
 	"time"
 )
 
-// The worker's other loops.
+// How often, and how many at a time.
 const (
 	sweepEvery  = time.Second
 	sweepAtOnce = 500
-	reportEvery = 30 * time.Second
 )
 
-// sweep lets time do its work on the store, and tells of results that nobody was told of.
+// sweep lets time do its work on the store. It waits for nothing of the program's.
 func (w *Worker) sweep(ctx context.Context) error {
-	reported := time.Now()
 	store := &trouble{w: w, kind: AlertStore, advice: adviceStore, what: "the sweep of leases, deadlines and old results"}
 	// First at once: a worker that keeps crashing lives for less than a second, too.
 	for on := true; on; on = pause(ctx, min(sweepEvery, w.lease())) {
@@ -32,23 +30,6 @@ func (w *Worker) sweep(ctx context.Context) error {
 				break
 			}
 		}
-		if w.onResult != nil && time.Since(reported) >= reportEvery {
-			w.reportOld(ctx)
-			reported = time.Now()
-		}
 	}
 	return nil
-}
-
-// reportOld tells of results whose worker has ended before it could, or whose report was
-// not taken.
-func (w *Worker) reportOld(ctx context.Context) {
-	for j, err := range w.q.List(ctx, Filter{States: []State{Sent, Failed}, Unreported: true}) {
-		if err != nil || ctx.Err() != nil {
-			return
-		}
-		if time.Since(j.Finished) >= reportEvery {
-			w.report(ctx, j)
-		}
-	}
 }

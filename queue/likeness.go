@@ -27,10 +27,7 @@ type party struct {
 	exact   bool   // it is in Twilio's own form: E.164, or no number at all
 }
 
-var (
-	e164   = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	number = regexp.MustCompile(`^\+?[0-9 ().\-]+$`)
-)
+var number = regexp.MustCompile(`^\+?[0-9 ().\-]+$`)
 
 // partyOf reads a number or an address. Blanks and punctuation in a number say nothing.
 func partyOf(s string) party {
@@ -42,7 +39,7 @@ func partyOf(s string) party {
 		a.text, a.exact = strings.ToLower(a.text), a.text != ""
 		return a
 	}
-	a.text = strings.NewReplacer(" ", "", "(", "", ")", "", "-", "", ".", "").Replace(a.text)
+	a.text = notation.Replace(a.text)
 	a.exact = e164.MatchString(a.text)
 	return a
 }
@@ -50,7 +47,7 @@ func partyOf(s string) party {
 // String returns the address as Twilio's list is asked for it.
 func (a party) String() string {
 	text := a.text
-	if !a.exact && number.MatchString(text) && !strings.HasPrefix(text, "+") && len(text) > maxShortCode {
+	if withoutPlus(text) {
 		text = "+" + text
 	}
 	if a.channel != "" {
@@ -58,9 +55,6 @@ func (a party) String() string {
 	}
 	return text
 }
-
-// maxShortCode is how many digits a short code has at most; more is a phone number.
-const maxShortCode = 8
 
 // may reports whether two addresses may be one. Of numbers in different notations the last
 // digits decide: "5005550009" may be "+15005550009".

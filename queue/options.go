@@ -120,11 +120,21 @@ func WithResponses() WorkerOption {
 	return func(w *Worker) error { w.keepResponses = true; return nil }
 }
 
-// WithOnResult adds a function that is told of each request that became Sent or Failed,
-// by this worker or another one that has no such function. It is called at least once for
-// each: again after a crash, or 30 s after it returned an error. It is called in the
-// goroutine that has sent the request, by many at a time, and holds its place on the
-// wire; its context ends with the grace period.
+// WithOnResult sets a function that is told of each request that became Sent or Failed. That
+// includes what a deadline has ended, what was found at Twilio, and what dead workers
+// left. Give all workers of a store such a function: one without it marks its results as
+// told.
+//
+// The function is told at least once of each result, by 16 calls at a time (see
+// [WithResultConcurrency]), in no particular order. After an error or a panic it is told
+// again after 30 s, 1 min, 2 min and so on, up to an hour, until retention deletes the
+// result. A panic is logged with its stack. [AlertResults] tells of what fails again and
+// again.
+//
+// It may take long, and it may call the queue: sending goes on meanwhile. One process
+// never tells a result twice at the same time. Another process's worker may tell it too, if
+// a call takes more than 30 s. Its context ends with the grace period of [Worker.Run]. A
+// function that goes on after that does not keep Run from returning.
 func WithOnResult(f func(context.Context, Result) error) WorkerOption {
 	return func(w *Worker) error {
 		if f == nil {
@@ -135,25 +145,42 @@ func WithOnResult(f func(context.Context, Result) error) WorkerOption {
 	}
 }
 
-// WithAlert adds a function that gets every [Alert]. It should be quick.
+// WithResultConcurrency sets how many calls of [WithOnResult]'s function run at a time, at
+// most. The default is 16. Results that wait meanwhile are in the store, not in memory.
+func WithResultConcurrency(n int) WorkerOption {
+	return func(w *Worker) error {
+		if n < 1 {
+			return fmt.Errorf("queue: WithResultConcurrency: %d: expected at least 1", n)
+		}
+		w.tellers = n
+		return nil
+	}
+}
+
+// WithAlert adds a function that gets every [Alert], one at a time and in order. It is
+// called in a goroutine of its own, and may take long, panic, or call the queue: nothing of
+// the worker waits for it. Alerts beyond 1,000 that wait for it are only logged. A panic is
+// logged with its stack. [Worker.Run] waits a second for it before it returns.
 func WithAlert(f func(Alert)) WorkerOption {
 	return func(w *Worker) error {
 		if f == nil {
 			return errors.New("queue: WithAlert: nil: expected a function")
 		}
-		w.alerts = append(w.alerts, f)
+		w.alerts = append(w.alerts, &listener{tell: f})
 		return nil
 	}
 }
 
 // WithLogger sets where the worker logs. By default alerts that no [WithAlert] takes go to
-// slog.Default, and nothing else is logged. Neither phone numbers nor texts are logged.
+// slog.Default, panics of the program's functions do, too, and nothing else is logged.
+// Neither phone numbers nor texts are logged. The worker never waits for the logger: of
+// more than 1,000 entries that wait the rest is counted, and the count logged.
 func WithLogger(l *slog.Logger) WorkerOption {
 	return func(w *Worker) error {
 		if l == nil {
 			return errors.New("queue: WithLogger: nil: expected a *slog.Logger")
 		}
-		w.logger = l
+		w.logger = newLogger(&w.logs, l)
 		return nil
 	}
 }
@@ -200,6 +227,12 @@ const (
 	// AlertStore: the store fails: the disk is full, the file is gone or damaged. What
 	// was sent and cannot be recorded is in doubt should the worker end before it can.
 	AlertStore AlertKind = "store"
+	// AlertResults: the function given to [WithOnResult] has failed three times for one
+	// result, or has not returned for five minutes. It is raised once an hour at most.
+	AlertResults AlertKind = "results"
+	// AlertStopped: [Worker.Run] has returned before all was done: requests were cut off
+	// and are in doubt, or calls of [WithOnResult]'s function still run.
+	AlertStopped AlertKind = "stopped"
 )
 
 // An Alert is something that a person should look at.
@@ -231,29 +264,9 @@ const (
 	adviceInDoubt      = "look whether Twilio has it, then Queue.Confirm it (it has), Queue.Requeue it (send again) or Queue.Cancel it"
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"
+	adviceResults      = "mend the function given to WithOnResult; results stay in the store and are told again"
+	adviceStopped      = "give Run a longer grace (WithGrace), and let OnResult end with its context; what is left is looked after by the next Run"
 )
-
-func (w *Worker) raise(a Alert) {
-	a.Time = time.Now()
-	for _, alert := range w.alerts {
-		alert(a)
-	}
-	logger := w.logger
-	if logger == nil {
-		if len(w.alerts) > 0 {
-			return
-		}
-		logger = slog.Default()
-	}
-	attrs := []any{"error", a.Err, "advice", a.Advice}
-	if a.Lane != (Lane{}) {
-		attrs = append(attrs, "lane", a.Lane)
-	}
-	if a.ID != "" {
-		attrs = append(attrs, "id", a.ID)
-	}
-	logger.Error("pacer queue: "+string(a.Kind), attrs...)
-}
 
 func (w *Worker) policyFor(r pacer.Resource, request *Request) Policy {
 	if p, ok := w.policies[r.String()]; ok {

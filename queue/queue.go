@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/twilio/twilio-go/client"
@@ -18,6 +19,7 @@ type Queue struct {
 	engine  Engine
 	account string
 	depth   depth
+	telling sync.Map // IDs of the results that workers are about to tell, or are telling
 }
 
 // An Option changes a [Queue].

@@ -88,30 +88,30 @@ func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
 	v, o := judge(a)
 	limit, _ := pacer.FromError(a.err)
 	switch v {
-	case accepted:
+	case wasAccepted:
 		w.answered(l, began, true)
 		if w.keepResponses && len(a.body) <= maxKept {
 			o.Response = a.body
 		}
 		return Move{To: Sent, Attempt: true, Outcome: &o}
-	case refused:
+	case wasRefused:
 		w.answered(l, began, true)
 		return Move{To: Failed, Attempt: true, Outcome: &o}
-	case throttled:
+	case wasThrottled:
 		w.answered(l, began, false)
 		w.throttled(l, began, limit, a.err)
-	case exhausted:
+	case wasExhausted:
 		w.answered(l, began, false)
 		w.exhausted(l, began, limit, a.err)
-	case barred:
+	case wasBarred:
 		w.answered(l, began, false)
 		return w.barred(l, j, began, a.err, &o)
-	case untaken:
+	case wasUntaken:
 		return w.untaken(l, j, began, &o)
-	case unproved:
+	case wasUnproved:
 		w.unanswered(l, began, o.Reason)
 		return w.doubtful(j, &o)
-	case unsent:
+	case wasUnsent:
 		return Move{To: Ready}
 	}
 	return Move{To: Ready, Outcome: &o}
@@ -228,15 +228,4 @@ func sidOf(m Move) string {
 		return ""
 	}
 	return " as " + m.Outcome.SID
-}
-
-// report tells the program of a result, and notes that it has been told.
-func (w *Worker) report(ctx context.Context, j Job) {
-	err := w.onResult(ctx, resultOf(j))
-	if err == nil {
-		err = w.q.engine.Move(context.WithoutCancel(ctx), Move{ID: j.ID, From: []State{j.State}, Claim: j.Claim, To: j.State, Reported: true})
-	}
-	if err != nil && w.logger != nil {
-		w.logger.Warn("pacer queue: a result was not taken, it is told again", "id", j.ID, "error", err)
-	}
 }

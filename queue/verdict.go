@@ -17,14 +17,14 @@ import (
 type verdict string
 
 const (
-	accepted  verdict = "accepted"  // success is proved: it is Sent
-	refused   verdict = "refused"   // Twilio has refused this request: it is Failed
-	throttled verdict = "throttled" // not now: it waits, and its bucket with it
-	exhausted verdict = "exhausted" // a quota, or a sender's queue: the same, for long
-	barred    verdict = "barred"    // the account or its credentials: the account waits
-	untaken   verdict = "untaken"   // nothing reached Twilio: it waits, and its bucket with it
-	unproved  verdict = "unproved"  // Twilio may have processed it: in doubt
-	unsent    verdict = "unsent"    // the attempt was not made
+	wasAccepted  verdict = "accepted"  // success is proved: it is Sent
+	wasRefused   verdict = "refused"   // Twilio has refused this request: it is Failed
+	wasThrottled verdict = "throttled" // not now: it waits, and its bucket with it
+	wasExhausted verdict = "exhausted" // a quota, or a sender's queue: the same, for long
+	wasBarred    verdict = "barred"    // the account or its credentials: the account waits
+	wasUntaken   verdict = "untaken"   // nothing reached Twilio: it waits, and its bucket with it
+	wasUnproved  verdict = "unproved"  // Twilio may have processed it: in doubt
+	wasUnsent    verdict = "unsent"    // the attempt was not made
 )
 
 // An attempt is one request as it was sent, and what came of it.
@@ -49,23 +49,23 @@ func judge(a attempt) (verdict, Outcome) {
 	limit, notNow := pacer.FromError(a.err)
 	switch {
 	case notNow && limit.Kind == pacer.NotSent:
-		return unsent, o
+		return wasUnsent, o
 	case notNow && limit.Kind == pacer.AttemptCap:
-		return refused, o
+		return wasRefused, o
 	case notNow && limit.Kind == pacer.Throttled:
-		return throttled, o
+		return wasThrottled, o
 	case notNow:
-		return exhausted, o
+		return wasExhausted, o
 	case pacer.Unauthorized(a.err):
-		return barred, o
+		return wasBarred, o
 	case pacer.InDoubt(a.err):
-		return unproved, o
+		return wasUnproved, o
 	case fact.Fate == pacer.Answered && fact.Code != 0:
-		return refused, o
+		return wasRefused, o
 	}
 	// Nothing was written, or somebody refused it who is not Twilio: Twilio's own
 	// refusals have a code.
-	return untaken, o
+	return wasUntaken, o
 }
 
 // judgeSuccess decides about an answer that twilio-go takes for a success: 2xx and 3xx.
@@ -74,16 +74,16 @@ func judgeSuccess(a attempt) (verdict, Outcome) {
 	switch proof := provesSuccess(a); {
 	case proof == nil:
 		o.SID = sid(a.body)
-		return accepted, o
+		return wasAccepted, o
 	case !a.request.safe() && movedElsewhere(a.status):
 		o.Reason = fmt.Sprintf("a redirect with status %d: somebody else answers in Twilio's place", a.status)
-		return untaken, o
+		return wasUntaken, o
 	case a.request.safe():
 		o.Reason = proof.Error()
-		return untaken, o // sending it again does no harm
+		return wasUntaken, o // sending it again does no harm
 	default:
 		o.Reason = proof.Error()
-		return unproved, o
+		return wasUnproved, o
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -36,12 +37,16 @@ type Worker struct {
 	policies      map[string]Policy
 	keepResponses bool
 	onResult      func(context.Context, Result) error
-	alerts        []func(Alert)
-	logger        *slog.Logger
+	tellers       int // calls of onResult at a time
+	alerts        []*listener
+	logger        *slog.Logger  // nil: only what must not go unheard is logged
+	loud          *slog.Logger  // for that: the logger, or slog.Default
+	logs          outlet        // of both
 	slots         chan struct{} // one for each request on the wire
 
 	running    sync.Mutex // held by Run
 	complained string     // the dispatcher's last error about campaigns
+	reporter   *reporter  // nil: nobody is to be told of results
 
 	clocks    clocks
 	decisions trouble // of moves out of doubt
@@ -67,7 +72,7 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 		attemptTimeout: 35 * time.Second, leaseMargin: 25 * time.Second, grace: 35 * time.Second,
 		settle: time.Minute, retention: 7 * 24 * time.Hour,
 		policies: make(map[string]Policy),
-		slots:    make(chan struct{}, 200),
+		slots:    make(chan struct{}, 200), tellers: tellers,
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -77,27 +82,26 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 			return nil, err
 		}
 	}
+	if w.loud = w.logger; w.loud == nil {
+		w.loud = newLogger(&w.logs, nil)
+	}
 	w.decisions = trouble{w: w, kind: AlertStore, advice: adviceStore, what: "moving requests out of doubt"}
 	w.listings, w.redactions = make(map[pacer.Resource]*trouble), make(map[string]redaction)
 	if !client.SeesAttempts() {
-		w.logs().Warn("pacer queue: the client sends through a BaseClient of the program's own, so that nobody sees what reaches Twilio: whatever fails without an answer is in doubt, and waits for Twilio's list or a person; give pacer an http.Client instead (pacer.WithHTTPClient)")
+		w.loud.Warn("pacer queue: the client sends through a BaseClient of the program's own, so that nobody sees what reaches Twilio: whatever fails without an answer is in doubt, and waits for Twilio's list or a person; give pacer an http.Client instead (pacer.WithHTTPClient)")
 	}
 	return w, nil
 }
 
-// logs returns the worker's logger, or the default one.
-func (w *Worker) logs() *slog.Logger {
-	if w.logger != nil {
-		return w.logger
-	}
-	return slog.Default()
-}
-
 func (w *Worker) lease() time.Duration { return w.attemptTimeout + w.leaseMargin }
 
-// Run sends until ctx ends. Then it claims nothing more, lets the requests on the wire end
-// within the grace period, and returns nil. It returns an error, after the same, if the
-// store is closed, gone or damaged. It may be called again afterwards.
+// Run sends until ctx ends. Then it claims nothing more, lets the requests on the wire and
+// the calls of [WithOnResult]'s function end within the grace period, and returns nil. It
+// returns an error, after the same, if the store is closed, gone or damaged. It may be
+// called again afterwards.
+//
+// No function of the program's keeps Run from returning: with a store that works it takes
+// the grace period and a few seconds at most. [AlertStopped] says what it had to leave.
 func (w *Worker) Run(ctx context.Context) error {
 	if !w.running.TryLock() {
 		return errors.New("queue: Worker.Run: it runs already: expected one Run at a time for each Worker")
@@ -112,8 +116,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.lanes, w.buckets, w.accounts = make(map[Lane]*lane), make(map[pacer.Resource]*bucket), make(map[string]*accountHold)
 	w.outage = make(map[pacer.Resource]bool)
 
+	loops := []func(context.Context) error{w.dispatch, w.sweep, w.resolve, w.watch}
+	if w.onResult != nil {
+		w.reporter = w.newReporter(w.wire)
+		loops = append(loops, w.reporter.scan)
+		go w.reporter.run()
+	}
 	var background sync.WaitGroup
-	for _, loop := range []func(context.Context) error{w.dispatch, w.sweep, w.resolve, w.watch} {
+	for _, loop := range loops {
 		background.Go(func() {
 			if err := loop(ctx); err != nil {
 				stop(err)
@@ -121,10 +131,16 @@ func (w *Worker) Run(ctx context.Context) error {
 		})
 	}
 	<-ctx.Done()
-	end := time.AfterFunc(w.grace, cut)
-	defer end.Stop()
+	graceEnds := time.Now().Add(w.grace)
+	var onWire atomic.Int64 // when the grace period ended
+	timer := time.AfterFunc(w.grace, func() {
+		onWire.Store(int64(len(w.slots)))
+		cut()
+	})
+	defer timer.Stop()
 	background.Wait()
 	w.wg.Wait()
+	w.end(graceEnds, int(onWire.Load()))
 	if cause := context.Cause(ctx); fatal(cause) {
 		return fmt.Errorf("queue: worker: %w", cause)
 	}
