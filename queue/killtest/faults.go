@@ -30,6 +30,9 @@ type share struct {
 	posts bool // strikes only what creates something
 }
 
+// refusal is the code of the only refusal that is a request's own fault.
+const refusal = 21211
+
 var shares = []share{
 	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.DropBeforeAccept}},
 	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.DropBeforeAccept, Delay: 200 * time.Millisecond}},
@@ -39,7 +42,7 @@ var shares = []share{
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429}},
 	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, RetryAfter: "0.2"}},
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, RetryAfter: "1"}},
-	{of: 0.01, posts: true, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 400, Code: 21211, Message: "Invalid 'To' Phone Number"}},
+	{of: 0.01, posts: true, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 400, Code: refusal, Message: "Invalid 'To' Phone Number"}},
 
 	// These strike after the work is done: a fault above has not struck then.
 	{of: 0.03, fault: twiliotest.Fault{Kind: twiliotest.DropAfterAccept}},

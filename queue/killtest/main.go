@@ -46,7 +46,11 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&o.pause, "pause", false, "instead: a campaign of that many, whose rate is changed and which is paused and killed while it runs")
 	flags.StringVar(&o.engine, "engine", "sqlite", "the queue's engine")
 	flags.Uint64Var(&o.seed, "seed", 1, "of what is drawn: faults, lives, pauses; the moments differ from run to run all the same")
-	flags.DurationVar(&o.timeout, "timeout", 0, "after which the test has failed; 0: 2 minutes and 1.5 s for each kill")
+	flags.BoolVar(&o.proxy, "proxy", false, "workers reach Twilio through an HTTP proxy, with CONNECT and TLS, that dies, refuses, is silent or cuts tunnels now and then: what was never sent must not be in doubt, and what was cut must be")
+	flags.BoolVar(&o.gateway, "gateway", false, "somebody else answers in Twilio's place now and then, with a redirect, a login page, an empty 200 or the like, and passes nothing on: none of it may count as sent, or as Twilio's refusal")
+	flags.DurationVar(&o.clock, "clock", 0, "how much the engine's clock is ahead of Twilio's, such as 10s or -10s, for some seconds each: on Redis the server's clock is shifted or Twilio's, else Twilio's. No time may make a message seem not to be there")
+	flags.BoolVar(&o.clockStays, "clockstays", false, "the clock that -clock shifts does not change during the run")
+	flags.DurationVar(&o.timeout, "timeout", 0, "after which the test has failed; 0: 3 minutes and 1.5 s for each kill")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder with the store")
 	if err := flags.Parse(args); err != nil {
@@ -87,10 +91,16 @@ func (o *options) check(rest []string) error {
 		return fmt.Errorf("-kills %d: expected 0 to 10000", o.kills)
 	case o.messages < 1 || o.messages > 100_000:
 		return fmt.Errorf("-messages %d: expected 1 to 100000", o.messages)
+	case o.clock.Abs() > time.Hour:
+		return fmt.Errorf("-clock %v: expected -1h to 1h", o.clock)
+	case o.clockStays && o.clock == 0:
+		return errors.New("-clockstays: expected with -clock")
+	case o.pause && (o.proxy || o.gateway || o.clock != 0):
+		return errors.New("-pause measures an undisturbed pace: expected without -proxy, -gateway and -clock")
 	case o.timeout < 0:
 		return fmt.Errorf("-timeout %v: expected 0 or more", o.timeout)
 	case o.timeout == 0:
-		o.timeout = 2*time.Minute + time.Duration(o.kills)*1500*time.Millisecond
+		o.timeout = 3*time.Minute + time.Duration(o.kills)*1500*time.Millisecond
 	}
 	return knownEngine(o.engine)
 }
