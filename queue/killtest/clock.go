@@ -67,7 +67,7 @@ const longestClock = 4 * time.Second
 // trouble sets the clocks anew again and again.
 func (c *clocks) trouble(d *deck) trouble {
 	set := func() error { return c.set(d.next()) }
-	return trouble{begin: set, end: set, longest: longestClock}
+	return trouble{begin: set, end: set, longestRight: longestClock, longestWrong: longestClock}
 }
 
 // A shim shifts the clock of programs that are started while it is in the PATH.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -48,6 +49,9 @@ var shares = []share{
 	{of: 0.03, fault: twiliotest.Fault{Kind: twiliotest.DropAfterAccept}},
 	{of: 0.03, fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 500}},
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 503, Format: twiliotest.FormatHTML}},
+	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 201, Body: []byte("{}")}},
+	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.Slow, BodyErr: io.ErrUnexpectedEOF}},
+	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.Slow, BodyDelay: attemptTimeout + 500*time.Millisecond}},
 	{of: 0.04, fault: twiliotest.Fault{Kind: twiliotest.Slow, Delay: 300 * time.Millisecond}},
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.Slow, Delay: attemptTimeout + 500*time.Millisecond}},
 }

@@ -105,8 +105,9 @@ func (g *gateway) trouble(seed uint64) trouble {
 		return nil
 	}
 	return trouble{
-		begin: func() error { return set(&foreignAnswers[d.next()]) },
-		end:   func() error { return set(nil) }, longest: longestPhase,
+		begin:        func() error { return set(&foreignAnswers[d.next()]) },
+		end:          func() error { return set(nil) },
+		longestRight: longestRight, longestWrong: longestWrong,
 	}
 }
 

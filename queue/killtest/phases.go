@@ -10,23 +10,25 @@ import (
 type trouble struct {
 	begin func() error // lets the next thing go wrong
 	end   func() error // sets it right
-	// longest is how long a phase may last, whether right or wrong.
-	longest time.Duration
+	// How long it goes right and wrong at most.
+	longestRight, longestWrong time.Duration
 }
 
-// Ten kills take some 3 s: several phases must fit.
+// Ten kills take some 3 s: several phases must fit. It goes right for longer than wrong, as
+// a queue that was told to keep still for a while must have something to send then.
 const (
 	shortestPhase = 100 * time.Millisecond
-	longestPhase  = 700 * time.Millisecond
+	longestRight  = 1200 * time.Millisecond
+	longestWrong  = 500 * time.Millisecond
 )
 
 // strike lets a trouble come and go until ctx ends. It ends with all set right.
 func (t trouble) strike(ctx context.Context, draw *rand.Rand) error {
-	for sleep(ctx, between(draw, shortestPhase, t.longest)) {
+	for sleep(ctx, between(draw, shortestPhase, t.longestRight)) {
 		if err := t.begin(); err != nil {
 			return err
 		}
-		sleep(ctx, between(draw, shortestPhase, t.longest))
+		sleep(ctx, between(draw, shortestPhase, t.longestWrong))
 		if err := t.end(); err != nil {
 			return err
 		}

@@ -94,8 +94,9 @@ func (p *proxy) accept(l net.Listener) {
 func (p *proxy) trouble(seed uint64) trouble {
 	d := newDeck(seed, 5, len(badWays))
 	return trouble{
-		begin: func() error { return p.set(badWays[d.next()]) },
-		end:   func() error { return p.set(works) }, longest: longestPhase,
+		begin:        func() error { return p.set(badWays[d.next()]) },
+		end:          func() error { return p.set(works) },
+		longestRight: longestRight, longestWrong: longestWrong,
 	}
 }
 

@@ -220,8 +220,13 @@ func between(draw *rand.Rand, from, to time.Duration) time.Duration {
 
 // rate spreads what is sent over the time that the killing takes, some 0.3 s a kill, as
 // there are six senders, and somewhat faster: nothing is tested by killing a worker that has nothing to do.
+// Where senders are held again and again, they are twice as fast in between.
 func (r *run) rate() float64 {
-	return max(1, float64(r.messages)/(0.2*float64(max(r.kills, 1)))/6)
+	perKill := 0.2
+	if r.proxy || r.gateway {
+		perKill = 0.1
+	}
+	return max(1, float64(r.messages)/(perKill*float64(max(r.kills, 1)))/6)
 }
 
 func (r *run) worker(ctx context.Context, draw *rand.Rand) error {
