@@ -39,15 +39,17 @@ func killed(t *testing.T, flags ...string) {
 
 func TestKill(t *testing.T) { killed(t) }
 
-func TestKillBehindProxy(t *testing.T) { killed(t, "-proxy") }
+func TestKillBehindProxy(t *testing.T) { killed(t, "-kills", "12", "-proxy") }
 
-func TestKillBehindGateway(t *testing.T) { killed(t, "-gateway") }
+func TestKillBehindGateway(t *testing.T) { killed(t, "-kills", "12", "-gateway") }
 
 func TestKillWithClockAhead(t *testing.T) { killed(t, "-clock", "10s") }
 
 func TestKillWithClockBehind(t *testing.T) { killed(t, "-clock", "-10s", "-clockstays") }
 
-func TestKillWithEverything(t *testing.T) { killed(t, "-proxy", "-gateway", "-clock", "10s") }
+func TestKillWithEverything(t *testing.T) {
+	killed(t, "-kills", "12", "-proxy", "-gateway", "-clock", "10s")
+}
 
 func TestKillSQS(t *testing.T) {
 	sqstest.Need(t)

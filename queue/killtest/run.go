@@ -99,7 +99,7 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 	defer closeFront()
 
 	if o.clock != 0 {
-		r.clocks = &clocks{by: o.clock, twilio: func(time.Duration) {}, engine: s.clock, counts: make(map[string]int64)}
+		r.clocks = &clocks{by: o.clock, twilio: r.fake.SetClock, engine: s.clock, counts: make(map[string]int64)}
 		if err := r.clocks.set(r.clocks.states() - 1); err != nil {
 			return rep, err
 		}
