@@ -9,11 +9,8 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -30,7 +27,9 @@ type task struct {
 	Produce bool   // else: send
 	Engine  string // and where its store is
 	Store   string
-	Fake    string // host and port
+	Fake    string // host and port; "": the task is the parent's
+	Proxy   string // host and port; "": none
+	Cert    []byte // DER, that the fake has when there is a proxy
 	Seed    uint64
 	Rate    float64 // per sender and second
 
@@ -84,8 +83,8 @@ func knownEngine(name string) error {
 type engine struct {
 	open func(task) (queue.Engine, error)
 	// start starts a server for a store in a folder. nil: there is none, and the store is a
-	// file.
-	start func(dir string) (started, error)
+	// file. shifted: the test will set the engine's clock, if it is not this machine's.
+	start func(dir string, shifted bool) (started, error)
 }
 
 // What was started.
@@ -93,6 +92,8 @@ type started struct {
 	store string
 	stop  func() error
 	fails server // that the test is to kill now and then; nil: none
+	// clock sets how much the engine's clock is ahead of this machine's; nil: it is the same.
+	clock func(time.Duration) error
 }
 
 // A server is what an engine depends on, and is to outlive.
@@ -124,9 +125,13 @@ func open(t task) (*queue.Queue, error) {
 // work sends until ctx ends.
 func work(ctx context.Context, q *queue.Queue, t task) error {
 	draw := rand.New(rand.NewPCG(t.Seed, 2))
+	http, err := t.client(draw, refusedDials)
+	if err != nil {
+		return err
+	}
 	client, err := pacer.New(
 		pacer.ClientParams{Username: twiliotest.AccountSid, Password: twiliotest.AuthToken},
-		pacer.WithHTTPClient(&http.Client{Transport: toFake(t.Fake, draw)}),
+		pacer.WithHTTPClient(http),
 		pacer.WithLimits(pacer.Limits{{Resource: pacer.Messages, Rate: t.Rate}, {Resource: pacer.Calls, Rate: t.Rate}}),
 	)
 	if err != nil {
@@ -142,24 +147,6 @@ func work(ctx context.Context, q *queue.Queue, t task) error {
 	}
 	fmt.Println(saysUp)
 	return w.Run(ctx)
-}
-
-// toFake sends what is meant for Twilio to the fake: TLS ends before it begins.
-func toFake(addr string, draw *rand.Rand) http.RoundTripper {
-	var mu sync.Mutex // of draw
-	var d net.Dialer
-	return &http.Transport{
-		DialTLSContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			mu.Lock()
-			refused := draw.Float64() < refusedDials
-			mu.Unlock()
-			if refused {
-				return d.DialContext(ctx, network, "127.0.0.1:1") // where nobody listens
-			}
-			return d.DialContext(ctx, network, addr)
-		},
-		MaxIdleConnsPerHost: 4,
-	}
 }
 
 // produce enqueues requests 0 to t.Until-1, from the first, as a producer would that has

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -30,6 +31,9 @@ type share struct {
 	posts bool // strikes only what creates something
 }
 
+// refusal is the code of the only refusal that is a request's own fault.
+const refusal = 21211
+
 var shares = []share{
 	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.DropBeforeAccept}},
 	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.DropBeforeAccept, Delay: 200 * time.Millisecond}},
@@ -39,12 +43,15 @@ var shares = []share{
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429}},
 	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, RetryAfter: "0.2"}},
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, RetryAfter: "1"}},
-	{of: 0.01, posts: true, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 400, Code: 21211, Message: "Invalid 'To' Phone Number"}},
+	{of: 0.01, posts: true, fault: twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 400, Code: refusal, Message: "Invalid 'To' Phone Number"}},
 
 	// These strike after the work is done: a fault above has not struck then.
 	{of: 0.03, fault: twiliotest.Fault{Kind: twiliotest.DropAfterAccept}},
 	{of: 0.03, fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 500}},
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 503, Format: twiliotest.FormatHTML}},
+	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 201, Body: []byte("{}")}},
+	{of: 0.02, fault: twiliotest.Fault{Kind: twiliotest.Slow, BodyErr: io.ErrUnexpectedEOF}},
+	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.Slow, BodyDelay: attemptTimeout + 500*time.Millisecond}},
 	{of: 0.04, fault: twiliotest.Fault{Kind: twiliotest.Slow, Delay: 300 * time.Millisecond}},
 	{of: 0.01, fault: twiliotest.Fault{Kind: twiliotest.Slow, Delay: attemptTimeout + 500*time.Millisecond}},
 }

@@ -25,25 +25,35 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestKill(t *testing.T) {
+// killed runs the test as a command with few kills. It must find nothing wrong.
+func killed(t *testing.T, flags ...string) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("it starts and kills processes, for 20 s")
 	}
 	var stdout, stderr strings.Builder
-	if code := command(t.Context(), []string{"-kills", "5", "-messages", "200"}, &stdout, &stderr); code != 0 {
+	if code := command(t.Context(), append([]string{"-kills", "5", "-messages", "200"}, flags...), &stdout, &stderr); code != 0 {
 		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
 	}
 }
 
+func TestKill(t *testing.T) { killed(t) }
+
+func TestKillBehindProxy(t *testing.T) { killed(t, "-kills", "12", "-proxy") }
+
+func TestKillBehindGateway(t *testing.T) { killed(t, "-kills", "12", "-gateway") }
+
+func TestKillWithClockAhead(t *testing.T) { killed(t, "-clock", "10s") }
+
+func TestKillWithClockBehind(t *testing.T) { killed(t, "-clock", "-10s", "-clockstays") }
+
+func TestKillWithEverything(t *testing.T) {
+	killed(t, "-kills", "12", "-proxy", "-gateway", "-clock", "10s")
+}
+
 func TestKillSQS(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it starts and kills processes, for 20 s")
-	}
 	sqstest.Need(t)
-	var stdout, stderr strings.Builder
-	if code := command(t.Context(), []string{"-engine", "sqs", "-kills", "5", "-messages", "200"}, &stdout, &stderr); code != 0 {
-		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
-	}
+	killed(t, "-engine", "sqs")
 }
 
 func TestCommandLine(t *testing.T) {
@@ -52,6 +62,9 @@ func TestCommandLine(t *testing.T) {
 		"-kills -1":     "-kills -1: expected 0",
 		"-messages 0":   "-messages 0: expected 1",
 		"fast":          `"fast": expected only flags`,
+		"-clock 2h":     "-clock 2h0m0s: expected -1h to 1h",
+		"-clockstays":   "-clockstays: expected with -clock",
+		"-pause -proxy": "-pause measures an undisturbed pace: expected without -proxy",
 	} {
 		var stdout, stderr strings.Builder
 		if code := command(t.Context(), strings.Fields(args), &stdout, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,15 +20,28 @@ import (
 
 func init() { engines["redis"] = engine{open: openRedis, start: startRedis} }
 
-func startRedis(dir string) (started, error) {
+func startRedis(dir string, shifted bool) (started, error) {
 	if err := redistest.Installed(); err != nil {
 		return started{}, err
 	}
-	s, err := redistest.Start(dir, "--appendonly", "yes", "--appendfsync", "always")
-	if err != nil {
-		return started{}, err
+	var clock *shim
+	if shifted {
+		var err error
+		if clock, err = newShim(dir, "redis-server"); err != nil {
+			return started{}, err
+		}
 	}
-	return started{store: s.Addr, stop: s.Kill, fails: s}, nil
+	s, err := redistest.Start(dir, "--appendonly", "yes", "--appendfsync", "always")
+	switch {
+	case err != nil && clock != nil:
+		return started{}, errors.Join(err, clock.close())
+	case err != nil:
+		return started{}, err
+	case clock == nil:
+		return started{store: s.Addr, stop: s.Kill, fails: s}, nil
+	}
+	stop := func() error { return errors.Join(s.Kill(), clock.close()) }
+	return started{store: s.Addr, stop: stop, fails: s, clock: clock.set}, nil
 }
 
 // redisEngine closes its client, too.

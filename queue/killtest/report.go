@@ -33,6 +33,10 @@ type report struct {
 	Abandoned int `json:"abandoned"` // whose sender did not live to see the answer, or timed out
 	Asked     int `json:"asked"`     // lists that Twilio was asked for
 
+	Proxy   map[string]int64 `json:"proxy,omitempty"`          // what it has done
+	Foreign map[string]int64 `json:"foreignAnswers,omitempty"` // that a gateway has given
+	Clock   map[string]int64 `json:"clock,omitempty"`          // how often each one was changed
+
 	Found     int   `json:"found"`     // requests in doubt that were found at Twilio
 	Resent    int   `json:"resent"`    // those that were not, and were sent again
 	MaxClaims int64 `json:"maxClaims"` // of one request
@@ -136,8 +140,13 @@ func (rep *report) table(w io.Writer) error {
 	row("requests at Twilio", rep.Requests, "%d struck by a fault, %d answered 429, %d not waited for", rep.Faulted, rep.Throttled, rep.Abandoned)
 	row("lists asked for", rep.Asked, "%d requests in doubt were found, %d were not and were sent again", rep.Found, rep.Resent)
 	row("claims of one request", rep.MaxClaims, "at most")
-	for _, kind := range slices.Sorted(maps.Keys(rep.Alerts)) {
-		row("alerts", rep.Alerts[kind], "%s", kind)
+	for _, group := range []struct {
+		name   string
+		counts map[string]int64
+	}{{"proxy", rep.Proxy}, {"foreign answers", rep.Foreign}, {"clock", rep.Clock}, {"alerts", rep.Alerts}} {
+		for _, kind := range slices.Sorted(maps.Keys(group.counts)) {
+			row(group.name, group.counts[kind], "%s", kind)
+		}
 	}
 	fmt.Fprintln(t)
 	row("enqueued", rep.Messages, "")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,6 +28,10 @@ type options struct {
 	json, keep      bool
 	pause           bool
 	timeout         time.Duration
+
+	proxy, gateway bool
+	clock          time.Duration
+	clockStays     bool
 }
 
 // A run is one test: a fake, a store, and children that come and go.
@@ -34,7 +39,11 @@ type run struct {
 	options
 	store  string
 	server server // that the store is on; nil: none
-	fake   *twiliotest.Server
+	fake   *twiliotest.Fake
+	front  *frontend    // of the fake
+	way    *proxy       // to the front; nil: the children need none
+	portal *gateway     // at the front; nil: none
+	clocks *clocks      // nil: all are right
 	q      *queue.Queue // the parent's own, on the same store
 	began  time.Time
 
@@ -53,7 +62,7 @@ const (
 	longestUp      = 3 * time.Second // the server, between two kills
 	longestDown    = 500 * time.Millisecond
 	startTimeout   = 20 * time.Second // of a child, on a busy machine
-	drainTimeout   = time.Minute
+	drainTimeout   = 2 * time.Minute  // a bucket may be held for one
 	unpaced        = 1000.0
 )
 
@@ -70,9 +79,9 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	r.store = filepath.Join(dir, "queue.db")
+	var s started
 	if start := engines[o.engine].start; start != nil {
-		var s started
-		if s, err = start(dir); err != nil {
+		if s, err = start(dir, o.clock != 0); err != nil {
 			return rep, err
 		}
 		defer func() { err = errors.Join(err, s.stop()) }()
@@ -82,8 +91,19 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 		return rep, err
 	}
 	defer func() { err = errors.Join(err, r.q.Close()) }()
-	r.fake = twiliotest.NewServer(twiliotest.Config{Latency: latency, ListLag: listLag})
-	defer r.fake.Close()
+	r.fake = twiliotest.New(twiliotest.Config{Latency: latency, ListLag: listLag})
+	closeFront, err := r.openFront()
+	if err != nil {
+		return rep, err
+	}
+	defer closeFront()
+
+	if o.clock != 0 {
+		r.clocks = &clocks{by: o.clock, twilio: r.fake.SetClock, engine: s.clock, counts: make(map[string]int64)}
+		if err := r.clocks.set(r.clocks.states() - 1); err != nil {
+			return rep, err
+		}
+	}
 
 	stop := follow(progress, r.state)
 	defer stop()
@@ -102,7 +122,7 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 // killMany kills while everything goes wrong, and lets the queue recover then.
 func (r *run) killMany(ctx context.Context) error {
 	r.left.Store(int64(r.kills))
-	inject(r.fake.Fake, r.seed)
+	inject(r.fake, r.seed)
 	if err := r.killPhase(ctx); err != nil {
 		return err
 	}
@@ -143,11 +163,55 @@ func (r *run) killPhase(ctx context.Context) error {
 			}
 		})
 	}
+	over, end := context.WithCancel(ctx)
+	defer end()
+	var outside sync.WaitGroup
+	for i, t := range r.troubles() {
+		outside.Go(func() {
+			if err := t.strike(over, rand.New(rand.NewPCG(r.seed, uint64(20+i)))); err != nil {
+				stop(err)
+			}
+		})
+	}
 	all.Wait()
+	end()
+	outside.Wait()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// openFront makes a way from the children to the fake, as the options say.
+func (r *run) openFront() (closeAll func(), err error) {
+	var h http.Handler = r.fake
+	if r.gateway {
+		r.portal = newGateway(h)
+		h = r.portal
+	}
+	r.front = serve(h, r.proxy)
+	if !r.proxy {
+		return r.front.close, nil
+	}
+	if r.way, err = startProxy(r.front.addr, r.seed); err != nil {
+		r.front.close()
+		return nil, err
+	}
+	return func() { r.way.close(); r.front.close() }, nil
+}
+
+// troubles are those that strike while processes are killed, besides the fake's faults.
+func (r *run) troubles() (all []trouble) {
+	if r.way != nil {
+		all = append(all, r.way.trouble(r.seed))
+	}
+	if r.portal != nil {
+		all = append(all, r.portal.trouble(r.seed))
+	}
+	if r.clocks != nil && !r.clockStays {
+		all = append(all, r.clocks.trouble(newDeck(r.seed, 7, r.clocks.states())))
+	}
+	return all
 }
 
 func between(draw *rand.Rand, from, to time.Duration) time.Duration {
@@ -156,8 +220,13 @@ func between(draw *rand.Rand, from, to time.Duration) time.Duration {
 
 // rate spreads what is sent over the time that the killing takes, some 0.3 s a kill, as
 // there are six senders, and somewhat faster: nothing is tested by killing a worker that has nothing to do.
+// Where senders are held again and again, they are twice as fast in between.
 func (r *run) rate() float64 {
-	return max(1, float64(r.messages)/(0.2*float64(max(r.kills, 1)))/6)
+	perKill := 0.2
+	if r.proxy || r.gateway {
+		perKill = 0.1
+	}
+	return max(1, float64(r.messages)/(perKill*float64(max(r.kills, 1)))/6)
 }
 
 func (r *run) worker(ctx context.Context, draw *rand.Rand) error {
@@ -230,7 +299,10 @@ func (r *run) liveAndDie(ctx context.Context, t task, life time.Duration) error 
 
 // start starts a child and waits until it is up.
 func (r *run) start(ctx context.Context, t task) (*process, error) {
-	t.Engine, t.Store, t.Fake = r.engine, r.store, strings.TrimPrefix(r.fake.URL, "http://")
+	t.Engine, t.Store, t.Fake, t.Cert = r.engine, r.store, r.front.addr, r.front.cert
+	if r.way != nil {
+		t.Proxy = r.way.addr
+	}
 	p, err := start(ctx, t)
 	if err != nil {
 		return nil, err
@@ -351,7 +423,8 @@ func (r *run) report(ctx context.Context, rep *report) error {
 		}
 		listed = append(listed, listing{
 			name: nameOf(url.Values(j.Request.Form)), state: j.State, sid: j.Outcome.SID, reason: reason,
-			parked: j.State == queue.InDoubt && j.Look.IsZero(),
+			parked:  j.State == queue.InDoubt && j.Look.IsZero(),
+			refused: j.Outcome.Code == refusal,
 		})
 		rep.count(j, reason)
 	}
@@ -359,7 +432,16 @@ func (r *run) report(ctx context.Context, rep *report) error {
 	for _, c := range append(r.fake.Messages(), r.fake.Calls()...) {
 		made = append(made, creation{nameOf(c.Form), c.SID})
 	}
-	rep.ofFake(r.fake.Fake)
+	rep.ofFake(r.fake)
+	if r.way != nil {
+		rep.Proxy = r.way.tally()
+	}
+	if r.portal != nil {
+		rep.Foreign = r.portal.tally()
+	}
+	if r.clocks != nil {
+		rep.Clock = r.clocks.counts
+	}
 	rep.Alerts = make(map[string]int64)
 	r.alerts.Range(func(kind, count any) bool {
 		rep.Alerts[kind.(string)] = count.(*atomic.Int64).Load()

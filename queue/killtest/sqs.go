@@ -31,7 +31,7 @@ const (
 )
 
 // startSQS starts the emulator, and writes beside the store where it is.
-func startSQS(dir string) (started, error) {
+func startSQS(dir string, _ bool) (started, error) {
 	if err := sqstest.Installed(); err != nil {
 		return started{}, fmt.Errorf("-engine sqs: %w", err)
 	}

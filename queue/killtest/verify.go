@@ -15,6 +15,7 @@ type listing struct {
 	name        string
 	state       queue.State
 	parked      bool // in doubt, and nobody will look any more: a person decides
+	refused     bool // it has Failed with the refusal that the fake was told to give
 	sid, reason string
 }
 
@@ -35,12 +36,14 @@ const (
 	doubled  fault = "accepted more than once"  // somebody got two
 	falsely  fault = "Sent, but never accepted" // somebody got none, and nobody will know
 	wrongSID fault = "Sent with a SID that is not its own"
-	twice    fault = "enqueued twice" // two jobs with one Unique key
+	twice    fault = "enqueued twice"                          // two jobs with one Unique key
+	burnt    fault = "Failed, though Twilio did not refuse it" // somebody got none, for nothing
+	denied   fault = "Failed, yet accepted"                    // who believes it sends a second one
 	mute     fault = "Failed or in doubt without a reason"
 	foreign  fault = "never enqueued" // yet listed, or accepted
 )
 
-var faultsInOrder = []fault{lost, doubled, falsely, wrongSID, twice, mute, foreign}
+var faultsInOrder = []fault{lost, doubled, falsely, wrongSID, twice, burnt, denied, mute, foreign}
 
 // check compares what was enqueued with what the fake has made and what the queue says.
 func check(enqueued []string, made []creation, listed []listing) verdict {
@@ -88,7 +91,11 @@ func (v *verdict) one(name string, sids []string, ls []listing) {
 		}
 	case l.state == queue.Failed:
 		v.Failed++
-		v.explained(l, sids)
+		if v.explained(l, sids); !l.refused {
+			v.fault(burnt, name, l.reason)
+		} else if len(sids) > 0 {
+			v.fault(denied, name, "")
+		}
 	case l.state == queue.InDoubt && l.parked:
 		v.Parked++
 		v.explained(l, sids)

@@ -23,12 +23,14 @@ func TestCheckFinds(t *testing.T) {
 		"cancelled":            {nil, []listing{{name: a, state: queue.Cancelled}}, lost},
 		"two messages":         {[]creation{{a, "SM1"}, {a, "SM3"}}, []listing{{name: a, state: queue.Sent, sid: "SM1"}}, doubled},
 		"two, and in doubt":    {[]creation{{a, "SM1"}, {a, "SM3"}}, []listing{{name: a, state: queue.InDoubt, parked: true, reason: "cut"}}, doubled},
-		"two, and failed":      {[]creation{{a, "SM1"}, {a, "SM3"}}, []listing{{name: a, state: queue.Failed, reason: "21211"}}, doubled},
+		"two, and unsure":      {[]creation{{a, "SM1"}, {a, "SM3"}}, []listing{{name: a, state: queue.InDoubt, parked: true, reason: "21211"}}, doubled},
 		"falsely sent":         {nil, []listing{{name: a, state: queue.Sent, sid: "SM1"}}, falsely},
 		"another's SID":        {[]creation{{a, "SM1"}}, []listing{{name: a, state: queue.Sent, sid: "SM2"}}, wrongSID},
 		"no SID":               {[]creation{{a, "SM1"}}, []listing{{name: a, state: queue.Sent}}, wrongSID},
-		"two jobs":             {[]creation{{a, "SM1"}}, []listing{{name: a, state: queue.Sent, sid: "SM1"}, {name: a, state: queue.Failed, reason: "21211"}}, twice},
-		"failed for no reason": {nil, []listing{{name: a, state: queue.Failed}}, mute},
+		"two jobs":             {[]creation{{a, "SM1"}}, []listing{{name: a, state: queue.Sent, sid: "SM1"}, {name: a, state: queue.Failed, refused: true, reason: "21211"}}, twice},
+		"failed for no reason": {nil, []listing{{name: a, state: queue.Failed, refused: true}}, mute},
+		"failed for a page":    {nil, []listing{{name: a, state: queue.Failed, reason: "403"}}, burnt},
+		"failed, and sent":     {[]creation{{a, "SM1"}}, []listing{{name: a, state: queue.Failed, refused: true, reason: "21211"}}, denied},
 		"parked for no reason": {nil, []listing{{name: a, state: queue.InDoubt, parked: true}}, mute},
 		"an unknown job":       {[]creation{{a, "SM1"}}, []listing{{name: a, state: queue.Sent, sid: "SM1"}, {name: "x", state: queue.Sent}}, foreign},
 		"an unknown message":   {[]creation{{a, "SM1"}, {"x", "SM9"}}, []listing{{name: a, state: queue.Sent, sid: "SM1"}}, foreign},
@@ -45,10 +47,10 @@ func TestCheckAccepts(t *testing.T) {
 		[]creation{{"a", "SM1"}, {"c", "SM2"}},
 		[]listing{
 			{name: "a", state: queue.Sent, sid: "SM1"},
-			{name: "b", state: queue.Failed, reason: "21211"},
+			{name: "b", state: queue.Failed, refused: true, reason: "21211"},
 			{name: "c", state: queue.InDoubt, parked: true, reason: "cut"},
 			{name: "d", state: queue.InDoubt, parked: true, reason: "cut"},
-			{name: "e", state: queue.Failed, reason: "its deadline"},
+			{name: "e", state: queue.Failed, refused: true, reason: "Invalid 'To' Phone Number"},
 		})
 	if !v.ok() || v.Sent != 1 || v.Failed != 2 || v.Parked != 2 || v.Recovered != 1 {
 		t.Errorf("%+v", v)
