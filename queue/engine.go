@@ -56,8 +56,10 @@ type Engine interface {
 	Move(ctx context.Context, m Move) error
 
 	// Park keeps a bucket's lanes, of whichever campaign, from being worked on: Work
-	// and Stats show it, in all processes. It replaces what was said before; a time that
-	// has passed ends it.
+	// and Stats show it, in all processes. It replaces what was said of r before, so that
+	// a hold can be shortened; a time that has passed ends it. If r has an Account and
+	// nothing else, it parks all lanes of the account. A lane shows the later of its
+	// bucket's time and its account's.
 	Park(ctx context.Context, r pacer.Resource, until time.Time) error
 
 	// Sweep does what time brings, at most s.Max jobs of each: what has been Sending for
@@ -212,7 +214,7 @@ type ReadyLane struct {
 	Lane   Lane
 	Ready  int64          // how many
 	Top    pacer.Priority // the highest priority among them
-	Parked time.Time      // until when the lane's bucket keeps still; zero, or past: it does not
+	Parked time.Time      // until when the lane's bucket, or account, keeps still; zero, or past: it does not
 }
 
 // A Claim asks for jobs to be sent.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 )
 
@@ -55,6 +57,82 @@ var sharedTests = []test{
 		if len(c.claim(lane("a"), 1)) != 1 {
 			c.Fatal("the lane's job cannot be claimed")
 		}
+	}},
+	{"Park/what another process says shows at once", func(c *check) {
+		other := c.again()
+		c.put()
+		until := time.Now().Add(never)
+		shows := func(what string, want time.Time) {
+			c.Helper()
+			lanes, _ := c.work()
+			if want.IsZero() {
+				if lanes[0].Parked.After(time.Now()) || c.stats(lane("a")).Parked.After(time.Now()) {
+					c.Fatalf("%s: parked until %v", what, lanes[0].Parked)
+				}
+				return
+			}
+			c.at(what, lanes[0].Parked, want)
+			c.at(what+", Stats", c.stats(lane("a")).Parked, want)
+		}
+		for _, r := range []pacer.Resource{lane("a").Resource, {Account: lane("a").Resource.Account}} {
+			c.ok(other.Park(c.Context(), r, until))
+			shows("parked", until)
+			c.ok(other.Park(c.Context(), r, until.Add(-time.Hour)))
+			shows("shortened", until.Add(-time.Hour))
+			c.ok(other.Park(c.Context(), r, time.Now().Add(-time.Second)))
+			shows("lifted", time.Time{})
+			c.ok(other.Park(c.Context(), r, until))
+			shows("parked again", until)
+			c.ok(other.Park(c.Context(), r, time.Time{}))
+			shows("lifted by the zero time", time.Time{})
+		}
+	}},
+	{"Park/an account as a whole", func(c *check) {
+		odd := lane("a")
+		odd.Resource.Account = "AC|%" // which keys have to escape
+		elsewhere := lane("b")
+		elsewhere.Resource.Account = "AC00000000000000000000000000000002"
+		nobody := lane("c")
+		nobody.Resource.Account = ""
+		all := []queue.Lane{lane("a"), of("x", "a"), lane("b"), odd, elsewhere, nobody}
+		for _, l := range all {
+			c.put(in(l))
+		}
+		until := time.Now().Add(never)
+		park := func(r pacer.Resource, until time.Time) {
+			c.Helper()
+			c.ok(c.e.Park(c.Context(), r, until))
+		}
+		shows := func(what string, want ...time.Time) {
+			c.Helper()
+			lanes, _ := c.work()
+			if len(lanes) != len(all) {
+				c.Fatalf("%s: %d lanes: expected %d", what, len(lanes), len(all))
+			}
+			for i, l := range all {
+				at := slices.IndexFunc(lanes, func(r queue.ReadyLane) bool { return r.Lane == l })
+				for _, is := range []time.Time{lanes[at].Parked, c.stats(l).Parked} {
+					if want[i].IsZero() != !is.After(time.Now()) {
+						c.Fatalf("%s: lane %d is parked until %v: expected %v", what, i, is, want[i])
+					} else if !want[i].IsZero() {
+						c.at(what, is, want[i])
+					}
+				}
+			}
+		}
+		var no time.Time
+		account := pacer.Resource{Account: lane("a").Resource.Account}
+		park(account, until)
+		shows("the account", until, until, until, no, no, no)
+		park(lane("a").Resource, until.Add(time.Hour))
+		shows("a bucket for longer", until.Add(time.Hour), until.Add(time.Hour), until, no, no, no)
+		park(lane("a").Resource, until.Add(-time.Hour))
+		shows("a bucket for less", until, until, until, no, no, no)
+		park(account, no)
+		shows("the account's ended", until.Add(-time.Hour), until.Add(-time.Hour), no, no, no, no)
+		park(lane("a").Resource, no)
+		park(pacer.Resource{Account: odd.Resource.Account}, until)
+		shows("another account", no, no, no, until, no, no)
 	}},
 	{"Park/a bucket without jobs, in all processes", func(c *check) {
 		other := c.again()

@@ -172,7 +172,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 	}); err != nil {
 		return nil, time.Time{}, err
 	}
-	counts := readyOf(ready.Val())
+	counts, parked := readyOf(ready.Val()), parksOf(parks.Val())
 	of, err := e.lanesOf(ctx, slices.Collect(maps.Keys(counts)))
 	if err != nil {
 		return nil, time.Time{}, err
@@ -189,18 +189,39 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 		case n["n"] > 0:
 			r.Top = pacer.Normal
 		}
-		r.Parked = parked(parks.Val(), l)
+		r.Parked = parkedUntil(parked, l)
 		lanes = append(lanes, r)
 	}
 	return lanes, next, nil
 }
 
-func parked(parks map[string]string, l queue.Lane) time.Time {
+// parksOf reads the hash parks. What is no time is left out.
+func parksOf(fields map[string]string) map[string]time.Time {
+	parks := make(map[string]time.Time, len(fields))
+	for key, text := range fields {
+		if us, err := strconv.ParseInt(text, 10, 64); err == nil {
+			parks[key] = fromMicros(us)
+		}
+	}
+	return parks
+}
+
+// noMore is what follows the account in the key of a resource that has nothing else.
+var noMore = queue.BucketKey(pacer.Resource{})
+
+// parkedUntil returns the later of the times until which a lane's bucket and its account
+// are parked.
+func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
 	if len(parks) == 0 {
 		return time.Time{}
 	}
-	us, _ := strconv.ParseInt(parks[queue.BucketKey(l.Resource)], 10, 64) // not there: 0
-	return fromMicros(us)
+	key := queue.BucketKey(l.Resource)
+	until := parks[key]
+	account, _, _ := strings.Cut(key, "|")
+	if of := parks[account+noMore]; of.After(until) {
+		until = of
+	}
+	return until
 }
 
 // statsAtOnce is how many lanes' counters are asked for in one go.
@@ -220,7 +241,7 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 	if err := present(); err != nil {
 		return nil, err
 	}
-	counts := readyOf(ready.Val())
+	counts, parked := readyOf(ready.Val()), parksOf(parks.Val())
 	numbers := slices.Collect(maps.Keys(names.Val()))
 	slices.SortFunc(numbers, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	of, err := e.lanesOf(ctx, numbers)
@@ -252,7 +273,7 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 			s := queue.LaneStats{
 				Lane: of[n], Ready: c["h"] + c["n"] + c["l"], Delayed: h.int("delayed", &ok), Sending: h.int("sending", &ok), InDoubt: h.int("in doubt", &ok),
 				Sent: h.int("sent", &ok), Failed: h.int("failed", &ok), Cancelled: h.int("cancelled", &ok), Arrived: h.int("arrived", &ok), Departed: h.int("departed", &ok),
-				Oldest: oldest[n], Parked: parked(parks.Val(), of[n]),
+				Oldest: oldest[n], Parked: parkedUntil(parked, of[n]),
 			}
 			stats = append(stats, s)
 		}

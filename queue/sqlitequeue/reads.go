@@ -80,6 +80,24 @@ func (e *Engine) parks(ctx context.Context) (map[string]time.Time, error) {
 	return until, err
 }
 
+// noMore is what follows the account in the key of a resource that has nothing else.
+var noMore = queue.BucketKey(pacer.Resource{})
+
+// parkedUntil returns the later of the times until which a lane's bucket and its account
+// are parked.
+func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
+	if len(parks) == 0 {
+		return time.Time{}
+	}
+	key := queue.BucketKey(l.Resource)
+	until := parks[key]
+	account, _, _ := strings.Cut(key, "|")
+	if of := parks[account+noMore]; of.After(until) {
+		until = of
+	}
+	return until
+}
+
 // Work implements [queue.Engine]. It writes only if something is due.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
 	e.mu.Lock()
@@ -125,9 +143,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 		for i := high; i < low && ready[i] == 0; i++ {
 			r.Top--
 		}
-		if len(parked) > 0 {
-			r.Parked = parked[queue.BucketKey(l.Resource)]
-		}
+		r.Parked = parkedUntil(parked, l)
 		lanes = append(lanes, r)
 		return nil
 	})
@@ -164,7 +180,7 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 		s := queue.LaneStats{
 			Lane: l, Ready: c[high] + c[normal] + c[low], Delayed: c[delayed], Sending: c[sending], InDoubt: c[inDoubt],
 			Sent: c[sent], Failed: c[failed], Cancelled: c[cancelled], Arrived: c[arrived], Departed: c[departed],
-			Parked: parked[queue.BucketKey(l.Resource)],
+			Parked: parkedUntil(parked, l),
 		}
 		for _, d := range due {
 			if d != nil && (s.Oldest.IsZero() || *d < micros(s.Oldest)) {
