@@ -36,6 +36,20 @@ func (t trouble) strike(ctx context.Context, draw *rand.Rand) error {
 	return nil
 }
 
+// troubles are those that strike while processes are killed, besides the fake's faults.
+func (r *run) troubles() (all []trouble) {
+	if r.way != nil {
+		all = append(all, r.way.trouble(r.seed))
+	}
+	if r.portal != nil {
+		all = append(all, r.portal.trouble(r.seed))
+	}
+	if r.clocks != nil && !r.clockStays {
+		all = append(all, r.clocks.trouble(newDeck(r.seed, 7, r.clocks.states())))
+	}
+	return all
+}
+
 // A deck deals numbers below size in random order, each as often as any other.
 type deck struct {
 	draw *rand.Rand

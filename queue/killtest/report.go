@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
+	"time"
 
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/twiliotest"
@@ -68,6 +72,51 @@ func (rep *report) count(j queue.Job, reason string) {
 		}
 		rep.Reasons[string(j.State)+": "+generalized(reason)]++
 	}
+}
+
+// report reads what the queue lists, and compares it with what the fake has made.
+func (r *run) report(ctx context.Context, rep *report) error {
+	rep.Engine, rep.Seed, rep.Messages = r.engine, r.seed, r.messages
+	rep.Kills, rep.Children, rep.MidEnqueue = r.killed.Load(), r.started.Load(), r.midEnqueue.Load()
+	rep.Outages = r.outages.Load()
+	var listed []listing
+	for j, err := range r.q.List(ctx, queue.Filter{}) {
+		if err != nil {
+			return err
+		}
+		reason := j.Outcome.Reason
+		if reason == "" && j.Outcome.Code != 0 {
+			reason = fmt.Sprint(j.Outcome.Code)
+		}
+		listed = append(listed, listing{
+			name: nameOf(url.Values(j.Request.Form)), state: j.State, sid: j.Outcome.SID, reason: reason,
+			parked:  j.State == queue.InDoubt && j.Look.IsZero(),
+			refused: j.Outcome.Code == refusal,
+		})
+		rep.count(j, reason)
+	}
+	var made []creation
+	for _, c := range append(r.fake.Messages(), r.fake.Calls()...) {
+		made = append(made, creation{nameOf(c.Form), c.SID})
+	}
+	rep.ofFake(r.fake)
+	if r.way != nil {
+		rep.Proxy = r.way.tally()
+	}
+	if r.portal != nil {
+		rep.Foreign = r.portal.tally()
+	}
+	if r.clocks != nil {
+		rep.Clock = r.clocks.counts
+	}
+	rep.Alerts = make(map[string]int64)
+	r.alerts.Range(func(kind, count any) bool {
+		rep.Alerts[kind.(string)] = count.(*atomic.Int64).Load()
+		return true
+	})
+	rep.set(check(names(r.messages), made, listed))
+	rep.Seconds = time.Since(r.began).Seconds()
+	return nil
 }
 
 func (rep *report) ofFake(f *twiliotest.Fake) {

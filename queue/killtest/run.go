@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -180,38 +178,6 @@ func (r *run) killPhase(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	return nil
-}
-
-// openFront makes a way from the children to the fake, as the options say.
-func (r *run) openFront() (closeAll func(), err error) {
-	var h http.Handler = r.fake
-	if r.gateway {
-		r.portal = newGateway(h)
-		h = r.portal
-	}
-	r.front = serve(h, r.proxy)
-	if !r.proxy {
-		return r.front.close, nil
-	}
-	if r.way, err = startProxy(r.front.addr, r.seed); err != nil {
-		r.front.close()
-		return nil, err
-	}
-	return func() { r.way.close(); r.front.close() }, nil
-}
-
-// troubles are those that strike while processes are killed, besides the fake's faults.
-func (r *run) troubles() (all []trouble) {
-	if r.way != nil {
-		all = append(all, r.way.trouble(r.seed))
-	}
-	if r.portal != nil {
-		all = append(all, r.portal.trouble(r.seed))
-	}
-	if r.clocks != nil && !r.clockStays {
-		all = append(all, r.clocks.trouble(newDeck(r.seed, 7, r.clocks.states())))
-	}
-	return all
 }
 
 func between(draw *rand.Rand, from, to time.Duration) time.Duration {
@@ -405,51 +371,6 @@ func (r *run) state() string {
 	return fmt.Sprintf("%.0f s: %d of %d kills, %d of %d enqueued, %d messages and calls accepted, %d requests faulted",
 		time.Since(r.began).Seconds(), r.killed.Load(), r.kills, r.stored.Load(), r.messages,
 		len(r.fake.Messages())+len(r.fake.Calls()), s.Faulted)
-}
-
-// report reads what the queue lists, and compares it with what the fake has made.
-func (r *run) report(ctx context.Context, rep *report) error {
-	rep.Engine, rep.Seed, rep.Messages = r.engine, r.seed, r.messages
-	rep.Kills, rep.Children, rep.MidEnqueue = r.killed.Load(), r.started.Load(), r.midEnqueue.Load()
-	rep.Outages = r.outages.Load()
-	var listed []listing
-	for j, err := range r.q.List(ctx, queue.Filter{}) {
-		if err != nil {
-			return err
-		}
-		reason := j.Outcome.Reason
-		if reason == "" && j.Outcome.Code != 0 {
-			reason = fmt.Sprint(j.Outcome.Code)
-		}
-		listed = append(listed, listing{
-			name: nameOf(url.Values(j.Request.Form)), state: j.State, sid: j.Outcome.SID, reason: reason,
-			parked:  j.State == queue.InDoubt && j.Look.IsZero(),
-			refused: j.Outcome.Code == refusal,
-		})
-		rep.count(j, reason)
-	}
-	var made []creation
-	for _, c := range append(r.fake.Messages(), r.fake.Calls()...) {
-		made = append(made, creation{nameOf(c.Form), c.SID})
-	}
-	rep.ofFake(r.fake)
-	if r.way != nil {
-		rep.Proxy = r.way.tally()
-	}
-	if r.portal != nil {
-		rep.Foreign = r.portal.tally()
-	}
-	if r.clocks != nil {
-		rep.Clock = r.clocks.counts
-	}
-	rep.Alerts = make(map[string]int64)
-	r.alerts.Range(func(kind, count any) bool {
-		rep.Alerts[kind.(string)] = count.(*atomic.Int64).Load()
-		return true
-	})
-	rep.set(check(names(r.messages), made, listed))
-	rep.Seconds = time.Since(r.began).Seconds()
-	return nil
 }
 
 // sleep reports whether it has slept to the end.

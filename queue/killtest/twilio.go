@@ -46,6 +46,24 @@ func (f *frontend) close() {
 	f.server.Close()
 }
 
+// openFront makes a way from the children to the fake, as the options say.
+func (r *run) openFront() (closeAll func(), err error) {
+	var h http.Handler = r.fake
+	if r.gateway {
+		r.portal = newGateway(h)
+		h = r.portal
+	}
+	r.front = serve(h, r.proxy)
+	if !r.proxy {
+		return r.front.close, nil
+	}
+	if r.way, err = startProxy(r.front.addr, r.seed); err != nil {
+		r.front.close()
+		return nil, err
+	}
+	return func() { r.way.close(); r.front.close() }, nil
+}
+
 // certifiedName is a host that the certificate of package httptest is made for.
 const certifiedName = "example.com"
 
