@@ -309,9 +309,11 @@ var accountCodes = map[int]bool{
 	10001: true, // the account is not active: no funds, suspended, or its parent is
 	20003: true, // Twilio does not take the credentials
 	20005: true, // the account is not active: no funds, or a trial that was not activated
+	20006: true, // the credentials' privileges were revoked, or do not reach that far
 	20403: true, // the account may not use the API: suspended or closed, mostly
 	21222: true, // twilio-go's own: the user name has illegal characters
 	21224: true, // twilio-go's own: the password has illegal characters
+	70051: true, // the account or key is suspended, or a restricted key lacks a permission
 	90010: true, // the account is not active
 }
 

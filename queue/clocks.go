@@ -15,39 +15,65 @@ func (i interval) widen(with interval) interval {
 	return interval{min(i.lo, with.lo), max(i.hi, with.hi)}
 }
 
-// Clocks know by how much Twilio's clock is ahead of the engine's. Neither is this
-// machine's: a Redis has a clock of its own, and clocks are set. Each is compared with
-// the time that has passed in this process, which nobody sets. What was measured in the
-// last hour or two is kept as one interval, so that a clock which was set in between makes
-// the interval wide and not wrong. The zero value knows nothing.
-type clocks struct {
-	mu     sync.Mutex
-	began  time.Time // of this process's own time
-	engine *interval // that the engine's clock is ahead of it, as measured last
-	twilio *interval // that Twilio's is
-
-	hour          time.Time // when now began
-	now, before   *interval // what was measured since, and in the hour before
-	firstCompared time.Time // by the engine's clock, when both were known for the first time
+// A drift is by how much a clock was ahead of this process's time of late. All that was
+// measured in the last hour or two is one interval: a clock that was set in between makes
+// the interval wide, and not wrong. The zero value knows nothing.
+type drift struct {
+	hour        time.Time // when now began
+	now, before *interval // what was measured since, and in the hour before
 }
 
-const clocksKept = time.Hour
+const driftKept = time.Hour
 
-// own returns this process's time, which goes on evenly, for an instant.
-func (c *clocks) own(t time.Time) time.Duration {
-	if c.began.IsZero() {
-		c.began = t
+func (d *drift) add(i interval, t time.Time) {
+	if t.Sub(d.hour) > driftKept {
+		d.before, d.now, d.hour = d.now, nil, t
 	}
-	return t.Sub(c.began)
+	if d.now != nil {
+		i = d.now.widen(i)
+	}
+	d.now = &i
+}
+
+func (d *drift) all() (interval, bool) {
+	switch {
+	case d.now == nil:
+		return interval{}, false
+	case d.before == nil:
+		return *d.now, true
+	}
+	return d.now.widen(*d.before), true
+}
+
+// Clocks know by how much Twilio's clock is ahead of the engine's. Neither is this
+// machine's: a Redis has a clock of its own, and clocks are set. Each is compared with
+// the time that has passed in this process, which nobody sets. The zero value knows
+// nothing. Clocks are safe for concurrent use.
+type clocks struct {
+	mu             sync.Mutex
+	began          time.Time // of this process's own time
+	engine, twilio drift
+	first          time.Time // what the engine's clock showed when it was looked at first
+}
+
+// measure returns by how much a clock is ahead of this process's time that showed from at
+// to at+within, some time between the instants from and to.
+func (c *clocks) measure(at time.Time, within time.Duration, from, to time.Time) interval {
+	if c.began.IsZero() {
+		c.began = from
+	}
+	shown := at.Sub(c.began.Round(0)) // by the clocks on the wall
+	return interval{shown - to.Sub(c.began), shown + within - from.Sub(c.began)}
 }
 
 // engineSaid notes that the engine's clock showed at, some time between from and to.
 func (c *clocks) engineSaid(at, from, to time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	shown := at.Sub(c.start(from))
-	c.engine = &interval{shown - c.own(to), shown - c.own(from)}
-	c.compare(at, to)
+	c.engine.add(c.measure(at, 0, from, to), to)
+	if c.first.IsZero() || at.Before(c.first) {
+		c.first = at
+	}
 }
 
 // twilioSaid notes the Date of an answer that was under way between from and to. A Date
@@ -59,57 +85,24 @@ func (c *clocks) twilioSaid(header http.Header, from, to time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	shown := at.Sub(c.start(from))
-	c.twilio = &interval{shown - c.own(to), shown + time.Second - c.own(from)}
-	c.compare(time.Time{}, to)
-}
-
-// start returns the instant from which all clocks are counted, as a time on the wall.
-func (c *clocks) start(t time.Time) time.Time {
-	c.own(t)
-	return c.began.Round(0)
-}
-
-// compare takes up what both measurements say together, at the instant t.
-func (c *clocks) compare(engine, t time.Time) {
-	if c.engine == nil || c.twilio == nil {
-		return
-	}
-	ahead := interval{c.twilio.lo - c.engine.hi, c.twilio.hi - c.engine.lo}
-	if c.firstCompared.IsZero() {
-		if c.firstCompared = engine; engine.IsZero() {
-			c.firstCompared = c.start(t).Add(c.own(t) + c.engine.hi)
-		}
-	}
-	if t.Sub(c.hour) > clocksKept {
-		c.before, c.now, c.hour = c.now, nil, t
-	}
-	if c.now != nil {
-		ahead = c.now.widen(ahead)
-	}
-	c.now = &ahead
+	c.twilio.add(c.measure(at, time.Second, from, to), to)
 }
 
 // ahead returns by how much Twilio's clock is, or was of late, ahead of the engine's. It
-// is false if nobody has measured.
+// is false if one of them was never looked at.
 func (c *clocks) ahead() (interval, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.now == nil:
-		return interval{}, false
-	case c.before == nil:
-		return *c.now, true
-	}
-	return c.now.widen(*c.before), true
+	e, ok := c.engine.all()
+	t, both := c.twilio.all()
+	return interval{t.lo - e.hi, t.hi - e.lo}, ok && both
 }
 
-// comparedAt reports whether the clocks were being compared already at a time of the
-// engine's.
-func (c *clocks) comparedAt(engine time.Time) bool {
+// knewAt reports whether the engine's clock was being looked at already when it showed t.
+func (c *clocks) knewAt(t time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.firstCompared.IsZero() && !engine.IsZero() && !engine.Before(c.firstCompared)
+	return !c.first.IsZero() && !t.IsZero() && !t.Before(c.first)
 }
 
 // askEngine reads the engine's clock.

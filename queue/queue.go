@@ -143,10 +143,11 @@ func (q *Queue) Requeue(ctx context.Context, id ID) error {
 	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, Due: time.Now(), NoDeadline: true, Outcome: &Outcome{}})
 }
 
-// Confirm says that Twilio has a request that is in doubt, or fails wrongly, with the SID
-// of what it has created: a status callback proves it, or a person has looked.
+// Confirm says that Twilio has a request, with the SID of what it has created: a status
+// callback proves it, or a person has looked. It may be in doubt, wait to be sent again, or
+// have failed wrongly. A request that is Sent or Cancelled is a [*StateError].
 func (q *Queue) Confirm(ctx context.Context, id ID, sid string) error {
-	return q.move(ctx, "confirm", Move{ID: id, From: []State{InDoubt, Sending}, To: Sent, Outcome: &Outcome{SID: sid}})
+	return q.move(ctx, "confirm", Move{ID: id, From: []State{InDoubt, Sending, Ready, Delayed, Failed}, To: Sent, Outcome: &Outcome{SID: sid}})
 }
 
 func (q *Queue) move(ctx context.Context, what string, m Move) error {
