@@ -67,14 +67,15 @@ func (o *outlet) missed() int {
 	return n
 }
 
-// flush waits until all is delivered, for d at most, and returns how many calls have not
-// returned or not begun.
+// flush waits until all is delivered, for d at most. Then it forgets the calls that wait,
+// so that nothing is delivered later. It returns how many were not delivered: those, and
+// the one that has not returned.
 func (o *outlet) flush(d time.Duration) (left int) {
 	over := time.NewTimer(d)
 	defer over.Stop()
 	for {
 		o.mu.Lock()
-		idle, left := o.idle, 1+len(o.waiting)
+		idle := o.idle
 		o.mu.Unlock()
 		if idle == nil {
 			return 0
@@ -82,6 +83,12 @@ func (o *outlet) flush(d time.Duration) (left int) {
 		select {
 		case <-idle:
 		case <-over.C:
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			if o.idle != nil {
+				left = 1 + len(o.waiting)
+			}
+			o.waiting = nil
 			return left
 		}
 	}
