@@ -16,8 +16,9 @@ import (
 // processes may have engines on the same store. Time is the engine's: its clock decides what
 // is due.
 //
-// Times are kept to the microsecond, up to the end of the year 9999 (UTC). A later time is
-// kept as that end, and one before 1970 as the beginning of 1970: neither fails.
+// Times are kept to the microsecond, up to the end of the year 9999 (UTC). Add returns an
+// error for a Due or Deadline that is later. Elsewhere a later time is kept as that end, and
+// everywhere one before 1970 as the beginning of 1970.
 //
 // An engine decides nothing about a request. It moves jobs between states, one job or
 // batch per transaction, and only as it is told to.
