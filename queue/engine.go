@@ -123,7 +123,7 @@ var (
 	// ErrOutdated: a newer version of pacer has changed the store, before this program
 	// opened it or while it had it open. What this program would write might never be
 	// seen, so nothing was stored.
-	ErrOutdated = errors.New("the store was opened by a newer version of pacer: update this one, and restart it")
+	ErrOutdated = errors.New("this version of pacer is outdated: the store was opened by a newer one: update this one, and restart it")
 )
 
 // A StateError is what [Engine].Move returns for a job that is not where it was expected.
