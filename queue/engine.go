@@ -16,8 +16,9 @@ import (
 // processes may have engines on the same store. Time is the engine's: its clock decides what
 // is due.
 //
-// Times are kept to the microsecond, up to the end of the year 9999 (UTC). A later time is
-// kept as that end, and one before 1970 as the beginning of 1970: neither fails.
+// Times are kept to the microsecond, up to the end of the year 9999 (UTC). Add returns an
+// error for a Due or Deadline that is later. Elsewhere a later time is kept as that end, and
+// everywhere one before 1970 as the beginning of 1970.
 //
 // An engine decides nothing about a request. It moves jobs between states, one job or
 // batch per transaction, and only as it is told to.
@@ -122,7 +123,7 @@ var (
 	// ErrOutdated: a newer version of pacer has changed the store, before this program
 	// opened it or while it had it open. What this program would write might never be
 	// seen, so nothing was stored.
-	ErrOutdated = errors.New("the store was opened by a newer version of pacer: update this one, and restart it")
+	ErrOutdated = errors.New("this version of pacer is outdated: the store was opened by a newer one: update this one, and restart it")
 )
 
 // A StateError is what [Engine].Move returns for a job that is not where it was expected.

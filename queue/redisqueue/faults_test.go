@@ -92,14 +92,14 @@ func TestCallsAfterANewerProgramHasChangedTheLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := e.Add(ctx, []queue.Job{job(2)})
-	says(t, err, queue.ErrOutdated, "newer version of pacer: update this one")
+	says(t, err, queue.ErrOutdated, "a newer one: update this one")
 	_, _, err = e.Work(ctx)
 	says(t, err, queue.ErrOutdated)
 	_, err = e.Get(ctx, job(1).ID)
 	says(t, err, queue.ErrOutdated)
 	says(t, e.Move(ctx, sent(job(1))), queue.ErrOutdated)
 	_, err = redisqueue.Open(ctx, rdb, redisqueue.WithLogger(quiet), redisqueue.Name(name))
-	says(t, err, queue.ErrOutdated, "newer version of pacer: update this one")
+	says(t, err, queue.ErrOutdated, "a newer one: update this one")
 }
 
 func TestReplica(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
 // Programs in any language add requests to the stream in: XADD with one field, job, whose
@@ -48,6 +49,9 @@ type intakeJob struct {
 // parseIntake makes a job of an entry of queue name.
 func parseIntake(name, entry string, text []byte) (queue.Job, error) {
 	var in intakeJob
+	if err := jsontext.Check(text); err != nil {
+		return queue.Job{}, fmt.Errorf("field job: %w", err)
+	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields() // a misspelt "deadline" is to be seen
 	if err := d.Decode(&in); err != nil {
@@ -80,12 +84,13 @@ func parseIntake(name, entry string, text []byte) (queue.Job, error) {
 	} else if !strings.HasPrefix(in.Account, "AC") {
 		return queue.Job{}, fmt.Errorf(`"account": %.40q: expected an account SID, which begins with AC`, in.Account)
 	}
+	if in.Deadline != nil {
+		// Not queue.Deadline: one that has passed meanwhile makes it Failed, as with all that wait.
+		opts = append(opts, func(j *queue.Job) error { j.Deadline = *in.Deadline; return nil })
+	}
 	j, err := queue.NewJob(in.Request, in.Account, opts...)
 	if err != nil {
 		return queue.Job{}, err
-	}
-	if in.Deadline != nil {
-		j.Deadline = *in.Deadline // one that has passed meanwhile makes it Failed, as with all that wait
 	}
 	j.ID = intakeID(name, entry)
 	return j, nil
@@ -180,6 +185,9 @@ func (e *Engine) add(ctx context.Context, entries []redis.XMessage) error {
 		var j queue.Job
 		if ok {
 			j, err = parseIntake(e.name, m.ID, []byte(text))
+		}
+		if err == nil {
+			err = e.operations.Check(j.Request)
 		}
 		if err == nil {
 			jobs = append(jobs, j)

@@ -146,3 +146,112 @@ func TestIntakeWithoutGroup(t *testing.T) {
 		t.Errorf("%v: expected 1200", lanes)
 	}
 }
+
+// What a program in another language may not order, or has written so that it could only
+// fail later or would be sent as something else, is put into the stream of rejected entries
+// with the reason, in which there is neither number nor text.
+func TestIntakeRejects(t *testing.T) {
+	rdb := shared(t)
+	change := func(old, new string) string {
+		changed := strings.Replace(request, old, new, 1)
+		if changed == request {
+			t.Fatalf("%q is not in the request", old)
+		}
+		return `{"request":` + changed + `}`
+	}
+	for name, test := range map[string]struct{ job, want string }{
+		"buys a number":             {change("Messages.json", "IncomingPhoneNumbers.json"), "WithOperations"},
+		"deletes":                   {change("POST", "DELETE"), "WithOperations"},
+		"not UTF-8":                 {change("ready", "Jos\xe9"), "not UTF-8 at byte"},
+		"a label that is not UTF-8": {`{"labels":{"a":"Jos` + "\xe9" + `"},"request":` + request + `}`, "not UTF-8 at byte"},
+		"a key that is half":        {`{"unique":"Jos\udc00","request":` + request + `}`, "half a character"},
+		"half a character":          {change("ready", `Jos\ud83d`), "half a character"},
+		"too large":                 {change("ready", strings.Repeat("x", 1<<20)), "expected at most 1048576"},
+		"too large as it is kept":   {change("ready", strings.Repeat("<", 200_000)), "expected at most 1048576"},
+		"no address":                {change("+15555550100", "5555550100"), "country code"},
+		"no content":                {change(`"Body":["Your table is ready."]`, `"x":["y"]`), `"Body"`},
+		"not an account":            {change("AC0123456789abcdef0123456789abcdef", "SK0123456789abcdef0123456789abcdef"), "account SID"},
+		"later than can be kept":    {`{"at":"9999-12-31T23:59:59-12:00","request":` + request + `}`, "expected one up to 9999"},
+		"a deadline before it is due": {
+			`{"at":"2999-01-01T00:00:00Z","deadline":"2998-01-01T00:00:00Z","request":` + request + `}`, "Deadline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			queueName := freshName()
+			var log logged
+			e := open(t, rdb, redisqueue.Name(queueName), redisqueue.WithLogger(log.logger()))
+			prefix := "pacer:{" + queueName + "}:"
+			for _, job := range []string{test.job, `{"request":` + request + `}`} {
+				if err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: prefix + "in", Values: []any{"job", job}}).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			lanes, next, err := e.Work(t.Context())
+			if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || !next.IsZero() {
+				t.Fatalf("%v, %v, %v: expected the good one alone", lanes, next, err)
+			}
+			bad, err := rdb.XRange(t.Context(), prefix+"rejected", "-", "+").Result()
+			if err != nil || len(bad) != 1 || bad[0].Values["job"] != test.job {
+				t.Fatalf("%d rejected, %v: expected one, as it was", len(bad), err)
+			}
+			why, _ := bad[0].Values["reason"].(string)
+			if !strings.Contains(why, test.want) || strings.Contains(why, "555555") || strings.Contains(why, "Jos") || len(why) > 500 {
+				t.Errorf("reason %q: expected %q, and neither number nor text", why, test.want)
+			}
+			if log.has("555555") || log.has("Jos") {
+				t.Errorf("log %q: expected neither number nor text", log.lines)
+			}
+			if n := rdb.XLen(t.Context(), prefix+"in").Val(); n != 0 {
+				t.Errorf("%d entries are left", n)
+			}
+		})
+	}
+}
+
+// A request of the year 9999 waits; workers go on.
+func TestIntakeOfTheYear9999(t *testing.T) {
+	rdb := shared(t)
+	name := freshName()
+	e := open(t, rdb, redisqueue.Name(name))
+	for _, job := range []string{`{"at":"9999-12-31T23:59:59Z","request":` + request + `}`, `{"request":` + request + `}`} {
+		if err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: "pacer:{" + name + "}:in", Values: []any{"job", job}}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		lanes, next, err := e.Work(t.Context())
+		if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || next.Year() != 9999 {
+			t.Fatalf("%v, %v, %v: expected one that is ready, and one that waits", lanes, next, err)
+		}
+	}
+}
+
+// With WithOperations the intake takes what else it is told to, and no more than that.
+func TestIntakeOfOperationsThatAreAllowed(t *testing.T) {
+	rdb := shared(t)
+	number := strings.NewReplacer("Messages.json", "IncomingPhoneNumbers.json").Replace(request)
+	for names, want := range map[string]int64{"api/IncomingPhoneNumbers:create": 1, "api/Messages:create api/IncomingPhoneNumbers:create": 2, "*": 2, "api/Calls:create": 0} {
+		name := freshName()
+		e := open(t, rdb, redisqueue.Name(name), redisqueue.WithOperations(strings.Fields(names)...))
+		for _, r := range []string{request, number} {
+			rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: "pacer:{" + name + "}:in", Values: []any{"job", `{"request":` + r + `}`}})
+		}
+		lanes, _, err := e.Work(t.Context())
+		n := int64(0)
+		for _, l := range lanes {
+			n += l.Ready
+		}
+		if err != nil || n != want {
+			t.Errorf("%s: %d, %v: expected %d", names, n, err, want)
+		}
+	}
+	for _, names := range [][]string{nil, {"Messages"}} {
+		if _, err := redisqueue.Open(t.Context(), rdb, redisqueue.WithOperations(names...)); err == nil || !strings.Contains(err.Error(), "WithOperations") {
+			t.Errorf("%q: %v", names, err)
+		}
+	}
+	// What a program enqueues itself is its own business.
+	e := open(t, rdb)
+	own := job(1)
+	own.Request.URL = strings.Replace(own.Request.URL, "Messages", "IncomingPhoneNumbers", 1)
+	add(t, e, own)
+}

@@ -39,14 +39,15 @@ var oldest = [2]int{6, 2}
 
 // An Engine is a [queue.Engine] on a Redis. It is safe for concurrent use.
 type Engine struct {
-	rdb      redis.UniversalClient
-	log      *slog.Logger
-	name     string
-	prefix   string // of all keys
-	consumer string // this engine, in the streams' groups
-	replicas int
-	within   time.Duration // replicas are to have it
-	epoch    string        // what the key of the version says
+	rdb        redis.UniversalClient
+	log        *slog.Logger
+	name       string
+	prefix     string // of all keys
+	consumer   string // this engine, in the streams' groups
+	replicas   int
+	within     time.Duration    // replicas are to have it
+	operations queue.Operations // that the intake takes
+	epoch      string           // what the key of the version says
 
 	names   sync.Map // of lanes' numbers to queue.Lane
 	unnamed sync.Map // of lanes' numbers to true: those that were found in nobody's names
@@ -94,6 +95,21 @@ func WithLogger(l *slog.Logger) Option {
 			return errors.New("redisqueue: WithLogger: nil: expected a *slog.Logger")
 		}
 		e.log = l
+		return nil
+	}
+}
+
+// WithOperations sets which operations programs may order that write to the intake, the
+// stream that producers in other languages use: exactly these, named as in
+// "api/Messages:create"; "*" is all. The default is [queue.DefaultOperations]; append to it
+// to allow more. Workers send what is ordered there with the account's credentials. What
+// is not allowed is put into the stream of rejected entries. What this program enqueues
+// itself is not concerned. Give all engines of a queue the same.
+func WithOperations(names ...string) Option {
+	return func(e *Engine) (err error) {
+		if e.operations, err = queue.NewOperations(names...); err != nil {
+			return fmt.Errorf("redisqueue: WithOperations: %w", err)
+		}
 		return nil
 	}
 }

@@ -52,6 +52,16 @@ var priorities = map[string]pacer.Priority{"h": pacer.High, "n": pacer.Normal, "
 // own conversion overflows, and RFC 3339 has no later years.
 const lastMicro = 253_402_300_799_999_999
 
+// tooLate returns an error for a job with a time that is not stored as it is.
+func tooLate(j queue.Job) error {
+	for field, t := range map[string]time.Time{"Due": j.Due, "Deadline": j.Deadline} {
+		if t.Unix() > lastMicro/1_000_000 {
+			return fmt.Errorf("redisqueue: job %s cannot be stored: its %s lies in the year %d: expected one up to 9999", j.ID, field, t.UTC().Year())
+		}
+	}
+	return nil
+}
+
 // micros is how times are stored: 0 is none. What lies before 1970 is as past as 1970, and
 // what lies after the year 9999 is as far off as its end.
 func micros(t time.Time) int64 {

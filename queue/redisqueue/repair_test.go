@@ -5,6 +5,7 @@ package redisqueue_test
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -270,5 +271,112 @@ func TestDamagedCountersAndNamesStopNobody(t *testing.T) {
 				t.Fatalf("Stats %+v, %v: expected two that are sent", stats, err)
 			}
 		})
+	}
+}
+
+// Whatever somebody makes of one job's keys, at whatever time, no call fails, and all other
+// jobs are sent once.
+func TestAnyDamageToOneJobStopsNobody(t *testing.T) {
+	rdb := shared(t)
+	ctx := t.Context()
+	seeds := uint64(150)
+	if testing.Short() {
+		seeds = 20
+	}
+	for seed := range seeds {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		name := freshName()
+		key := "pacer:{" + name + "}:"
+		e := open(t, rdb, redisqueue.Name(name))
+		bad := job(0)
+		bad.Lane.Campaign, bad.Unique, bad.Deadline = "spring", "key", time.Now().Add(time.Hour)
+		if rnd.IntN(3) == 0 {
+			bad.Due = time.Now().Add(time.Duration(rnd.IntN(4)) * time.Millisecond)
+		}
+		jobs := []queue.Job{bad}
+		for i := range 4 {
+			j := job(1 + i)
+			j.Lane.Campaign = bad.Lane.Campaign
+			jobs = append(jobs, j)
+		}
+		add(t, e, jobs...)
+		values := []string{"", "x", "-1", "0", "1e300", "nan", "inf", "9223372036854775807", "99999999999999999999", "ready", "delayed", "sending", "in doubt", "sent", "h", "l", "7", "1", "\xff\x00"}
+		fields := []string{"s", "l", "p", "q", "d", "dl", "n", "x", "f", "e", "t", "k", "a", "b", "c", "r", "u", "y", "o", "sid"}
+		damage := func() {
+			j, r := key+"j:"+string(bad.ID), key+"r:"+string(bad.ID)
+			value := values[rnd.IntN(len(values))]
+			switch field := fields[rnd.IntN(len(fields))]; rnd.IntN(6) {
+			case 0:
+				rdb.HDel(ctx, j, field)
+			case 1:
+				rdb.Set(ctx, r, value, 0)
+			case 2:
+				if rnd.IntN(2) == 0 {
+					r = j
+				}
+				rdb.Del(ctx, r)
+				rdb.SAdd(ctx, r, "x")
+			default:
+				rdb.HSet(ctx, j, field, value)
+			}
+		}
+		ok := func(what string, err error) {
+			t.Helper()
+			var state *queue.StateError
+			if err != nil && !errors.As(err, &state) && !errors.Is(err, queue.ErrNotFound) {
+				t.Fatalf("seed %d: %s: %v", seed, what, err)
+			}
+		}
+		sentOnce := map[queue.ID]int{}
+		for step := range 30 {
+			if rnd.IntN(5) == 0 {
+				damage()
+			}
+			var err error
+			switch rnd.IntN(6) {
+			case 0:
+				_, _, err = e.Work(ctx)
+				ok("Work", err)
+			case 1:
+				_, err = e.Sweep(ctx, queue.Sweep{Max: 10, Lease: time.Hour, Keep: time.Hour})
+				ok("Sweep", err)
+			case 2:
+				_, err = e.List(ctx, queue.Filter{}, "", 9)
+				ok("List", err)
+				_, err = e.Stats(ctx)
+				ok("Stats", err)
+			case 3:
+				ok("Move", e.Move(ctx, queue.Move{ID: bad.ID, From: []queue.State{queue.Ready, queue.Delayed, queue.Sending, queue.InDoubt, queue.Sent}, To: queue.InDoubt}))
+			default:
+				claimed, err := e.Claim(ctx, queue.Claim{Lane: bad.Lane, Max: 1 + rnd.IntN(2), Lease: time.Hour, Oldest: step%2 == 0})
+				ok("Claim", err)
+				for _, j := range claimed {
+					err := e.Move(ctx, sent(j))
+					ok("Move of what was claimed", err)
+					if sentOnce[j.ID]++; j.ID != bad.ID && (sentOnce[j.ID] > 1 || err != nil) {
+						t.Fatalf("seed %d: %s was claimed %d times, %v", seed, j.ID, sentOnce[j.ID], err)
+					}
+				}
+			}
+		}
+		for range 3 {
+			_, err := e.Sweep(ctx, queue.Sweep{Max: 10, Lease: time.Hour, Keep: time.Hour})
+			ok("Sweep", err)
+			_, _, err = e.Work(ctx)
+			ok("Work", err)
+			claimed, err := e.Claim(ctx, queue.Claim{Lane: bad.Lane, Max: 9, Lease: time.Hour})
+			ok("Claim", err)
+			for _, j := range claimed {
+				sentOnce[j.ID]++
+				ok("Move", e.Move(ctx, sent(j)))
+			}
+		}
+		_, err := e.CancelWaiting(ctx, "spring", 10)
+		ok("CancelWaiting", err)
+		for _, j := range jobs[1:] {
+			if sentOnce[j.ID] != 1 {
+				t.Errorf("seed %d: %s was sent %d times: expected once", seed, j.ID, sentOnce[j.ID])
+			}
+		}
 	}
 }

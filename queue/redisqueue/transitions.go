@@ -1,6 +1,7 @@
 package redisqueue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 			of = append(of, key, j.Lane.Campaign)
 		}
 		b, err := encode(j, key)
-		if err != nil {
+		if err = cmp.Or(tooLate(j), err); err != nil {
 			return nil, err
 		}
 		args = append(args, n, string(j.ID), letter(j.Priority), micros(j.Due), micros(j.Deadline), j.Unique, b)

@@ -200,7 +200,7 @@ func TestWritesAfterANewerProgramHasMigratedTheFile(t *testing.T) {
 			errs["Move"] = e.Move(ctx, queue.Move{ID: claimed[0].ID, From: []queue.State{queue.Sending}, To: queue.Sent})
 			_, errs["Sweep"] = e.Sweep(ctx, queue.Sweep{Max: 1})
 			for call, err := range errs {
-				if !errors.Is(err, test.want) || test.want == queue.ErrOutdated && !strings.Contains(err.Error(), "newer version of pacer: update this one") {
+				if !errors.Is(err, test.want) || test.want == queue.ErrOutdated && !strings.Contains(err.Error(), "a newer one: update this one") {
 					t.Errorf("%s: got %v: expected %v", call, err, test.want)
 				}
 			}

@@ -1,6 +1,7 @@
 package sqlitequeue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 		if j.ID == "" {
 			return nil, errors.New("sqlitequeue: adding a job without an ID: give it one")
 		}
-		if err := r.encode(); err != nil {
+		if err := cmp.Or(tooLate(j), r.encode()); err != nil {
 			return nil, err
 		}
 	}

@@ -41,6 +41,11 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 		if err == nil || !e.down(ctx, err) {
 			return added, err
 		}
+		for _, j := range jobs {
+			if e.operations.Check(j.Request) != nil {
+				return added, err // a worker would not take it from there
+			}
+		}
 		e.log.Warn("sqsqueue: the ledger takes no jobs: they go to SQS", "queue", e.name, "jobs", len(jobs), "error", err)
 		return e.send(ctx, jobs)
 	}
@@ -108,6 +113,9 @@ func (e *Engine) send(ctx context.Context, jobs []queue.Job) ([]queue.Added, err
 		body, err := encode(j)
 		if err != nil {
 			return nil, err
+		}
+		if err := e.operations.Check(j.Request); err != nil {
+			return nil, fmt.Errorf("sqsqueue: job %s: no worker would take it: %w", j.ID, err)
 		}
 		if len(body) > e.maxMessage {
 			return nil, fmt.Errorf("sqsqueue: job %s is a message of %d bytes: expected at most %d, the MaximumMessageSize of queue %s (SQS allows up to 1 MiB)", j.ID, len(body), e.maxMessage, e.name)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
 // A message is one job as it travels: the body of an SQS message, JSON in ASCII, since SQS
@@ -74,16 +74,11 @@ func encode(j queue.Job) (string, error) {
 	return body, nil
 }
 
-// within returns a time that JSON can hold: one after the year 9999 is the end of that,
-// one before 1970 is 1970, as engines keep them. The zero time stays.
+// within returns a time as it travels: one before 1970 is 1970, as engines keep it. The zero
+// time stays.
 func within(t time.Time) time.Time {
-	last := time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
-	switch t = t.Round(0).UTC(); {
-	case t.IsZero():
-	case t.Unix() < 0:
+	if t = t.Round(0).UTC(); !t.IsZero() && t.Unix() < 0 {
 		return time.Unix(0, 0).UTC()
-	case t.Unix() > last.Unix():
-		return last
 	}
 	return t
 }
@@ -139,6 +134,9 @@ func (m *message) parse(body string) error {
 }
 
 func (m *message) read(body string) error {
+	if err := jsontext.Check([]byte(body)); err != nil {
+		return fmt.Errorf("the message is %w", err)
+	}
 	var v struct {
 		Version string `json:"v"`
 	}
@@ -177,16 +175,21 @@ func decode(body, messageID string) (queue.Job, error) {
 		return queue.Job{}, err
 	}
 	j := queue.Job{
-		ID: m.ID, Priority: pacer.Priority(m.Priority), Due: m.Due, Deadline: m.Deadline,
+		ID: m.ID, Priority: pacer.Priority(m.Priority), Due: within(m.Due), Deadline: within(m.Deadline),
 		Unique: m.Unique, Labels: m.Labels, Request: m.Request,
 	}
-	if m.Lane == "" {
-		j.Lane.Resource = pacer.ResourceOf(m.Request.Method, m.Request.URL, url.Values(m.Request.Form), "")
-	} else {
+	if m.Lane != "" { // it comes from an engine, and was checked when it was enqueued
 		var err error
 		if j.Lane, err = queue.ParseLane(m.Lane); err != nil {
 			return queue.Job{}, errors.New(`field "lane": expected the lane's key`)
 		}
+	} else {
+		times := func(checked *queue.Job) error { checked.Due, checked.Deadline = m.Due, m.Deadline; return nil }
+		checked, err := queue.NewJob(m.Request, "", times)
+		if err != nil {
+			return queue.Job{}, errors.New(digits.ReplaceAllString(err.Error(), "***"))
+		}
+		j.Lane, j.Due, j.Deadline = checked.Lane, checked.Due, checked.Deadline
 	}
 	switch {
 	case j.ID != "":

@@ -95,6 +95,9 @@ func (e *Engine) moveSome(ctx context.Context, messages []types.Message) {
 	var jobs []inHand
 	for _, m := range messages {
 		j, err := decode(value(m.Body), value(m.MessageId))
+		if err == nil {
+			err = e.operations.Check(j.Request)
+		}
 		if err != nil {
 			e.log.Error("sqsqueue: a message cannot be read and is left to the dead-letter queue", "queue", e.name, "message", value(m.MessageId), "error", err)
 			continue

@@ -51,6 +51,7 @@ type Engine struct {
 	visibility time.Duration
 	poll       time.Duration
 	toSQS      bool
+	operations queue.Operations // that messages may order
 
 	maxMessage int           // bytes
 	retention  time.Duration // of messages in SQS
@@ -130,6 +131,21 @@ func wholeSeconds(option string, d, least, most time.Duration) error {
 // millions waits in SQS and not in the ledger. What it costs is told at [Engine.Add].
 func WithAddToSQS() Option {
 	return func(e *Engine) error { e.toSQS = true; return nil }
+}
+
+// WithOperations sets which operations messages in the SQS queue may order: exactly these,
+// named as in "api/Messages:create"; "*" is all. The default is [queue.DefaultOperations];
+// append to it to allow more. Whoever may send to the queue could otherwise buy numbers, as
+// workers send what is ordered with the account's credentials. A worker leaves others to
+// the dead-letter queue, and logs why; Add of a producer refuses them. What goes straight
+// into the ledger is not concerned. Give all engines of a queue the same.
+func WithOperations(names ...string) Option {
+	return func(e *Engine) (err error) {
+		if e.operations, err = queue.NewOperations(names...); err != nil {
+			return fmt.Errorf("sqsqueue: WithOperations: %w", err)
+		}
+		return nil
+	}
 }
 
 // Open returns an engine on the FIFO queue at queueURL, which exists. With a ledger, which

@@ -30,7 +30,7 @@ import (
 // What a producer adds is in the ledger as it was given.
 func TestJobsArrive(t *testing.T) {
 	url, _ := newQueue(t, 10)
-	producer, worker := openOn(t, url, nil), openAt(t, url, newFile(t))
+	producer, worker := openOn(t, url, nil, sqsqueue.WithOperations("*")), openAt(t, url, newFile(t), sqsqueue.WithOperations("*"))
 	jobs := []queue.Job{
 		job("+15550001"),
 		job("spring|%", unique("u:order-1"), func(j *queue.Job) {
@@ -238,8 +238,11 @@ func TestBadJobs(t *testing.T) {
 		"no request":   {[]queue.Job{job("a"), job("a", func(j *queue.Job) { j.Request = queue.Request{} })}, "no worker would take it"},
 		"not Twilio's": {[]queue.Job{job("a", func(j *queue.Job) { j.Request.URL = "https://example.com/+15551234567" })}, "under twilio.com"},
 		"not UTF-8":    {[]queue.Job{job("a", func(j *queue.Job) { j.Labels = map[string]string{"a": "\xff"} })}, "UTF-8"},
-		"no lane":      {[]queue.Job{job("\xff")}, "UTF-8"},
-		"the year":     {[]queue.Job{job("a", func(j *queue.Job) { j.Due = time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC) })}, "cannot be stored"},
+		"not allowed": {[]queue.Job{job("a", func(j *queue.Job) {
+			j.Request.URL = strings.Replace(j.Request.URL, "Messages", "IncomingPhoneNumbers", 1)
+		})}, "WithOperations"},
+		"no lane":  {[]queue.Job{job("\xff")}, "UTF-8"},
+		"the year": {[]queue.Job{job("a", func(j *queue.Job) { j.Due = time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC) })}, "cannot be stored"},
 		"too large": {[]queue.Job{job("a", func(j *queue.Job) {
 			j.Unique, j.Request.Form = strings.Repeat("k", 500), map[string][]string{"Body": {strings.Repeat("x", 1<<20-300)}}
 		})},

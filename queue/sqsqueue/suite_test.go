@@ -56,7 +56,7 @@ func suite(t *testing.T, sends bool) queuetest.Suite {
 	at := func(tb testing.TB, p place) queue.Engine {
 		tb.Helper()
 		if !sends {
-			e := openAt(tb, p.url, p.path, quiet)
+			e := openAt(tb, p.url, p.path, quiet, sqsqueue.WithOperations("*"))
 			places.Store(queue.Engine(e), p)
 			return e
 		}
@@ -64,7 +64,7 @@ func suite(t *testing.T, sends bool) queuetest.Suite {
 			p.ledger = &shared{Engine: ledgerAt(tb, p.path)}
 		}
 		p.ledger.users.Add(1)
-		e := &through{openOn(tb, p.url, p.ledger, quiet, sqsqueue.WithWindow(10_000)), p.path}
+		e := &through{openOn(tb, p.url, p.ledger, quiet, sqsqueue.WithWindow(10_000), sqsqueue.WithOperations("*")), p.path}
 		places.Store(queue.Engine(e), p)
 		return e
 	}

@@ -212,18 +212,110 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
+// foreign is a message as a program in another language writes it.
+func foreign(request string) string { return `{"v":"1.0","request":` + request + `}` }
+
+const foreignMessage = `{"v":"1.0","method":"POST","url":"https://api.twilio.com/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages.json","form":{"To":["+15005550006"],"From":["a"],"Body":["x"]}}`
+
 // Messages of programs in other languages: no ID, no lane.
 func TestForeignMessages(t *testing.T) {
 	url, _ := newQueue(t, 10)
-	const request = `"request":{"v":"1.0","method":"POST","url":"https://api.twilio.com/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages.json","form":{"From":["a"]}}`
-	put(t, url, `{"v":"1.7","new":1,`+request+`}`, "a", "1")
-	put(t, url, `{"v":"1.0","unique":"k",`+request+`}`, "a", "2")
+	put(t, url, `{"v":"1.7","new":1,"due":"9999-12-31T23:59:59Z","request":`+foreignMessage+`}`, "a", "1")
+	put(t, url, `{"v":"1.0","unique":"k","request":`+foreignMessage+`}`, "a", "2")
 	worker := openAt(t, url, newFile(t))
 	empty(t, url)
 	jobs, err := worker.List(t.Context(), queue.Filter{}, "", 10)
 	if err != nil || len(jobs) != 2 || jobs[0].Lane != job("a").Lane || !strings.HasPrefix(string(jobs[0].ID), "sqs-") || jobs[1].ID != sqsqueue.IDOf("k") {
-		t.Errorf("%v, %+v", err, jobs)
+		t.Fatalf("%v, %+v", err, jobs)
 	}
+	if lanes, next, err := worker.Work(t.Context()); err != nil || len(lanes) != 1 || next.Year() != 9999 {
+		t.Errorf("%v, next %v, %v: expected one that is ready, and one that waits until 9999", lanes, next, err)
+	}
+}
+
+// What a program in another language may not order, or has written so that it would be sent
+// as something else, goes to the dead-letter queue; the log says why, without the text.
+func TestForeignMessagesThatAreRefused(t *testing.T) {
+	change := func(old, new string) string {
+		changed := strings.Replace(foreignMessage, old, new, 1)
+		if changed == foreignMessage {
+			t.Fatalf("%q is not in the message", old)
+		}
+		return changed
+	}
+	for name, test := range map[string]struct{ body, want string }{
+		"buys a number":     {foreign(change("Messages.json", "IncomingPhoneNumbers.json")), "operation"},
+		"deletes":           {foreign(change("POST", "DELETE")), "operation"},
+		"not UTF-8":         {foreign(change(`"x"`, "\"Jos\xe9\"")), "not UTF-8"},
+		"a label not UTF-8": {`{"v":"1.0","labels":{"a":"Jos` + "\xe9" + `"},"request":` + foreignMessage + `}`, "not UTF-8"},
+		"half a character":  {foreign(change(`"x"`, `"\ud83d"`)), "half a character"},
+		"too large":         {foreign(change(`"x"`, `"`+strings.Repeat("<", 200_000)+`"`)), "expected at most"},
+		"no address":        {foreign(change("+15005550006", "15005550006")), "country code"},
+		"no sender":         {foreign(change(`"From":["a"],`, "")), "From"},
+		"no account":        {foreign(change("AC00000000000000000000000000000001", "SK00000000000000000000000000000001")), "account SID"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := sqsqueue.Decode(test.body, "m")
+			if name == "buys a number" || name == "deletes" { // the engine's business
+				err = queue.Operations{}.Check(mustDecode(t, test.body).Request)
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "5005550006") || strings.Contains(err.Error(), "Jos") {
+				t.Fatalf("got %v: expected %q, and neither number nor text", err, test.want)
+			}
+		})
+	}
+	url, dead := newQueue(t, 1)
+	put(t, url, foreign(change("Messages.json", "IncomingPhoneNumbers.json")), "b", "1")
+	put(t, url, foreign(change(`"x"`, `"\ud83d"`)), "c", "2")
+	put(t, url, foreign(foreignMessage), "a", "3")
+	var l log
+	worker := openAt(t, url, newFile(t), l.option(), sqsqueue.WithVisibility(short), sqsqueue.WithPoll(time.Second))
+	eventually(t, "two are dead letters", func() bool { all, _ := inSQS(t, dead); return all == "2" })
+	empty(t, url)
+	if n := count(t, worker); n != 1 {
+		t.Errorf("%d jobs: expected the one that is allowed", n)
+	}
+	for _, want := range []string{"WithOperations", "half a character"} {
+		if !strings.Contains(l.String(), want) {
+			t.Errorf("the log has no %q", want)
+		}
+	}
+	if strings.Contains(l.String(), "5005550006") {
+		t.Errorf("the log shows a number:\n%s", l.String())
+	}
+}
+
+func mustDecode(t *testing.T, body string) queue.Job {
+	t.Helper()
+	j, err := sqsqueue.Decode(body, "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// With WithOperations a worker takes what else it is told to, and a producer sends it.
+func TestOperationsThatAreAllowed(t *testing.T) {
+	url, _ := newQueue(t, 10)
+	number := job("a", func(j *queue.Job) {
+		j.Request.URL = strings.Replace(j.Request.URL, "Messages", "IncomingPhoneNumbers", 1)
+	})
+	allowed := sqsqueue.WithOperations(append(queue.DefaultOperations(), "api/IncomingPhoneNumbers:create")...)
+	add(t, openOn(t, url, nil, allowed), number)
+	arrives(t, openAt(t, url, newFile(t), allowed), number.ID)
+	if _, err := sqsqueue.Open(t.Context(), sqstest.Client(emulator(t).URL), url, nil, sqsqueue.WithOperations("Messages")); err == nil || !strings.Contains(err.Error(), "WithOperations") {
+		t.Errorf("a name that is none: %v", err)
+	}
+	// What a program with the ledger enqueues is its own business, but cannot go by SQS.
+	ledger := &troubled{Engine: ledgerAt(t, newFile(t))}
+	otherURL, _ := newQueue(t, 10)
+	own := openOn(t, otherURL, ledger, quiet)
+	add(t, own, job("a", func(j *queue.Job) { j.Request = number.Request }))
+	ledger.down.Store(true)
+	if _, err := own.Add(t.Context(), []queue.Job{job("a", func(j *queue.Job) { j.Request = number.Request })}); err == nil {
+		t.Error("what no worker takes was sent to SQS")
+	}
+	ledger.down.Store(false)
 }
 
 // A backlog stays in SQS: what is Ready in the ledger is bounded, what is Delayed is not.
@@ -354,7 +446,7 @@ func TestStats(t *testing.T) {
 	if len(stats) != 2 || i < 0 || stats[i].Ready != 2 || stats[1-i].Ready != 1 {
 		t.Errorf("%+v", stats)
 	}
-	q, err := queue.Open(worker)
+	q, err := queue.Open(worker, queue.WithAccount("AC00000000000000000000000000000001"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,11 +10,14 @@ local fixed = 0
 local function recount(l)
   for _, p in ipairs({'h', 'n', 'l'}) do
     local n, key = call('ZCARD', P .. 'b:' .. l .. ':' .. p), P .. 's:' .. l .. ':' .. p
-    local groups = call('EXISTS', key) == 1 and pcall('XINFO', 'GROUPS', key) or {}
-    for _, g in ipairs(groups.err and {} or groups) do
-      local of = {}
-      for i = 1, #g, 2 do of[g[i]] = g[i + 1] end
-      if of.name == 'w' then n = n + call('XLEN', key) - of.pending end
+    if call('EXISTS', key) == 1 then
+      n = n + call('XLEN', key)
+      local groups = pcall('XINFO', 'GROUPS', key) -- none, if somebody has removed it: claim makes it anew
+      for _, g in ipairs(groups.err and {} or groups) do
+        local of = {}
+        for i = 1, #g, 2 do of[g[i]] = g[i + 1] end
+        if of.name == 'w' then n = n - of.pending end
+      end
     end
     local is = call('HGET', P .. 'ready', l .. p)
     if is and is ~= int(n) or not is and n > 0 then
