@@ -208,10 +208,10 @@ func newRequest(method, rawURL string, form url.Values, headers map[string]any, 
 	return r
 }
 
-// equal reports whether two requests are the same. An empty form is as good as none.
-func (r *Request) equal(other Request) bool {
-	return r.Method == other.Method && r.URL == other.URL && r.Body == other.Body && maps.Equal(r.Header, other.Header) &&
-		maps.EqualFunc(r.Form, other.Form, slices.Equal)
+// same reports whether two requests order the same. Headers do not count: another version
+// of twilio-go may set others.
+func (r *Request) same(other Request) bool {
+	return r.Method == other.Method && r.URL == other.URL && r.Body == other.Body && maps.EqualFunc(r.Form, other.Form, slices.Equal)
 }
 
 // safe reports whether sending the request twice does the same as sending it once.
