@@ -354,7 +354,7 @@ func TestStats(t *testing.T) {
 	if len(stats) != 2 || i < 0 || stats[i].Ready != 2 || stats[1-i].Ready != 1 {
 		t.Errorf("%+v", stats)
 	}
-	q, err := queue.Open(worker)
+	q, err := queue.Open(worker, queue.WithAccount("AC00000000000000000000000000000000"))
 	if err != nil {
 		t.Fatal(err)
 	}
