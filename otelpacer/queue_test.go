@@ -37,7 +37,7 @@ func TestInstrumentQueue(t *testing.T) {
 			Oldest: time.Now().Add(-time.Hour), Parked: time.Now().Add(time.Minute)},
 		{Lane: lane("spring", "+15005550007"), Ready: 5, Arrived: 5, Parked: time.Now().Add(-time.Minute)},
 	}}
-	q, err := queue.Open(engine)
+	q, err := queue.Open(engine, queue.WithAccount("AC00000000000000000000000000000000"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,8 +51,9 @@ func (m *memory) Add(ctx context.Context, jobs []Job) ([]Added, error) {
 		id, known := m.byKey[j.Unique]
 		if !known {
 			j.State, j.Created = Ready, time.Now()
-			id = j.ID
-			m.byKey[j.Unique] = id
+			if id = j.ID; j.Unique != "" {
+				m.byKey[j.Unique] = id
+			}
 			m.jobs = append(m.jobs, j)
 		}
 		added = append(added, Added{id, known})

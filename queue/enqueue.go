@@ -67,7 +67,7 @@ func Known(known *bool) EnqueueOption {
 }
 
 // ErrKeyTaken is wrapped by the error for a request whose [Unique] key is that of another
-// request, which differs in method, URL, form, header or body. It was not stored.
+// request, which differs in method, URL, form or body. It was not stored.
 var ErrKeyTaken = errors.New("its Unique key is that of another request, so that this one was not stored: expected the same request, or a key of its own")
 
 // At sets when a request may be sent at the earliest. A time that has passed is now. A
@@ -149,7 +149,7 @@ func (q *Queue) EnqueueRequest(ctx context.Context, r Request, opts ...EnqueueOp
 	j.tell(added[0])
 	if added[0].Known {
 		// Without an answer nothing is said: the request is stored, this one or another.
-		if first, err := q.engine.Get(ctx, added[0].ID); err == nil && !first.Request.equal(r) {
+		if first, err := q.engine.Get(ctx, added[0].ID); err == nil && !first.Request.same(r) {
 			return added[0].ID, fmt.Errorf("queue: enqueue: %w", ErrKeyTaken)
 		}
 	}
