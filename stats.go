@@ -23,6 +23,10 @@ type Stats struct {
 
 	Alerts map[AlertKind]int // raised since the client was made, however long ago; never nil
 
+	// UndeliveredAlerts counts, since the client was made, what a function of [WithAlert] has
+	// not got because 1,000 alerts waited for it already. 0: none.
+	UndeliveredAlerts int
+
 	Waiting  int // calls that wait now: for their turn, or for their next attempt
 	InFlight int // requests on the wire now
 
@@ -105,9 +109,11 @@ type recorder struct {
 	waiting  atomic.Int64
 	inFlight atomic.Int64
 	alarmed  atomic.Bool
-	ring     [slots + 1]slot // one more than is read: a late writer does not spoil what is read
-	mu       sync.Mutex
-	alerts   map[AlertKind]int // guarded by mu
+
+	undelivered atomic.Int64
+	ring        [slots + 1]slot // one more than is read: a late writer does not spoil what is read
+	mu          sync.Mutex
+	alerts      map[AlertKind]int // guarded by mu
 }
 
 type slot struct {
@@ -210,7 +216,7 @@ func (r *recorder) recent(now time.Time) iter.Seq[*slot] {
 }
 
 func (r *recorder) stats(now time.Time) Stats {
-	s := Stats{Time: now, Window: windowAt(now, r.start), Waiting: int(r.waiting.Load()), InFlight: int(r.inFlight.Load())}
+	s := Stats{Time: now, Window: windowAt(now, r.start), Waiting: int(r.waiting.Load()), InFlight: int(r.inFlight.Load()), UndeliveredAlerts: int(r.undelivered.Load())}
 	r.mu.Lock()
 	s.Alerts = maps.Clone(r.alerts)
 	r.mu.Unlock()
