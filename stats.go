@@ -14,7 +14,7 @@ import (
 // Get it with [Client.Stats].
 type Stats struct {
 	Time   time.Time
-	Window time.Duration // that the counts go back: 60 to 70 s, less for a younger client
+	Window time.Duration // that the counts go back: 60 to 70 s, less for a younger client; setting the clock does not change it
 
 	Counts     // of all requests
 	Calls  int // calls that have returned
@@ -100,7 +100,14 @@ const (
 	slots      = 7
 )
 
-func slotOf(t time.Time) int64 { return t.UnixNano() / int64(slotLength) }
+// since is the time of t by a clock that showed the wall clock's time at start and is never
+// set afterwards: the wall clock may be set back, and counts must go on. It stands still while
+// the machine is suspended.
+func since(start, t time.Time) time.Duration {
+	return time.Duration(start.UnixNano()) + t.Sub(start)
+}
+
+func slotOf(start, t time.Time) int64 { return int64(since(start, t) / slotLength) }
 
 // A recorder counts for [Client.Stats], without a lock: calls add to counters of the
 // present slot. Only the first call of each ten seconds locks, to empty a slot.
@@ -126,12 +133,12 @@ func newRecorder() *recorder { return &recorder{start: time.Now(), alerts: map[A
 
 // slot returns that of now.
 func (r *recorder) slot(now time.Time) *slot {
-	n := slotOf(now)
-	s := &r.ring[n%int64(len(r.ring))]
+	n := slotOf(r.start, now)
+	s := &r.ring[uint64(n)%uint64(len(r.ring))]
 	if s.number.Load() != n {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if s.number.Load() < n {
+		if s.number.Load() != n { // a later number is of a clock that was wrong
 			for _, c := range []*atomic.Int64{&s.requests, &s.throttled, &s.retries, &s.calls, &s.gaveUp, &s.failed, &s.waits, &s.nano} {
 				c.Store(0)
 			}
@@ -205,7 +212,7 @@ func (r *recorder) alarm(c *call, now time.Time) {
 
 func (r *recorder) recent(now time.Time) iter.Seq[*slot] {
 	return func(yield func(*slot) bool) {
-		n := slotOf(now)
+		n := slotOf(r.start, now)
 		for i := range r.ring {
 			s := &r.ring[i]
 			if age := n - s.number.Load(); age >= 0 && age < slots && !yield(s) {
@@ -235,7 +242,7 @@ func (r *recorder) stats(now time.Time) Stats {
 
 // windowAt is how far back the slots go, for what began at start.
 func windowAt(now, start time.Time) time.Duration {
-	oldest := time.Duration(now.UnixNano() - (slotOf(now)-slots+1)*int64(slotLength))
+	oldest := since(start, now) - time.Duration(slotOf(start, now)-slots+1)*slotLength
 	return min(oldest, now.Sub(start))
 }
 
@@ -250,9 +257,13 @@ type tally struct {
 	waited                              time.Duration
 }
 
-// now returns the present slot, and empties those that nothing was counted in.
-func (h *history) now(t time.Time) *tally {
-	n := slotOf(t)
+// now returns the present slot, and empties those that nothing was counted in. start is when
+// the limiter was made.
+func (h *history) now(start, t time.Time) *tally {
+	n := slotOf(start, t)
+	if n < h.number-1 { // not just a request that was late at the lock
+		*h = history{}
+	}
 	for i := max(h.number+1, n-slots+1); i <= n; i++ {
 		h.ring[i%slots] = tally{}
 	}
@@ -262,7 +273,7 @@ func (h *history) now(t time.Time) *tally {
 
 // count takes in a request that has ended.
 func (b *bucket) count(o Outcome, now time.Time) {
-	h := b.history.now(now)
+	h := b.history.now(b.limiter.start, now)
 	h.requests++
 	if o.Throttled {
 		h.throttled++
@@ -272,8 +283,8 @@ func (b *bucket) count(o Outcome, now time.Time) {
 	}
 }
 
-func (h *history) counts(t time.Time) (c Counts) {
-	h.now(t)
+func (h *history) counts(start, t time.Time) (c Counts) {
+	h.now(start, t)
 	for _, s := range h.ring {
 		c.Requests += int(s.requests)
 		c.Throttled += int(s.throttled)
@@ -303,7 +314,7 @@ func (l *BucketLimiter) describe(s *Stats) {
 		}
 		s.Buckets = append(s.Buckets, BucketStats{
 			Resource: b.Resource,
-			Counts:   b.history.counts(s.Time),
+			Counts:   b.history.counts(l.start, s.Time),
 			Waiting:  b.queue.len(),
 			InFlight: b.own.inFlight,
 			Rate:     b.rate,
