@@ -24,6 +24,9 @@ type schedule struct {
 	next    time.Duration // the wait that throttled decided on, or backoff.Stop
 }
 
+// longestWait is so short of the largest Duration that waits can be added up.
+const longestWait = math.MaxInt64 / 4
+
 // schedule.throttled decides the wait after one throttled answer. retryAfter is what
 // the answer asked for; 0 if it did not say. hold is that wait without jitter: how
 // long the whole bucket keeps still.
@@ -34,8 +37,8 @@ func (s *schedule) throttled(retryAfter time.Duration) (hold time.Duration) {
 	s.next, hold = step, step
 	switch {
 	case retryAfter > 0:
-		hold = retryAfter
-		s.next = retryAfter + s.cfg.jitter(time.Second)
+		hold = min(retryAfter, longestWait)
+		s.next = hold + s.cfg.jitter(time.Second)
 	case s.cfg.fallbackJitter > 0:
 		s.next = step + s.cfg.jitter(s.cfg.fallbackJitter)
 	}

@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/http"
 	"slices"
@@ -374,4 +375,33 @@ func seconds(s ...int) []time.Duration {
 		d[i] = time.Duration(s[i]) * time.Second
 	}
 	return d
+}
+
+// The largest delay that Twilio can ask for, and an option that allows it: the wait is long,
+// and not negative.
+func TestHugeRetryAfterDoesNotOverflow(t *testing.T) {
+	cfg, err := configOf([]Option{WithMaxRetryAfter(math.MaxInt64)})
+	try(t, err)
+	for _, retryAfter := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, longestWait, longestWait + 1} {
+		s := schedule{ctx: bg, cfg: cfg}
+		if hold := s.throttled(retryAfter); hold <= 0 || s.next < hold || s.next > hold+time.Second || 2*hold < hold {
+			t.Errorf("%v: hold %v, next %v", retryAfter, hold, s.next)
+		}
+	}
+}
+
+func TestCallWithAHugeRetryAfterEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wait time.Duration
+		w := newWorld(t, always(throttle("Retry-After", "99999999999999999999")), WithMaxRetryAfter(math.MaxInt64), WithMaxWait(math.MaxInt64), WithObserver(func(_ context.Context, e Event) {
+			if e.Kind == EventRetrying {
+				wait = e.Wait
+			}
+		}))
+		ctx, cancel := context.WithCancel(bg)
+		time.AfterFunc(time.Hour, cancel)
+		if err := w.sendWith(ctx); !errors.Is(err, context.Canceled) || time.Since(w.start) != time.Hour || wait <= 0 {
+			t.Errorf("%v after %v, told to wait %v", err, time.Since(w.start), wait)
+		}
+	})
 }

@@ -80,9 +80,10 @@ type Client struct {
 // BaseClient of your own, pacer can see neither headers nor status of an answer, only
 // the error that it returns: Retry-After is unknown and the fixed schedule applies.
 //
-// With a params.ClientCredentialProvider (OAuth) the access token is fetched once,
-// fetched again shortly before it expires, and a failure to fetch it is the error of
-// the calls that needed it.
+// With a params.ClientCredentialProvider (OAuth) all calls share one access token. The first
+// call fetches it, and while calls are made the next one is fetched in the background before
+// it expires. All calls that wait for the same fetch share its failure. No call holds a place
+// in the limiter while it waits for a token, and the wait ends with the call's context.
 func New(params ClientParams, opts ...Option) (*Client, error) {
 	cfg, err := configOf(opts)
 	c := &Client{cfg: cfg}
@@ -259,7 +260,7 @@ func (c *call) do() (resp *http.Response, err error) {
 	return c.resp, nil
 }
 
-// errPanicked is what observers get of a call that a transport, limiter or observer of
+// errPanicked is what observers get of a call that a transport or limiter of
 // the program's ended with a panic, or with runtime.Goexit; nobody else gets it.
 var errPanicked = errors.New("the call panicked")
 
@@ -302,18 +303,13 @@ func (c *call) attempt() (throttled bool, err error) {
 		}
 		return false, err // a wait that was cancelled must not send
 	}
-	done, err := c.acquire()
+	token, done, err := c.depart()
 	if err != nil {
 		return false, err
 	}
 	var outcome Outcome
 	defer func() { done(outcome) }() // deferred: a panic must not keep the slot
 
-	token, err := c.accessToken()
-	if err != nil {
-		c.unauthorized = true
-		return false, &noToken{c.resource, err}
-	}
 	c.attempts++
 	c.sent = true
 	outcome.Retry = c.attempts > 1
@@ -368,8 +364,8 @@ func (c *call) attempt() (throttled bool, err error) {
 	return true, err
 }
 
-// acquire waits for the limiter, and no longer than WithMaxWait allows.
-func (c *call) acquire() (func(Outcome), error) {
+// acquire waits for the limiter, from start on, and no longer than WithMaxWait allows.
+func (c *call) acquire(start time.Time) (func(Outcome), error) {
 	if c.turn != nil {
 		c.waited = c.turn.waited
 		if c.waited >= aWait && c.observed() {
@@ -377,10 +373,7 @@ func (c *call) acquire() (func(Outcome), error) {
 		}
 		return c.turn.done, nil
 	}
-	ctx, start := c.ctx, c.start
-	if c.attempts > 0 {
-		start = time.Now()
-	}
+	ctx := c.ctx
 	if c.cfg.maxWait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waited))

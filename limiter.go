@@ -85,6 +85,7 @@ type Outcome struct {
 // It is safe for concurrent use, has no goroutine of its own, and needs no closing.
 type BucketLimiter struct {
 	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
+	start   time.Time  // when it was made, for what is counted
 	limits  Limits
 	pools   map[string]float64 // default rates of Messaging Services, by SID
 	fixed   bool               // nothing is learned
@@ -103,6 +104,7 @@ func NewLimiter(limits Limits) (*BucketLimiter, error) {
 		return nil, err
 	}
 	return &BucketLimiter{
+		start:   time.Now(),
 		limits:  append(Limits(nil), limits...),
 		buckets: make(map[Resource]*bucket),
 		gates:   make(map[gateKey]*gate),
@@ -134,7 +136,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	if err != nil {
 		return nil, err
 	}
-	h := b.history.now(d.left)
+	h := b.history.now(l.start, d.left)
 	h.waits++
 	h.waited += d.left.Sub(now)
 	return b.doneFunc(d, true), nil

@@ -55,8 +55,7 @@ const (
 	// and again only after the share has been below half of it.
 	AlertThrottled AlertKind = "throttled too often"
 	// AlertLimitsRejected: a file of limits that is watched is gone, or not valid. The
-	// limits that were in force stay so. It is raised once for each state of the file, from a
-	// goroutine of its own.
+	// limits that were in force stay so. It is raised once for each state of the file.
 	AlertLimitsRejected AlertKind = "limits rejected"
 	// AlertNotShared: what keeps the limits that processes share does not answer: see
 	// package redispacer. Each goes on with its share.
@@ -110,19 +109,22 @@ func (c *config) logRetry(r Resource, attempt int, wait time.Duration, rl RateLi
 }
 
 // raise hands an alert to the program. Nobody listening is no reason to lose one: it
-// then goes to the log.
+// then goes to the log. No lock may be held.
 func (c *config) raise(a Alert) {
 	c.recorder.raised(a.Kind)
-	for _, alert := range c.alerts {
-		alert(a)
-	}
-	logger := c.logger
-	if logger == nil {
-		if len(c.alerts) > 0 {
-			return
+	unheard := len(c.alerts) == 0
+	for _, l := range c.alerts {
+		if !l.tell(a) {
+			unheard = true
+			c.recorder.undelivered.Add(1)
 		}
-		logger = slog.Default()
 	}
+	if c.logger != nil || unheard {
+		c.logAlert(c.log(), a)
+	}
+}
+
+func (c *config) logAlert(logger *slog.Logger, a Alert) {
 	if a.RateLimit == (RateLimit{}) {
 		logger.Error("pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
 		return

@@ -30,7 +30,7 @@ type config struct {
 
 	noLearning  bool
 	observers   []func(context.Context, Event)
-	alerts      []func(Alert)
+	alerts      []*listener
 	callContext []func(context.Context, Resource) context.Context
 	start       []func(*Client) error
 	alarmAbove  float64 // of the requests throttled; 0: never
@@ -198,39 +198,54 @@ func WithLearning(on bool) Option {
 }
 
 // WithObserver adds a function that gets every [Event] of every call, with the context
-// of the call. It is called in the goroutine of the call, without any lock held, by many
-// calls at a time, and should be quick.
+// of the call. It is called in the goroutine of the call, in the order of the events, without
+// any lock held, and by many calls at a time. The call waits for it, so it should be quick. A
+// panic is logged, with its stack, to the logger of [WithLogger] or to slog.Default, and the
+// call goes on.
 func WithObserver(f func(context.Context, Event)) Option {
 	return func(c *config) error {
 		if f == nil {
 			return errors.New("WithObserver: nil: expected a function")
 		}
-		c.observers = append(c.observers, f)
+		c.observers = append(c.observers, func(ctx context.Context, e Event) {
+			defer c.recovered("WithObserver")
+			f(ctx, e)
+		})
 		return nil
 	}
 }
 
 // WithCallContext adds a function that each call begins with. The context that it
 // returns, which is to be derived from ctx, is the call's: requests carry it, and
-// observers get it. It is how a tracer puts its span in.
+// observers get it. It is how a tracer puts its span in. The call waits for the function. If
+// it returns nil, or panics, the call goes on with ctx; a panic is logged as with [WithObserver].
 func WithCallContext(f func(ctx context.Context, r Resource) context.Context) Option {
 	return func(c *config) error {
 		if f == nil {
 			return errors.New("WithCallContext: nil: expected a function")
 		}
-		c.callContext = append(c.callContext, f)
+		c.callContext = append(c.callContext, func(ctx context.Context, r Resource) context.Context {
+			return c.begin(ctx, f, r)
+		})
 		return nil
 	}
 }
 
-// WithAlert adds a function that gets every [Alert]. It is called as the function of
-// [WithObserver] is.
+// WithAlert adds a function that gets every [Alert], one after the other, in the order in
+// which they were raised. It is called in a goroutine of its own, which ends when no alert
+// waits. It may use the client, for instance to send a message to the people on duty.
+//
+// What raises an alert does not wait for the function, or 10 ms at most, and not again before
+// the function has caught up. So the alert of a call that has returned has been delivered, if
+// the function is quick. 1,000 alerts wait for a slow one; those beyond go to the log, and
+// [Stats].UndeliveredAlerts counts them. A panic is logged with its stack and with the alert,
+// to the logger of [WithLogger] or to slog.Default.
 func WithAlert(f func(Alert)) Option {
 	return func(c *config) error {
 		if f == nil {
 			return errors.New("WithAlert: nil: expected a function")
 		}
-		c.alerts = append(c.alerts, f)
+		c.alerts = append(c.alerts, &listener{cfg: c, f: f})
 		return nil
 	}
 }

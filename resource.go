@@ -3,6 +3,7 @@ package pacer
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -213,6 +214,18 @@ func mask(sender string) string {
 		return sender
 	}
 	return sender[:number+5] + "•••" + sender[len(sender)-4:]
+}
+
+var longNumber = regexp.MustCompile(`[0-9A-Za-z]*\+?[0-9][0-9 ().-]{7,}[0-9][0-9A-Za-z]*`)
+
+// maskNumbers hides the middle of every phone number in a text of any kind. SIDs stay.
+func maskNumbers(s string) string {
+	return longNumber.ReplaceAllStringFunc(s, func(found string) string {
+		if isSID(found) || len(found) < 10 {
+			return found
+		}
+		return found[:5] + "•••" + found[len(found)-4:]
+	})
 }
 
 // fixedAfter lists, by product, the fixed words of a path that follow another fixed

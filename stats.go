@@ -14,7 +14,7 @@ import (
 // Get it with [Client.Stats].
 type Stats struct {
 	Time   time.Time
-	Window time.Duration // that the counts go back: 60 to 70 s, less for a younger client
+	Window time.Duration // that the counts go back: 60 to 70 s, less for a younger client; setting the clock does not change it
 
 	Counts     // of all requests
 	Calls  int // calls that have returned
@@ -22,6 +22,10 @@ type Stats struct {
 	Failed int // of these, those that failed otherwise
 
 	Alerts map[AlertKind]int // raised since the client was made, however long ago; never nil
+
+	// UndeliveredAlerts counts, since the client was made, what a function of [WithAlert] has
+	// not got because 1,000 alerts waited for it already. 0: none.
+	UndeliveredAlerts int
 
 	Waiting  int // calls that wait now: for their turn, or for their next attempt
 	InFlight int // requests on the wire now
@@ -96,7 +100,14 @@ const (
 	slots      = 7
 )
 
-func slotOf(t time.Time) int64 { return t.UnixNano() / int64(slotLength) }
+// since is the time of t by a clock that showed the wall clock's time at start and is never
+// set afterwards: the wall clock may be set back, and counts must go on. It stands still while
+// the machine is suspended.
+func since(start, t time.Time) time.Duration {
+	return time.Duration(start.UnixNano()) + t.Sub(start)
+}
+
+func slotOf(start, t time.Time) int64 { return int64(since(start, t) / slotLength) }
 
 // A recorder counts for [Client.Stats], without a lock: calls add to counters of the
 // present slot. Only the first call of each ten seconds locks, to empty a slot.
@@ -105,9 +116,11 @@ type recorder struct {
 	waiting  atomic.Int64
 	inFlight atomic.Int64
 	alarmed  atomic.Bool
-	ring     [slots + 1]slot // one more than is read: a late writer does not spoil what is read
-	mu       sync.Mutex
-	alerts   map[AlertKind]int // guarded by mu
+
+	undelivered atomic.Int64
+	ring        [slots + 1]slot // one more than is read: a late writer does not spoil what is read
+	mu          sync.Mutex
+	alerts      map[AlertKind]int // guarded by mu
 }
 
 type slot struct {
@@ -120,12 +133,12 @@ func newRecorder() *recorder { return &recorder{start: time.Now(), alerts: map[A
 
 // slot returns that of now.
 func (r *recorder) slot(now time.Time) *slot {
-	n := slotOf(now)
-	s := &r.ring[n%int64(len(r.ring))]
+	n := slotOf(r.start, now)
+	s := &r.ring[uint64(n)%uint64(len(r.ring))]
 	if s.number.Load() != n {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if s.number.Load() < n {
+		if s.number.Load() != n { // a later number is of a clock that was wrong
 			for _, c := range []*atomic.Int64{&s.requests, &s.throttled, &s.retries, &s.calls, &s.gaveUp, &s.failed, &s.waits, &s.nano} {
 				c.Store(0)
 			}
@@ -199,7 +212,7 @@ func (r *recorder) alarm(c *call, now time.Time) {
 
 func (r *recorder) recent(now time.Time) iter.Seq[*slot] {
 	return func(yield func(*slot) bool) {
-		n := slotOf(now)
+		n := slotOf(r.start, now)
 		for i := range r.ring {
 			s := &r.ring[i]
 			if age := n - s.number.Load(); age >= 0 && age < slots && !yield(s) {
@@ -210,7 +223,7 @@ func (r *recorder) recent(now time.Time) iter.Seq[*slot] {
 }
 
 func (r *recorder) stats(now time.Time) Stats {
-	s := Stats{Time: now, Window: windowAt(now, r.start), Waiting: int(r.waiting.Load()), InFlight: int(r.inFlight.Load())}
+	s := Stats{Time: now, Window: windowAt(now, r.start), Waiting: int(r.waiting.Load()), InFlight: int(r.inFlight.Load()), UndeliveredAlerts: int(r.undelivered.Load())}
 	r.mu.Lock()
 	s.Alerts = maps.Clone(r.alerts)
 	r.mu.Unlock()
@@ -229,7 +242,7 @@ func (r *recorder) stats(now time.Time) Stats {
 
 // windowAt is how far back the slots go, for what began at start.
 func windowAt(now, start time.Time) time.Duration {
-	oldest := time.Duration(now.UnixNano() - (slotOf(now)-slots+1)*int64(slotLength))
+	oldest := since(start, now) - time.Duration(slotOf(start, now)-slots+1)*slotLength
 	return min(oldest, now.Sub(start))
 }
 
@@ -244,9 +257,13 @@ type tally struct {
 	waited                              time.Duration
 }
 
-// now returns the present slot, and empties those that nothing was counted in.
-func (h *history) now(t time.Time) *tally {
-	n := slotOf(t)
+// now returns the present slot, and empties those that nothing was counted in. start is when
+// the limiter was made.
+func (h *history) now(start, t time.Time) *tally {
+	n := slotOf(start, t)
+	if n < h.number-1 { // not just a request that was late at the lock
+		*h = history{}
+	}
 	for i := max(h.number+1, n-slots+1); i <= n; i++ {
 		h.ring[i%slots] = tally{}
 	}
@@ -256,7 +273,7 @@ func (h *history) now(t time.Time) *tally {
 
 // count takes in a request that has ended.
 func (b *bucket) count(o Outcome, now time.Time) {
-	h := b.history.now(now)
+	h := b.history.now(b.limiter.start, now)
 	h.requests++
 	if o.Throttled {
 		h.throttled++
@@ -266,8 +283,8 @@ func (b *bucket) count(o Outcome, now time.Time) {
 	}
 }
 
-func (h *history) counts(t time.Time) (c Counts) {
-	h.now(t)
+func (h *history) counts(start, t time.Time) (c Counts) {
+	h.now(start, t)
 	for _, s := range h.ring {
 		c.Requests += int(s.requests)
 		c.Throttled += int(s.throttled)
@@ -297,7 +314,7 @@ func (l *BucketLimiter) describe(s *Stats) {
 		}
 		s.Buckets = append(s.Buckets, BucketStats{
 			Resource: b.Resource,
-			Counts:   b.history.counts(s.Time),
+			Counts:   b.history.counts(l.start, s.Time),
 			Waiting:  b.queue.len(),
 			InFlight: b.own.inFlight,
 			Rate:     b.rate,

@@ -71,6 +71,47 @@ func TestStatsRoll(t *testing.T) {
 	})
 }
 
+// The clock is a day ahead, and is then set right. What is counted afterwards is there at
+// once, and so is the alert.
+func TestStatsGoOnAfterTheClockWasSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var alerts []Alert
+		cfg, err := configOf([]Option{WithThrottledAlert(0.05, 10), WithAlert(func(a Alert) { alerts = append(alerts, a) })})
+		try(t, err)
+		c := &call{paced: &paced{Client: &Client{cfg: cfg}}, resource: from(sender), attempts: 1}
+		r, l := cfg.recorder, newLimiter(t)
+		b := l.bucket(from(sender), time.Now())
+		right := time.Now()
+		for name, wrong := range map[string]time.Time{
+			"a day ahead":          right.Add(24 * time.Hour),
+			"by the wall clock":    right.Round(0).Add(48 * time.Hour),
+			"40 s ahead":           right.Add(40 * time.Second),
+			"before the year 1970": time.Unix(-1e9, 0),
+		} {
+			for range 5 {
+				r.requested(c, false, wrong)
+				b.count(Outcome{}, wrong)
+			}
+			if n := r.stats(wrong).Requests; n != 5 {
+				t.Errorf("%s: %d requests", name, n)
+			}
+		}
+		for range 20 {
+			r.requested(c, true, right)
+			b.count(Outcome{Throttled: true}, right)
+		}
+		if s := r.stats(right); s.Requests != 20 || s.Throttled != 20 || s.Window > 70*time.Second {
+			t.Errorf("after the clock was set back: %+v", s)
+		}
+		if n := b.history.counts(l.start, right); n.Requests != 20 {
+			t.Errorf("of the bucket: %+v", n)
+		}
+		if len(alerts) != 1 {
+			t.Errorf("%d alerts, expected one", len(alerts))
+		}
+	})
+}
+
 func TestStatsGaveUpAndWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, always(throttle("Retry-After", "1")), WithMaxRetries(0), quiet)
