@@ -16,22 +16,23 @@ import (
 	"github.com/twilio/twilio-go"
 )
 
-// parks makes Twilio answer every message so that it is parked in doubt with an alert.
-func (w *world) parks() queue.WorkerOption {
-	w.fake.Inject(twiliotest.Fault{Kind: twiliotest.DropAfterAccept})
+// alarms makes n requests that a worker parks in doubt, with an alert for each.
+func (w *world) alarms(n int) queue.WorkerOption {
+	w.t.Helper()
+	w.moved(n, queue.Move{To: queue.InDoubt, Look: time.Now().Add(-time.Minute)}, func(i int) string { return fmt.Sprint(i) })
 	return queue.WithInDoubt(queue.ParkInDoubt)
 }
 
 func TestAlertFunctionCannotStopTheWorker(t *testing.T) {
 	for name, tt := range map[string]struct {
-		function func(w *world, stop func() error, a queue.Alert)
+		function func(w *world, a queue.Alert)
 		panics   bool
 		ends     time.Duration // of Run, after its context
 	}{
-		"panics":             {function: func(*world, func() error, queue.Alert) { panic("a bug of the program's") }, panics: true},
-		"ends its goroutine": {function: func(*world, func() error, queue.Alert) { runtime.Goexit() }},
-		"blocks for an hour": {function: func(*world, func() error, queue.Alert) { time.Sleep(time.Hour) }, ends: time.Second},
-		"calls Requeue and Enqueue": {function: func(w *world, _ func() error, a queue.Alert) {
+		"panics":             {function: func(*world, queue.Alert) { panic("a bug of the program's") }, panics: true},
+		"ends its goroutine": {function: func(*world, queue.Alert) { runtime.Goexit() }},
+		"blocks for an hour": {function: func(*world, queue.Alert) { time.Sleep(time.Hour) }, ends: time.Second},
+		"calls Requeue and Enqueue": {function: func(w *world, a queue.Alert) {
 			if err := w.q.Cancel(context.Background(), a.ID); err != nil {
 				w.t.Error(err)
 			}
@@ -46,12 +47,8 @@ func TestAlertFunctionCannotStopTheWorker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w, log := newWorld(t, twiliotest.Config{}), &logbook{}
-				w.fake.Inject(twiliotest.Fault{Kind: twiliotest.DropAfterAccept, Times: 20})
-				var stop func() error
-				stop = w.work(w.client(unlimited), log.option(), queue.WithInDoubt(queue.ParkInDoubt), queue.WithAlert(func(a queue.Alert) { tt.function(w, stop, a) }))
-				for i := range 20 {
-					w.enqueue(fmt.Sprint(i))
-				}
+				policy := w.alarms(20)
+				stop := w.work(w.client(unlimited), log.option(), policy, queue.WithAlert(func(a queue.Alert) { tt.function(w, a) }))
 				time.Sleep(time.Second)
 				if n := w.alerted(queue.AlertInDoubt); n != 20 { // by the function that world has given
 					t.Errorf("the other function was told of %d, expected 20", n)
@@ -85,13 +82,14 @@ func TestAlertFunctionMayEndRunAndWaitForIt(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
 		var stop func() error
-		ended := make(chan time.Duration, 1)
-		stop = w.work(w.client(unlimited), w.parks(), queue.WithAlert(func(queue.Alert) {
+		started, ended := make(chan struct{}), make(chan time.Duration, 1)
+		stop = w.work(w.client(unlimited), w.alarms(1), queue.WithAlert(func(queue.Alert) {
+			<-started
 			start := time.Now()
 			_ = stop()
 			ended <- time.Since(start)
 		}))
-		w.enqueue("one")
+		close(started)
 		if d := <-ended; d != time.Second {
 			t.Errorf("Run returned after %v, expected a second", d)
 		}
@@ -102,7 +100,8 @@ func TestAlertFunctionMayEndRunAndWaitForIt(t *testing.T) {
 func TestAlertsWaitForASlowFunctionInOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w, log := newWorld(t, twiliotest.Config{}), &logbook{}
-		policy := w.parks()
+		const n = 1100
+		policy := w.alarms(n)
 		var mu sync.Mutex
 		var got []time.Time
 		running, release := 0, make(chan struct{})
@@ -118,10 +117,6 @@ func TestAlertsWaitForASlowFunctionInOrder(t *testing.T) {
 			running--
 			mu.Unlock()
 		})
-		const n = 1100
-		for i := range n {
-			w.enqueue(fmt.Sprint(i))
-		}
 		stop := w.work(w.client(unlimited), policy, slow, log.option())
 		time.Sleep(time.Minute)
 		if told := w.alerted(queue.AlertInDoubt); told != n {
@@ -171,13 +166,11 @@ func TestLoggerCannotStopTheWorker(t *testing.T) {
 				defer slog.SetDefault(slog.Default())
 				slog.SetDefault(slog.New(slog.NewTextHandler(defaults, nil)))
 				w := newWorld(t, twiliotest.Config{})
-				policy := w.parks()
+				policy := w.alarms(20)
 				stop := w.work(w.client(unlimited), policy, queue.WithLogger(slog.New(handler{tt.handle})))
-				for i := range 20 {
-					w.enqueue(fmt.Sprint(i))
-				}
+				w.enqueue("sent")
 				time.Sleep(time.Second)
-				w.once(20)
+				w.once(1)
 				if n := w.alerted(queue.AlertInDoubt); n != 20 {
 					t.Errorf("%d alerts, expected 20", n)
 				}

@@ -78,8 +78,8 @@ func (l *logbook) option() queue.WorkerOption {
 
 func label(s string) queue.EnqueueOption { return queue.Label("name", s) }
 
-// unreported makes n results that no worker has told.
-func (w *world) unreported(n int, name func(i int) string) {
+// moved enqueues n requests and moves them as m says.
+func (w *world) moved(n int, m queue.Move, name func(i int) string) {
 	w.t.Helper()
 	items := func(yield func(queue.Item) bool) {
 		for i := range n {
@@ -98,17 +98,40 @@ func (w *world) unreported(n int, name func(i int) string) {
 		}
 		ids = append(ids, j.ID)
 	}
+	m.From = []queue.State{queue.Delayed}
 	var moving sync.WaitGroup
 	for part := range slices.Chunk(ids, 1+len(ids)/16) {
 		moving.Go(func() {
 			for _, id := range part {
-				if err := w.q.Engine().Move(context.Background(), queue.Move{ID: id, From: []queue.State{queue.Delayed}, To: queue.Sent}); err != nil {
+				m := m
+				m.ID = id
+				if err := w.q.Engine().Move(context.Background(), m); err != nil {
 					w.t.Error(err)
 				}
 			}
 		})
 	}
 	moving.Wait()
+}
+
+// unreported makes n results that no worker has told.
+func (w *world) unreported(n int, name func(i int) string) {
+	w.t.Helper()
+	w.moved(n, queue.Move{To: queue.Sent}, name)
+}
+
+// expires enqueues a request that waits in a parked lane until its deadline is over.
+func (w *world) expires(in time.Duration, name string) queue.ID {
+	w.t.Helper()
+	id := w.enqueueFrom("+15005550007", "late", queue.Deadline(time.Now().Add(in)), label(name))
+	j, err := w.q.Engine().Get(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.q.Engine().Park(w.t.Context(), j.Lane.Resource, time.Now().Add(time.Hour)); err != nil {
+		w.t.Fatal(err)
+	}
+	return id
 }
 
 // orphan returns a request that a worker which has vanished holds for so long.
@@ -203,6 +226,7 @@ func TestOnResultThatFailsIsToldAgainAfterGrowingPauses(t *testing.T) {
 func TestOnResultThatBlocksDelaysNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w, d := newWorld(t, twiliotest.Config{}), newDiary()
+		late := w.expires(30*time.Second, "late")
 		w.work(w.client(unlimited), queue.WithConcurrency(2), queue.WithOnResult(func(_ context.Context, r queue.Result) error {
 			defer d.begin(r.Labels["name"])()
 			time.Sleep(20 * time.Minute)
@@ -212,10 +236,9 @@ func TestOnResultThatBlocksDelaysNothing(t *testing.T) {
 			w.enqueue(fmt.Sprint(i), label(fmt.Sprint(i)))
 		}
 		orphan := w.orphan(time.Minute)
-		late := w.enqueue("late", queue.In(time.Hour), queue.Deadline(time.Now().Add(30*time.Second)), label("late"))
 		time.Sleep(2 * time.Second)
 		w.once(30)
-		w.leaves(late, queue.Delayed, 30*time.Second)
+		w.leaves(late, queue.Ready, 30*time.Second)
 		w.leaves(orphan, queue.Sending, 31*time.Second)
 		if n := d.names(); n != 16 {
 			t.Errorf("%d calls at a time, expected 16", n)
@@ -405,12 +428,12 @@ func TestEveryKindOfResultIsTold(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w, d := newWorld(t, twiliotest.Config{}), newDiary()
 		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.DropAfterAccept, Times: 1})
+		w.expires(time.Minute, "past its deadline")
 		w.work(w.client(unlimited), queue.WithOnResult(func(_ context.Context, r queue.Result) error {
 			defer d.begin(r.Labels["name"] + " " + string(r.State))()
 			return nil
 		}))
 		w.enqueue("dropped", label("found at Twilio"))
-		w.enqueue("late", queue.In(time.Hour), queue.Deadline(time.Now().Add(time.Minute)), label("past its deadline"))
 		orphan := w.enqueue("orphan", queue.In(24*time.Hour), label("confirmed"))
 		if err := w.q.Engine().Move(t.Context(), queue.Move{ID: orphan, From: []queue.State{queue.Delayed}, To: queue.InDoubt}); err != nil {
 			t.Fatal(err)
