@@ -149,7 +149,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // fatal reports errors after which there is no store to work on.
 func fatal(err error) bool {
-	return errors.Is(err, ErrClosed) || errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged)
+	return errors.Is(err, ErrClosed) || errors.Is(err, ErrGone) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrOutdated)
 }
 
 // A lane is what the worker knows of one while something is ready in it.

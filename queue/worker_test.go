@@ -95,6 +95,7 @@ func (w *world) work(c *pacer.Client, opts ...queue.WorkerOption) (stop func() e
 }
 
 func (w *world) alerted(kind queue.AlertKind) (n int) {
+	synctest.Wait() // alerts are delivered by a goroutine of their own
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range w.alerts {
