@@ -213,13 +213,16 @@ const (
 	// AlertHeld: a bucket keeps still for minutes or hours: a quota is used up, a
 	// sender's queue is full, or Twilio asks for a long wait.
 	AlertHeld AlertKind = "held"
-	// AlertUnauthorized: Twilio does not take the worker's credentials. Nothing is
-	// failed for it; it tries once a minute.
+	// AlertUnauthorized: Twilio does nothing for the account: its credentials are wrong, or
+	// it is suspended. Nothing is failed for it; one request a minute tries again. It is
+	// raised once, and again only after something has passed.
 	AlertUnauthorized AlertKind = "unauthorized"
-	// AlertUnreachable: Twilio cannot be reached, or the client's limiter fails. The
-	// requests wait.
+	// AlertUnreachable: Twilio cannot be reached, fails with 5xx, or somebody else answers
+	// in its place; or the client's limiter fails. The requests wait. It is raised once
+	// for an outage, however many buckets wait.
 	AlertUnreachable AlertKind = "unreachable"
-	// AlertInDoubt: a request is parked in doubt, and a person has to decide.
+	// AlertInDoubt: a request is parked in doubt, and a person has to decide; or, without an
+	// ID, Twilio's list cannot be read, so that nothing in doubt can be decided.
 	AlertInDoubt AlertKind = "in doubt"
 	// AlertGrowing: more arrives than is sent, for a minute by now, although the worker
 	// sends as fast as the limits allow.

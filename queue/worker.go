@@ -21,8 +21,11 @@ import (
 // A throttled request goes back to its place, and its bucket keeps still, in all
 // processes, for as long as Twilio says plus 0-1 s, else for 1, 2, 4, 8, 16 s; it costs no
 // attempt. An error that Twilio gives for good (an invalid number) makes a request Failed
-// with Twilio's error. If Twilio cannot be reached the bucket keeps still for 1, 2, 4, ...
-// 60 s. What may have reached Twilio, but has no answer, is in doubt: see [Policy].
+// with Twilio's error. If Twilio cannot be reached, or answers nothing proper three times
+// in a row, the bucket waits for 1, 2, 4, ... 60 s, and then one request at a time is a
+// probe until one passes. If Twilio does nothing for the account, all of it waits, and
+// probes once a minute. What may have reached Twilio, but has no proof of success, is in
+// doubt: see [Policy].
 //
 // Workers of several processes share one store. Each has its client's limits for itself,
 // unless the clients share a [pacer.Limiter]; the rates of campaigns and what is parked
@@ -97,7 +100,7 @@ func (w *Worker) lease() time.Duration { return w.attemptTimeout + w.leaseMargin
 
 // Run sends until ctx ends. Then it claims nothing more, lets the requests on the wire and
 // the calls of [WithOnResult]'s function end within the grace period, and returns nil. It
-// returns an error, after the same, if the store is closed, gone or damaged. It may be
+// returns an error, after the same, if the store is closed, gone, damaged or of a newer version. It may be
 // called again afterwards.
 //
 // No function of the program's keeps Run from returning: with a store that works it takes
