@@ -70,8 +70,8 @@
 // Twilio's answers are errors of twilio-go's types, so that an assertion such as
 // err.(*client.TwilioRestError) goes on working. [FromError] reads from an error what it
 // says about throttling: its [Kind], the attempts made, the time waited. When it is true
-// Twilio has not processed the request. [InDoubt] is true when no answer came, or a
-// 5xx, and it may have. A call that ended while it waited for its turn gets a
+// Twilio has not processed the request. [InDoubt] is true when it may have: the
+// request was perhaps written and no whole answer came, or the answer was a 5xx. A call that ended while it waited for its turn gets a
 // [WaitError]. When a call is given up, [WithAlert] or the log tells the people who run
 // the program; [WithObserver] gets every step of every call, and [Client.Stats] says what
 // the last minute was like. Module otelpacer has metrics and traces for OpenTelemetry.
