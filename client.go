@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -39,14 +40,15 @@ func NewAPIOAuth(c *client.RequestHandler, creds *OAuthCredentials) *APIOAuth {
 }
 
 // NewRestClient is twilio.NewRestClient, paced: credentials come from the environment
-// variables TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN. An invalid option is returned by
-// every call that is made with the client; use [New] to get it at once.
+// variables TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN. The error of an invalid option, or of
+// credentials that are missing, is returned by every call; use [New] to get it at once.
 func NewRestClient(opts ...Option) *RestClient {
 	return NewRestClientWithParams(ClientParams{}, opts...)
 }
 
-// NewRestClientWithParams is twilio.NewRestClientWithParams, paced. An invalid option
-// is returned by every call that is made with the client; use [New] to get it at once.
+// NewRestClientWithParams is twilio.NewRestClientWithParams, paced. The error of an invalid
+// option, or of credentials that are missing, is returned by every call; use [New] to get it
+// at once.
 func NewRestClientWithParams(params ClientParams, opts ...Option) *RestClient {
 	c, _ := New(params, opts...)
 	return c.RestClient
@@ -67,13 +69,19 @@ type Client struct {
 	base client.BaseClient
 	own  *client.Client // base, if it is twilio-go's own; nil: a black box
 
-	auth    atomic.Pointer[auth]
-	timeout atomic.Int64 // as set by SetTimeout; below 0: that of the http.Client
+	provided bool // with a ClientCredentialProvider, which has no account SID
+	auth     atomic.Pointer[auth]
+	timeout  atomic.Int64 // as set by SetTimeout; below 0: that of the http.Client
 }
 
 // New returns a client for params, which are as for twilio-go. If the error is not nil
 // the client is not usable: every call returns that error. Limits that no option sets
 // come from the environment, if it has any: see [WithLimits].
+//
+// Credentials that are missing are an error which names the variable, TWILIO_ACCOUNT_SID or
+// TWILIO_AUTH_TOKEN, and the field. So is an account SID, from either, that is not AC and 32
+// letters or digits, and white space in any of them. With an API key as Username, AccountSid
+// has to be set. With a params.Client nothing of this is checked.
 //
 // A params.Client is used to send the requests. If it is twilio-go's *client.Client,
 // each attempt is sent with its credentials, http.Client and user agent. If it is a
@@ -89,8 +97,10 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	c := &Client{cfg: cfg}
 	c.timeout.Store(-1)
 
-	errs := []error{err}
+	noCredentials := checkCredentials(params)
+	errs := []error{err, noCredentials}
 	switch {
+	case noCredentials != nil: // with them twilio-go may not even get to make a request
 	case cfg.httpClient != nil && params.Client != nil:
 		errs = append(errs, errors.New("pacer: WithHTTPClient: expected not beside ClientParams.Client, which has an http.Client of its own"))
 	case params.ClientCredentialProvider != nil:
@@ -199,8 +209,11 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 		return nil, neverSent(p.err)
 	}
 	account := p.base.AccountSid()
+	if account == "" && p.provided && strings.Contains(rawURL, "/Accounts//") {
+		return nil, errNoAccount
+	}
 	if p.anonymous {
-		account = "" // or the call that waits for the token would hold the slot that this one needs
+		account = "" // the request for a token is no account's: it must not wait for a slot of one
 	}
 	ctx, resource := p.ctx, ResourceOf(method, rawURL, data, account)
 	for _, begin := range p.cfg.callContext {

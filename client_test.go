@@ -198,7 +198,7 @@ func TestConstructorsAreTwilioGos(t *testing.T) {
 	t.Setenv("TWILIO_REGION", "ie1")
 	t.Setenv("TWILIO_EDGE", "dublin")
 	for _, params := range []ClientParams{
-		{}, {Username: "SKkey", Password: "secret", AccountSid: account}, {AccountSid: "ACsub"}, {Username: "ACother", Password: "p"},
+		{}, {Username: "SKkey", Password: "secret", AccountSid: account}, {AccountSid: subaccount}, {Username: subaccount, Password: "p"},
 	} {
 		type seen struct{ url, auth, agent string }
 		var got []seen
@@ -221,6 +221,7 @@ func TestConstructorsAreTwilioGos(t *testing.T) {
 }
 
 func TestInvalidOptions(t *testing.T) {
+	withCredentials(t)
 	for want, opt := range map[string]Option{
 		"WithMaxRetries: -1":      WithMaxRetries(-1),
 		"WithMaxRetryAfter: 0s":   WithMaxRetryAfter(0),

@@ -39,6 +39,11 @@ type Limit struct {
 	// "studio/Executions"), all of a product ("verify/*"), or everything ("*"). The
 	// last words of a longer name will do: "verify/Verifications" is
 	// "verify/Services/Verifications".
+	//
+	// A resource that no operation of Twilio's has is an error, as the rule would limit
+	// nothing. Twilio's operations are those of its OpenAPI documents and of twilio-go, when
+	// this version of pacer was made. What is newer can be limited with its whole product
+	// ("verify/*"), also where the product is new; rules for its other resources win over that.
 	Resource string `json:"resource"`
 
 	// Sender restricts the rule to messages from one sender: a phone number in
@@ -305,7 +310,7 @@ func (ls Limits) Validate() error {
 func (l Limit) repeats(i int, seen map[Limit]int) error {
 	scope := Limit{Resource: l.Resource, Sender: l.Sender, Account: l.Account, Op: l.Op}
 	if first, dup := seen[scope]; dup {
-		return fmt.Errorf("limits[%d] repeats limits[%d] (resource %q): expected one rule for each combination of resource, sender, account and op", i, first, l.Resource)
+		return fmt.Errorf("limits[%d] repeats limits[%d] (resource %s): expected one rule for each combination of resource, sender, account and op", i, first, quoted(l.Resource))
 	}
 	seen[scope] = i
 	return nil
@@ -317,23 +322,25 @@ func (l Limit) validateFields() error {
 	case l.Resource == "*":
 	case name == "", name != "*" && !fixedWords(name), product != "api" && !looksFixed(product),
 		product == "api" && name != "*" && !('A' <= name[0] && name[0] <= 'Z'):
-		return fmt.Errorf("resource: %q: expected a resource of the core API such as \"Messages\", one of another product such as \"lookups/PhoneNumbers\", or \"*\"", l.Resource)
+		return malformedResource(l.Resource)
 	case l.Sender != "" && (product != "api" || name != Messages):
-		return fmt.Errorf("sender: set for resource %q: expected only with resource \"Messages\" or \"*\", as only messages have a sender of their own", l.Resource)
+		return fmt.Errorf("sender: set for resource %s: expected only with resource \"Messages\" or \"*\", as only messages have a sender of their own", quoted(l.Resource))
+	case !(resourceName{product, name}).isKnown():
+		return unknownResource(l.Resource)
 	}
 	switch l.Op {
 	case "", Read, Create, Write:
 	default:
-		return fmt.Errorf("op: %q: expected \"read\", \"create\", \"write\", or none", string(l.Op))
+		return fmt.Errorf("op: %s: expected \"read\", \"create\", \"write\", or none", quoted(string(l.Op)))
 	}
 	if l.Sender != "" && l.Op != "" && l.Op != Create {
-		return fmt.Errorf("op: %q: expected \"create\" or none with a sender", string(l.Op))
+		return fmt.Errorf("op: %s: expected \"create\" or none with a sender", quoted(string(l.Op)))
 	}
 	if l.Sender != "" && kindOf(l.Sender) == otherSender && !alphanumericSender(l.Sender) {
-		return fmt.Errorf("sender: %q: expected a phone number such as +15005550006, a short code, whatsapp:+15005550006, an alphanumeric sender, or a Messaging Service SID, as in the request", mask(l.Sender))
+		return fmt.Errorf("sender: %s: expected a phone number such as +15005550006, a short code, whatsapp:+15005550006, an alphanumeric sender, or a Messaging Service SID, as in the request", quoted(l.Sender))
 	}
 	if l.Account != "" && !(isSID(l.Account) && strings.HasPrefix(l.Account, "AC")) {
-		return fmt.Errorf("account: %q: expected an account SID, AC and 32 hex digits", l.Account)
+		return fmt.Errorf("account: %s: expected an account SID, AC and 32 hex digits", quoted(l.Account))
 	}
 	switch {
 	case math.IsNaN(l.Rate), l.Rate < 0:
@@ -567,10 +574,10 @@ func shown(value []byte) string {
 	case bytes.HasPrefix(value, []byte(`"`)) && json.Unmarshal(value, &s) == nil:
 		return quoted(s)
 	}
-	return cut(mask(strings.TrimSpace(string(value))))
+	return cut(maskNumbers(strings.TrimSpace(string(value))))
 }
 
-func quoted(s string) string { return fmt.Sprintf("%q", cut(mask(s))) }
+func quoted(s string) string { return fmt.Sprintf("%q", cut(maskNumbers(s))) }
 
 func cut(s string) string {
 	const enough = 60

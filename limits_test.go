@@ -47,9 +47,9 @@ func TestLimitRuleThatWins(t *testing.T) {
 		// names
 		{"the last word of a longer name", Limits{{Resource: "verify/Verifications", Rate: 2}}, verification, 2},
 		{"the whole name", Limits{{Resource: "verify/Services/Verifications", Rate: 2}}, verification, 2},
-		{"not a part of a word", Limits{{Resource: "verify/ifications", Rate: 2}}, verification, unpaced},
+		{"not a part of a word", Limits{{Resource: "Records", Rate: 2}}, Resource{account, "us1", "api", "Usage/XRecords", Create, ""}, unpaced},
 		{"not the first words", Limits{{Resource: "verify/Services", Rate: 2}}, verification, unpaced},
-		{"another product's resource of that name", Limits{{Resource: "Verifications", Rate: 2}}, verification, unpaced},
+		{"another product's resource of that name", Limits{{Resource: "messaging/Verifications", Rate: 2}}, verification, unpaced},
 		{"all of a product", Limits{{Resource: "verify/*", Rate: 2}}, verification, 2},
 		{"all of another product", Limits{{Resource: "studio/*", Rate: 2}}, verification, unpaced},
 		{"all of the core API", Limits{{Resource: "api/*", Rate: 2}}, recording, 2},

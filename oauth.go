@@ -350,7 +350,7 @@ func (c *Client) useCredentialProvider(params ClientParams) error {
 	if params.AccountSid != "" {
 		base.SetAccountSid(params.AccountSid)
 	}
-	c.base, c.own = base, base
+	c.base, c.own, c.provided = base, base, true
 	s := &tokenSource{client: c, credentials: *params.ClientCredentialProvider}
 	s.fetches = fetcher{cfg: c.cfg, get: s.fetch, cancels: true}
 	c.SetOauth(s)

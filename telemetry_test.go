@@ -12,6 +12,7 @@ import (
 )
 
 func TestStartGetsTheClientOfEveryConstructor(t *testing.T) {
+	withCredentials(t)
 	var got *Client
 	start := WithStart(func(c *Client) error { got = c; return nil })
 	if c, err := New(ClientParams{}, start); err != nil || got != c {
@@ -26,6 +27,7 @@ func TestStartGetsTheClientOfEveryConstructor(t *testing.T) {
 }
 
 func TestStartIsAnOptionLikeOthers(t *testing.T) {
+	withCredentials(t)
 	broken := errors.New("no meter")
 	if _, err := New(ClientParams{}, WithStart(func(*Client) error { return broken })); err != broken {
 		t.Errorf("New: %v; want the function's error", err)

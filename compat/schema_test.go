@@ -74,6 +74,8 @@ var (
 		`[{"resource": "Messages", "rate": 1, "rate": 2}]`,
 		`[{"resource": "Messages", "sender": "A name that is too long", "rate": 1}]`,
 		`[{"resource": "Messages/SM0123456789abcdef0123456789abcdef", "rate": 1}]`,
+		`[{"resource": "Mesages", "rate": 1}]`,
+		`[{"resource": "lookups/Messages", "rate": 1}]`,
 	}
 )
 

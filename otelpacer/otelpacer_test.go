@@ -416,7 +416,7 @@ func TestClientsCanBeCollected(t *testing.T) {
 }
 
 func TestInstrumentErrorsAreTheConstructors(t *testing.T) {
-	c, err := pacer.New(pacer.ClientParams{}, otelpacer.Instrument(otelpacer.WithMeterProvider(brokenProvider{})))
+	c, err := pacer.New(pacer.ClientParams{Username: twiliotest.AccountSid, Password: twiliotest.AuthToken}, otelpacer.Instrument(otelpacer.WithMeterProvider(brokenProvider{})))
 	if err == nil || !strings.Contains(err.Error(), "no gauge today") {
 		t.Errorf("New: %v", err)
 	}
