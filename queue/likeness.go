@@ -69,23 +69,22 @@ func (a party) may(b party) bool {
 	return x != "" && y != "" && (strings.HasSuffix(x, y) || strings.HasSuffix(y, x))
 }
 
-// hidden reports a number of which Twilio has hidden digits: "+1500555XXXX".
+// maskedNumber is a number of which Twilio has hidden digits, such as "+1500555XXXX". The first
+// group is what stands before the hidden digits, the second what stands behind them.
 // https://www.twilio.com/docs/messaging/guides/privacy-message-redaction
-func (a party) hidden() bool {
-	return strings.HasPrefix(a.text, "+") && strings.ContainsAny(a.text, "x*•")
-}
+var maskedNumber = regexp.MustCompile(`^\+?([0-9]*)[xX*•][0-9xX*•]*?([0-9]*)$`)
+
+// hidden reports a number of which Twilio has hidden digits.
+func (a party) hidden() bool { return maskedNumber.MatchString(notation.Replace(a.text)) }
 
 // covers reports whether a hidden number may be b.
 func (a party) covers(b party) bool {
-	if !a.hidden() || a.channel != b.channel || len(a.text) != len(b.text) {
+	seen := maskedNumber.FindStringSubmatch(notation.Replace(a.text))
+	if seen == nil || a.channel != b.channel {
 		return false
 	}
-	for i := range len(a.text) {
-		if d := a.text[i]; (d == '+' || d >= '0' && d <= '9') && d != b.text[i] {
-			return false
-		}
-	}
-	return true
+	digits := strings.TrimPrefix(b.text, "+")
+	return strings.HasPrefix(digits, seen[1]) && strings.HasSuffix(digits, seen[2])
 }
 
 // mayBe reports whether c is to the request's receiver, and by a sender that may be the

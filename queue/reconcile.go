@@ -45,6 +45,7 @@ func (w *Worker) resolveSome(ctx context.Context) error {
 	if err := w.askEngine(ctx); err != nil {
 		return err
 	}
+	w.looking = time.Now()
 	lists := w.ask(ctx, jobs)
 	alike, err := w.alike(ctx, jobs, lists)
 	if err != nil {
@@ -251,16 +252,21 @@ func (w *Worker) decide(ctx context.Context, j Job, m Move) bool {
 		w.decisions.failed(ctx, err)
 	} else {
 		w.decisions.worked()
+		delete(w.told, j.ID)
 	}
 	return err == nil
 }
 
+// parkInDoubt leaves a request to a person. It tells of it first: a store may have parked
+// what it fails to answer for, and a process may be killed in between.
 func (w *Worker) parkInDoubt(ctx context.Context, j Job, why string) {
+	if !w.told[j.ID] {
+		w.parkedInDoubt(j, why)
+		w.told[j.ID] = true
+	}
 	o := j.Outcome
 	o.Reason = why
-	if w.decide(ctx, j, Move{To: InDoubt, Outcome: &o}) {
-		w.parkedInDoubt(j, why)
-	}
+	w.decide(ctx, j, Move{To: InDoubt, Outcome: &o})
 }
 
 func (w *Worker) parkedInDoubt(j Job, why string) {

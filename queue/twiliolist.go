@@ -171,13 +171,15 @@ func nextPage(base, after string) (string, error) {
 }
 
 // redacts reports whether an account's lists hide receivers. It looks at the account's
-// newest messages, and remembers the answer for five minutes.
+// newest messages. That they do is remembered for five minutes. That they do not is true
+// only until Twilio lists the next message: it is asked anew each time that requests in
+// doubt are looked for.
 func (w *Worker) redacts(ctx context.Context, j *Job) (bool, error) {
 	account := j.Lane.Resource.Account
 	w.mu.Lock()
 	known, ok := w.redactions[account]
 	w.mu.Unlock()
-	if ok && time.Since(known.at) < redactsFor {
+	if ok && (!known.at.Before(w.looking) || known.redacts && time.Since(known.at) < redactsFor) {
 		return known.redacts, nil
 	}
 	base, _, _ := strings.Cut(j.Request.URL, "?")

@@ -234,7 +234,9 @@ func (d *doubt) find() (finding, error) {
 			}
 		case !alike:
 		case d.span.near(at, 0) && surely(f, c):
-			same = append(same, c.SID)
+			if same = append(same, c.SID); c.To == f.Get("To") { // before one of a twin's that is written otherwise
+				same[0], same[len(same)-1] = c.SID, same[0]
+			}
 		case d.span.near(at, 0):
 			others = append(others, c.SID)
 		case at.Before(d.span.from) && d.span.near(at, earliest):

@@ -51,6 +51,8 @@ type Worker struct {
 	complained string     // the dispatcher's last error about campaigns
 	reporter   *reporter  // nil: nobody is to be told of results
 
+	looking   time.Time   // when the last look for requests in doubt began; resolve's own
+	told      map[ID]bool // those of which was told that they are parked, and that are not surely; resolve's own
 	clocks    clocks
 	decisions trouble // of moves out of doubt
 
@@ -117,7 +119,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.wire, cut = context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	w.lanes, w.buckets, w.accounts = make(map[Lane]*lane), make(map[pacer.Resource]*bucket), make(map[string]*accountHold)
-	w.outage = make(map[pacer.Resource]bool)
+	w.outage, w.told = make(map[pacer.Resource]bool), make(map[ID]bool)
 
 	loops := []func(context.Context) error{w.dispatch, w.sweep, w.resolve, w.watch}
 	if w.onResult != nil {
