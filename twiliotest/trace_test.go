@@ -141,7 +141,7 @@ func TestTransportTellsOfABodyThatCannotBeRead(t *testing.T) {
 	if _, err := f.Client().Do(r); !errors.Is(err, errBad) {
 		t.Errorf("error %v", err)
 	}
-	want := append(written[:3:3], "WroteRequest "+errBad.Error())
+	want := slices.Concat(written[:3], []string{"WroteRequest " + errBad.Error()})
 	if !slices.Equal(got, want) || f.Stats().Received != 0 {
 		t.Errorf("hooks %q, want %q; %+v", got, want, f.Stats())
 	}

@@ -52,7 +52,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func sendBody(w http.ResponseWriter, r *http.Request, a *answer) {
 	rc := http.NewResponseController(w)
 	if a.breakage.delay > 0 {
-		rc.Flush()
+		_ = rc.Flush() // a writer that cannot flush sends at the end
 		timer := time.NewTimer(a.breakage.delay)
 		defer timer.Stop()
 		select {
@@ -64,7 +64,7 @@ func sendBody(w http.ResponseWriter, r *http.Request, a *answer) {
 	if a.breakage.err == nil {
 		return
 	}
-	rc.Flush()
+	_ = rc.Flush() // a writer that cannot flush sends at the end
 	conn, _, err := rc.Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler)
