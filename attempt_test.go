@@ -330,3 +330,13 @@ func TestTurnIsSentOnceByNetHTTP(t *testing.T) {
 }
 
 var _ client.BaseClient = (*blackBox)(nil)
+
+// Twilio's codes about the account come with 4xx. A failure of Twilio's own leaves open
+// what became of the request, whatever code it has.
+func TestServerErrorWithAnAccountCodeIsInDoubt(t *testing.T) {
+	for code := range accountCodes {
+		if err := error(&client.TwilioRestError{Status: 500, Code: code}); Unauthorized(err) || !InDoubt(err) {
+			t.Errorf("500 with %d: unauthorized %v, in doubt %v", code, Unauthorized(err), InDoubt(err))
+		}
+	}
+}

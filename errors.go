@@ -327,5 +327,5 @@ func Unauthorized(err error) bool {
 		return false
 	}
 	a := readAnswer(err)
-	return errors.As(err, &unsent) || a.status == http.StatusUnauthorized || accountCodes[a.code]
+	return errors.As(err, &unsent) || a.status == http.StatusUnauthorized || accountCodes[a.code] && a.status < 500
 }

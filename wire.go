@@ -47,9 +47,17 @@ type wire struct {
 const maxErrorBody = 64 << 10
 
 // send sends the request once.
-func (c *call) send(token string) (*http.Response, error) {
+func (c *call) send(token string) (resp *http.Response, err error) {
 	c.cfg.recorder.inFlight.Add(1)
 	defer c.cfg.recorder.inFlight.Add(-1)
+	if c.turn != nil { // a queue's worker, whose process a panic would end
+		defer func() {
+			if p := recover(); p != nil {
+				c.cfg.logPanic("transport", p)
+				resp, err = nil, &attemptError{Attempt{Fate: PerhapsWritten}, errors.New("the transport has panicked: Twilio may have processed the request")}
+			}
+		}()
+	}
 	if c.own == nil {
 		return c.sendByOther()
 	}
@@ -80,7 +88,7 @@ func (c *call) send(token string) (*http.Response, error) {
 	if token != "" {
 		w.twilio.SetOauth(bearer(token))
 	}
-	resp, err := w.twilio.SendRequest(c.method, c.url, c.form, c.headers, c.body...)
+	resp, err = w.twilio.SendRequest(c.method, c.url, c.form, c.headers, c.body...)
 	if err != nil && w.rounds == 0 && readAnswer(err).status == 0 {
 		err = neverSent(err) // twilio-go or http.Client has refused it
 	}

@@ -141,6 +141,12 @@ func (r *Request) checkSize() error {
 
 // checkCreation reports what Twilio would refuse about a new message or call.
 func (r *Request) checkCreation(resource pacer.Resource) error {
+	what := map[string]string{createMessage: "message", createCall: "call"}[resource.String()]
+	for _, field := range singleFields {
+		if n := len(r.Form[field]); what != "" && n > 1 {
+			return fmt.Errorf("queue: %s: %q has %d values: expected one, as nobody knows which one Twilio takes", what, field, n)
+		}
+	}
 	switch resource.String() {
 	case createMessage:
 		if err := r.checkReceiver(); err != nil {
@@ -164,6 +170,9 @@ func (r *Request) checkCreation(resource pacer.Resource) error {
 	}
 	return nil
 }
+
+// singleFields are those by which a message or call is found in Twilio's list.
+var singleFields = []string{"To", "From", "MessagingServiceSid", "Body"}
 
 func (r *Request) value(field string) string { return url.Values(r.Form).Get(field) }
 
@@ -192,8 +201,6 @@ func (r *Request) checkReceiver() error {
 	const expected = "expected a phone number such as +15005550006, or a channel's address such as whatsapp:+15005550006"
 	to := r.value("To")
 	switch number := notation.Replace(to); {
-	case len(r.Form["To"]) > 1:
-		return fmt.Errorf(`queue: message: "To" has %d values: expected one`, len(r.Form["To"]))
 	case !r.has("To"):
 		return errors.New(`queue: message: no "To": ` + expected)
 	case e164.MatchString(number), channel.MatchString(to):

@@ -215,9 +215,9 @@ func (w *Worker) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 	if tell {
 		w.raise(Alert{Kind: AlertUnauthorized, Lane: l.Lane, Err: fmt.Errorf("%w; the account is tried again every %v", reasonError(err), unauthorizedHold), Advice: adviceUnauthorized})
 	}
-	m := Move{To: Ready, Attempt: others, Outcome: o}
+	m := Move{To: Ready, Attempt: others && twilioCode(o.Code), Outcome: o} // else Twilio has not refused it
 	switch {
-	case others && j.Attempts+1 >= maxRounds:
+	case m.Attempt && j.Attempts+1 >= maxRounds:
 		m.To = Failed
 	case !tell:
 		m.Due = now // others of the bucket probe next

@@ -36,13 +36,33 @@ func partyOf(s string) party {
 		a.channel, a.text = strings.ToLower(channel), strings.TrimSpace(rest)
 	}
 	if !number.MatchString(a.text) {
-		a.text, a.exact = strings.ToLower(a.text), a.text != ""
+		name, _, more := strings.Cut(a.text, "?") // what follows is for the receiver, and no part of its name
+		name, _, more2 := strings.Cut(name, ";")
+		phone := (a.channel == "" || a.channel == "whatsapp") && digits(name) >= 7
+		a.text, a.exact = strings.ToLower(name), name != "" && !more && !more2 && !phone
 		return a
 	}
 	a.text = notation.Replace(a.text)
-	a.exact = e164.MatchString(a.text)
+	a.exact = e164.MatchString(a.text) && (!zeroAfterCountry.MatchString(a.text) || keepsZero.MatchString(a.text))
 	return a
 }
+
+// digits counts the digits in s.
+func digits(s string) (n int) {
+	for _, r := range s {
+		if r >= '0' && r <= '9' {
+			n++
+		}
+	}
+	return n
+}
+
+// People write "+44 (0) 7911 123456" for "+447911123456", as Twilio lists it. Some countries
+// have numbers that keep the zero. Country codes: https://www.itu.int/pub/T-SP-E.164D
+var (
+	zeroAfterCountry = regexp.MustCompile(`^\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|(?:2[1-689]|3[578]|42|5[09]|6[789]|8[035789]|9[679])[0-9])0`)
+	keepsZero        = regexp.MustCompile(`^\+(?:39|378|225|229|241|242)0`) // Italy, San Marino, Ivory Coast, Benin, Gabon, Congo
+)
 
 // String returns the address as Twilio's list is asked for it.
 func (a party) String() string {

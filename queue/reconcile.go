@@ -62,6 +62,7 @@ func (w *Worker) ask(ctx context.Context, jobs []Job) []list {
 	lists := make([]list, len(jobs))
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, asksAtOnce)
+	var failed sync.Map // of resources whose list cannot be read now: what the error was
 	for i := range jobs {
 		j := &jobs[i]
 		if w.policyFor(j.Lane.Resource, &j.Request) != Reconcile || w.settled(j).After(time.Now()) {
@@ -70,7 +71,17 @@ func (w *Worker) ask(ctx context.Context, jobs []Job) []list {
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
+			r := j.Lane.Resource
+			r.Sender = ""
+			if err, ok := failed.Load(r); ok { // the rest need not wait for as long each
+				lists[i] = list{asked: true, err: err.(error)}
+				return
+			}
 			lists[i] = w.list(ctx, j)
+			var no *refusedError
+			if err := lists[i].err; err != nil && !errors.As(err, &no) {
+				failed.Store(r, err)
+			}
 		})
 	}
 	asking.Wait()
@@ -178,7 +189,8 @@ func (w *Worker) found(ctx context.Context, j Job, sid string, alike map[string]
 	}
 }
 
-// unlistedAfter is how long a request waits whose list Twilio refuses to show.
+// unlistedAfter is how long Twilio has to refuse to show its list before a request that
+// is in doubt does not wait for it any more.
 const unlistedAfter = time.Hour
 
 // cannotList puts off a decision because Twilio's list, or the store, cannot be read. A
@@ -188,13 +200,10 @@ func (w *Worker) cannotList(ctx context.Context, j Job, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	w.listing(j.Lane.Resource).failed(ctx, err)
+	t := w.listing(j.Lane.Resource)
+	t.failed(ctx, err)
 	var no *refusedError
-	since := j.Began
-	if since.IsZero() {
-		since = j.Created
-	}
-	if errors.As(err, &no) && !w.held(j.Lane.Resource.Account) && time.Since(since) > unlistedAfter {
+	if errors.As(err, &no) && !w.held(j.Lane.Resource.Account) && t.lasted() > unlistedAfter {
 		w.parkInDoubt(ctx, j, no.Error())
 		return
 	}

@@ -38,10 +38,11 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 		Method: j.Request.Method, URL: j.Request.URL, Form: url.Values(j.Request.Form),
 		Header: j.Request.header(), Body: []byte(j.Request.Body), Throttled: throttled,
 	})
-	if resp != nil {
-		w.clocks.twilioSaid(resp.Header, began, time.Now())
-	}
+	ended := time.Now()
 	m := w.apply(l, j, began, answerOf(&j, resp, err))
+	if m.To == Sent { // who else may have answered says nothing about Twilio's clock
+		w.clocks.twilioSaid(resp.Header, began, ended)
+	}
 	m.Reported = w.onResult == nil
 	if w.record(j, m) && m.To.Final() && w.onResult != nil {
 		j.State, j.Outcome, j.Finished = m.To, *m.Outcome, time.Now()
@@ -109,8 +110,9 @@ func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
 	case wasUntaken:
 		return w.untaken(l, j, began, &o)
 	case wasUnproved:
+		holds := w.holds(l)
 		w.unanswered(l, began, o.Reason)
-		return w.doubtful(j, &o)
+		return w.doubtful(j, &o, holds)
 	case wasUnsent:
 		return Move{To: Ready}
 	}
@@ -121,9 +123,7 @@ func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
 // that is answered without a code of Twilio's may be at fault itself, such as one that is
 // too long for an edge of Twilio's: others go before it then, and if they pass it fails.
 func (w *Worker) untaken(l *lane, j Job, began time.Time, o *Outcome) Move {
-	w.mu.Lock()
-	holds := l.bucket.holds
-	w.mu.Unlock()
+	holds := w.holds(l)
 	w.unreached(l, began, o.Reason)
 	m := Move{To: Ready, Outcome: o}
 	if o.Status < http.StatusBadRequest && !j.Request.safe() {
@@ -137,15 +137,24 @@ func (w *Worker) untaken(l *lane, j Job, began time.Time, o *Outcome) Move {
 	return m
 }
 
-// doubtful is what becomes of a request that may have been processed.
-func (w *Worker) doubtful(j Job, o *Outcome) Move {
+// holds returns how often in a row l's bucket was held because nothing reached Twilio.
+func (w *Worker) holds(l *lane) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return l.bucket.holds
+}
+
+// doubtful is what becomes of a request that may have been processed. holds is from before
+// the attempt was noted: what fails while the bucket is held is not the request's fault.
+func (w *Worker) doubtful(j Job, o *Outcome, holds int) Move {
 	now := time.Now()
 	switch w.policyFor(j.Lane.Resource, &j.Request) {
 	case Resend:
-		if j.Request.safe() && j.Attempts+1 >= maxSafeAttempts {
+		counts := holds == 0 || !j.Request.safe()
+		if counts && j.Request.safe() && j.Attempts+1 >= maxSafeAttempts {
 			return Move{To: Failed, Attempt: true, Outcome: o}
 		}
-		return Move{To: Ready, Due: now.Add(backoff(j.Attempts)), Attempt: true, Outcome: o}
+		return Move{To: Ready, Due: now.Add(backoff(j.Attempts)), Attempt: counts, Outcome: o}
 	case Reconcile:
 		return Move{To: InDoubt, Look: now.Add(w.settle), Attempt: true, Outcome: o}
 	}
@@ -202,6 +211,7 @@ func (w *Worker) record(j Job, m Move) bool {
 		var elsewhere *StateError
 		switch {
 		case err == nil:
+			w.unrecorded.Store(false)
 			return true
 		case errors.As(err, &elsewhere), errors.Is(err, ErrNotFound):
 			// Sent at this claim: what another worker has found at Twilio is this very one.
@@ -214,7 +224,7 @@ func (w *Worker) record(j Job, m Move) bool {
 			w.raise(Alert{Kind: AlertStore, Lane: j.Lane, ID: j.ID, Advice: adviceStore,
 				Err: fmt.Errorf("cannot record that it is %s%s: %w", m.To, sidOf(m), err)})
 			return false
-		case n == 0:
+		case !w.unrecorded.Swap(true): // one alert, however many results wait
 			w.raise(Alert{Kind: AlertStore, Lane: j.Lane, ID: j.ID, Err: err, Advice: adviceStore})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // troubleAfter is how many failures in a row raise an alert: one or two pass by themselves.
@@ -19,7 +20,8 @@ type trouble struct {
 	what   string // what fails, as in "the sweep of leases and deadlines"
 
 	mu       sync.Mutex
-	failures int // in a row
+	failures int       // in a row
+	since    time.Time // the first of them
 }
 
 // failed notes a failure. One that comes after the end of ctx is that end's, and not counted.
@@ -28,7 +30,9 @@ func (t *trouble) failed(ctx context.Context, err error) {
 		return
 	}
 	t.mu.Lock()
-	t.failures++
+	if t.failures++; t.failures == 1 {
+		t.since = time.Now()
+	}
 	n := t.failures
 	t.mu.Unlock()
 	if t.w.logger != nil {
@@ -37,6 +41,16 @@ func (t *trouble) failed(ctx context.Context, err error) {
 	if n == troubleAfter {
 		t.w.raise(Alert{Kind: t.kind, Advice: t.advice, Err: fmt.Errorf("%s has failed %d times in a row: %w", t.what, n, err)})
 	}
+}
+
+// lasted returns for how long it has failed; 0: it works.
+func (t *trouble) lasted() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failures == 0 {
+		return 0
+	}
+	return time.Since(t.since)
 }
 
 // worked notes a success. The next alert needs three failures again.

@@ -101,7 +101,7 @@ func (w *Worker) before(j *Job, page []created) bool {
 // listPage reads one page. The list is proved: an answer that is not Twilio's must not be
 // taken for an empty list.
 func (w *Worker) listPage(ctx context.Context, j *Job, address string) (all []created, next string, err error) {
-	body, err := w.get(ctx, j, address)
+	body, said, err := w.get(ctx, j, address)
 	if err != nil {
 		return nil, "", err
 	}
@@ -116,33 +116,36 @@ func (w *Worker) listPage(ctx context.Context, j *Job, address string) (all []cr
 	if after := page["next_page_uri"]; after != nil && json.Unmarshal(after, &next) != nil {
 		return nil, "", errors.New("list at Twilio: the address of the next page is not one")
 	}
+	said()
 	return all, next, nil
 }
 
 // get asks Twilio. Each attempt is made by itself, so that neither the wait for its turn
-// nor a throttled answer counts for the comparison of the clocks.
-func (w *Worker) get(ctx context.Context, j *Job, address string) ([]byte, error) {
+// nor a throttled answer counts for the comparison of the clocks. said notes Twilio's clock,
+// and is to be called when the answer is proved to be Twilio's.
+func (w *Worker) get(ctx context.Context, j *Job, address string) (body []byte, said func(), err error) {
 	resource := pacer.ResourceOf(http.MethodGet, address, nil, j.Lane.Resource.Account)
 	for n := 1; ; n++ {
 		turn, err := w.client.Turn(ctx, resource)
 		if err != nil {
-			return nil, fmt.Errorf("list at Twilio: %w", err)
+			return nil, nil, fmt.Errorf("list at Twilio: %w", err)
 		}
 		began := time.Now()
 		resp, err := turn.Send(ctx, pacer.SentRequest{Method: http.MethodGet, URL: address, Throttled: n - 1})
 		if err == nil {
-			w.clocks.twilioSaid(resp.Header, began, time.Now())
-			return listBody(resp)
+			ended := time.Now()
+			body, err := listBody(resp)
+			return body, func() { w.clocks.twilioSaid(resp.Header, began, ended) }, err
 		}
 		limit, notNow := pacer.FromError(err)
 		if notNow && limit.Kind == pacer.Throttled && n < listTries {
 			continue
 		}
 		fact := pacer.AttemptOf(err)
-		if !notNow && fact.Code != 0 && fact.Status >= 400 && fact.Status < 500 {
-			return nil, &refusedError{fact.Code, fact.Status, reasonOf(err)}
+		if !notNow && twilioCode(fact.Code) && fact.Status >= 400 && fact.Status < 500 {
+			return nil, nil, &refusedError{fact.Code, fact.Status, reasonOf(err)}
 		}
-		return nil, fmt.Errorf("list at Twilio: %w", reasonError(err))
+		return nil, nil, fmt.Errorf("list at Twilio: %w", reasonError(err))
 	}
 }
 

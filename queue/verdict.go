@@ -60,13 +60,17 @@ func judge(a attempt) (verdict, Outcome) {
 		return wasBarred, o
 	case pacer.InDoubt(a.err):
 		return wasUnproved, o
-	case fact.Fate == pacer.Answered && fact.Code != 0:
+	case fact.Fate == pacer.Answered && twilioCode(fact.Code):
 		return wasRefused, o
 	}
 	// Nothing was written, or somebody refused it who is not Twilio: Twilio's own
 	// refusals have a code.
 	return wasUntaken, o
 }
+
+// twilioCode reports whether an error code is one of Twilio's, which have five digits:
+// https://www.twilio.com/docs/api/errors. A gateway's JSON may have a "code" of its own.
+func twilioCode(code int) bool { return code >= 10000 && code < 100000 }
 
 // judgeSuccess decides about an answer that twilio-go takes for a success: 2xx and 3xx.
 func judgeSuccess(a attempt) (verdict, Outcome) {
@@ -114,7 +118,7 @@ func provesSuccess(a attempt) error {
 		return fmt.Errorf("an answer with status %d and without the SID of what Twilio would have created", a.status)
 	case creates != nil:
 		return nil
-	case a.request.Method == http.MethodDelete && a.whole && len(bytes.TrimSpace(a.body)) == 0:
+	case a.request.Method == http.MethodDelete && a.status == http.StatusNoContent && a.whole && len(bytes.TrimSpace(a.body)) == 0:
 		return nil
 	case !isJSON(a):
 		return fmt.Errorf("an answer with status %d that is not Twilio's JSON", a.status)
@@ -202,6 +206,11 @@ func (d *doubt) find() (finding, error) {
 	if own.text == "" {
 		return finding{unsure: "it has no number or address that Twilio's list could be asked for"}, nil
 	}
+	for _, field := range singleFields {
+		if len(f[field]) > 1 {
+			return finding{unsure: fmt.Sprintf("it has %d values of %s, and nobody knows which one Twilio takes", len(f[field]), field)}, nil
+		}
+	}
 	margin := otherMargin
 	if !d.known {
 		margin = unknownMargin
@@ -213,10 +222,6 @@ func (d *doubt) find() (finding, error) {
 	comparable := !calls && canCompare(f)
 	var same, others, early, late []string
 	for _, c := range d.listed {
-		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
-		if err != nil {
-			return finding{unsure: "Twilio's list has a time that cannot be read"}, nil
-		}
 		if c.inbound() || !mayBe(f, c) {
 			continue
 		}
@@ -224,9 +229,15 @@ func (d *doubt) find() (finding, error) {
 		if err != nil {
 			return finding{}, err
 		}
+		if taken {
+			continue
+		}
+		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
+		if err != nil {
+			return finding{unsure: "Twilio's list has a time that cannot be read"}, nil
+		}
 		alike := calls || comparable && sameText(f, c)
 		switch {
-		case taken:
 		case !alike && d.span.near(at, margin):
 			others = append(others, c.SID)
 			if n := d.pending(c.looks(&d.job.Lane)); n.doubtful+n.sending > 0 && d.job.Looks < maxLooks {

@@ -56,6 +56,8 @@ type Worker struct {
 	clocks    clocks
 	decisions trouble // of moves out of doubt
 
+	unrecorded atomic.Bool // the store has failed to record a result, and has recorded none since
+
 	mu         sync.Mutex
 	lanes      map[Lane]*lane
 	buckets    map[pacer.Resource]*bucket

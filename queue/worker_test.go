@@ -45,6 +45,12 @@ func newWorld(t *testing.T, cfg twiliotest.Config) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return worldOn(t, e, cfg)
+}
+
+// worldOn is newWorld on an engine.
+func worldOn(t *testing.T, e queue.Engine, cfg twiliotest.Config) *world {
+	t.Helper()
 	q, err := queue.Open(e, queue.WithAccount(twiliotest.AccountSid))
 	if err != nil {
 		t.Fatal(err)
