@@ -143,24 +143,24 @@ var whenUnanswered = map[string]row{
 		w := newWorld(t, twiliotest.Config{})
 		v := w.inject(f, nil)
 		var ids []queue.ID
-		for i := range 500 {
+		for i := range 60 {
 			ids = append(ids, w.enqueue(fmt.Sprint(i)))
 		}
-		w.work(w.client(pacer.Limit{Resource: "*", Rate: 1}), queue.WithSettle(10*time.Minute)) // what is in doubt stays so
-		time.Sleep(5500 * time.Millisecond)                                                     // after the second hold
+		w.work(w.client(pacer.Limit{Resource: "*", Rate: 1}), queue.WithSettle(5*time.Minute)) // what is in doubt stays so
+		time.Sleep(4500 * time.Millisecond)                                                    // after the second hold
 		w.raised(nil)
 		time.Sleep(4 * time.Minute)
 		v.pauses(t, 1, 1, 1, 2, 4, 8, 16, 32, 60, 60)
 		w.raised(map[queue.AlertKind]int{queue.AlertUnreachable: 1})
 		s, err := w.q.Stats(t.Context())
-		if err != nil || s.Total.InDoubt != int64(v.count()) || s.Total.Ready != int64(500-v.count()) {
+		if err != nil || s.Total.InDoubt != int64(v.count()) || s.Total.Ready != int64(60-v.count()) {
 			t.Errorf("%d in doubt and %d ready (%v), expected %d and the others", s.Total.InDoubt, s.Total.Ready, err, v.count())
 		}
 		w.fake.ClearFaults()
 		for _, id := range ids {
 			w.want(id, queue.Sent)
 		}
-		w.once(500)
+		w.once(60)
 		w.raised(map[queue.AlertKind]int{queue.AlertUnreachable: 1})
 	})},
 
