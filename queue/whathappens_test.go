@@ -5,9 +5,11 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +26,7 @@ type row struct {
 	// shown are other tests that show it, with real processes, files or disks: the
 	// folder below queue, and the name. nil: test does.
 	shown []string
-	// why no test can show it; "": one does.
+	// untested is why no test can show it. "": one does.
 	untested string
 }
 
@@ -32,9 +34,7 @@ type row struct {
 func TestWhatHappensWhen(t *testing.T) {
 	rows := make(map[string]row)
 	for _, part := range []map[string]row{whenRefused, whenUnanswered, whenStopped, whenStored} {
-		for name, r := range part {
-			rows[name] = r
-		}
+		maps.Copy(rows, part)
 	}
 	showRows(t, "## What happens when", rows)
 }
@@ -55,7 +55,8 @@ func showRows(t *testing.T, heading string, rows map[string]row) {
 	if len(cells) < len(rows) {
 		t.Errorf("docs/queue.md, %s: %d rows, and tests for %d", heading, len(cells), len(rows))
 	}
-	for name, r := range rows {
+	for _, name := range slices.Sorted(maps.Keys(rows)) {
+		r := rows[name]
 		if r.test == nil && r.shown == nil && r.untested == "" {
 			t.Errorf("the row %q has neither a test of its own nor names another", name)
 		}
@@ -125,11 +126,15 @@ func testExists(t *testing.T, test string) bool {
 	return false
 }
 
-// each makes one test of several cases of a row, each in a bubble of its own.
+// each makes one test of several cases of a row, each in a bubble of its own. With -short
+// only the first two of them are tried.
 func each[T any](cases map[string]T, test func(t *testing.T, c T)) func(t *testing.T) {
 	return func(t *testing.T) {
-		for name, c := range cases {
-			t.Run(name, func(t *testing.T) { bubble(t, func(t *testing.T) { test(t, c) }) })
+		for i, name := range slices.Sorted(maps.Keys(cases)) {
+			if testing.Short() && i == 2 {
+				t.Skipf("%d more cases take a while", len(cases)-i)
+			}
+			t.Run(name, func(t *testing.T) { bubble(t, func(t *testing.T) { test(t, cases[name]) }) })
 		}
 	}
 }
@@ -222,7 +227,7 @@ func (w *world) kept(id queue.ID, atLeast, atMost time.Duration) {
 	w.t.Errorf("nothing waits in the lane of %s", id)
 }
 
-// alerts checks how many alerts were raised of a kind, and that there are no others.
+// raised checks how many alerts were raised of a kind, and that there are no others.
 func (w *world) raised(want map[queue.AlertKind]int) {
 	w.t.Helper()
 	for _, kind := range []queue.AlertKind{queue.AlertThrottled, queue.AlertHeld, queue.AlertUnauthorized, queue.AlertUnreachable,
