@@ -1,0 +1,249 @@
+package queue_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/twiliotest"
+	"github.com/twilio/twilio-go"
+	"github.com/twilio/twilio-go/client"
+	verify "github.com/twilio/twilio-go/rest/verify/v2"
+)
+
+// What Twilio, or somebody else, does not take.
+var whenRefused = map[string]row{
+	"429, 20429": {test: each(map[string]struct {
+		retryAfter string
+		times      int
+		format     twiliotest.ErrorFormat
+		pauses     []int
+		alerts     map[queue.AlertKind]int
+	}{
+		"without Retry-After": {times: 8, pauses: []int{1, 2, 4, 8, 16, 16, 16}, alerts: map[queue.AlertKind]int{queue.AlertThrottled: 1}},
+		"five in a row":       {times: 5, pauses: []int{1, 2, 4, 8}},
+		"without a code":      {times: 3, format: twiliotest.FormatEmpty, pauses: []int{1, 2}},
+		"Retry-After 30":      {retryAfter: "30", times: 3, pauses: []int{30, 30}},
+		"Retry-After 301":     {retryAfter: "301", times: 1, alerts: map[queue.AlertKind]int{queue.AlertHeld: 1}},
+		"Retry-After 299":     {retryAfter: "299", times: 1},
+	}, func(t *testing.T, c struct {
+		retryAfter string
+		times      int
+		format     twiliotest.ErrorFormat
+		pauses     []int
+		alerts     map[queue.AlertKind]int
+	}) {
+		w := newWorld(t, twiliotest.Config{})
+		f := status(429, 20429)
+		f.RetryAfter, f.Times, f.Format = c.retryAfter, c.times, c.format
+		v := w.inject(f, nil)
+		id := w.enqueue("one")
+		w.work(w.client(unlimited))
+		time.Sleep(100 * time.Millisecond)
+		w.is(id, queue.Ready, 0)
+		if after, err := time.ParseDuration(c.retryAfter + "s"); err == nil {
+			w.kept(id, after-time.Second, after+time.Second)
+		} else {
+			w.kept(id, 800*time.Millisecond, time.Second)
+		}
+		w.want(id, queue.Sent)
+		w.is(id, queue.Sent, 1)
+		v.pauses(t, c.pauses...)
+		w.raised(c.alerts)
+		w.once(1)
+	})},
+
+	"quota used up (63038 and others)": {shown: []string{"TestQuotaHoldsTheLane"}, test: each(map[string]struct {
+		code       int
+		retryAfter string
+		hold       time.Duration
+	}{
+		"63038":              {63038, "", time.Hour},
+		"30454":              {30454, "", time.Hour},
+		"60312":              {60312, "", time.Hour},
+		"60326":              {60326, "", time.Hour},
+		"Retry-After 2 h":    {63038, "7200", 2 * time.Hour},
+		"Retry-After 1 min.": {63038, "60", time.Hour},
+	}, func(t *testing.T, c struct {
+		code       int
+		retryAfter string
+		hold       time.Duration
+	}) {
+		f := status(429, c.code)
+		f.RetryAfter = c.retryAfter
+		heldFor(t, f, c.hold)
+	})},
+
+	"the sender's queue at Twilio is full (21611)": {test: alone(func(t *testing.T) { heldFor(t, status(429, 21611), 5*time.Minute) })},
+
+	"attempt cap of a verification (60203 and others)": {test: each(map[string]int{"60202": 60202, "60203": 60203, "60308": 60308, "60309": 60309, "60310": 60310}, func(t *testing.T, code int) {
+		w := newWorld(t, twiliotest.Config{})
+		w.fake.Inject(status(429, code))
+		id, err := w.q.Enqueue(t.Context(), func(tw *twilio.RestClient) error {
+			_, err := tw.VerifyV2.CreateVerification("VA0123456789abcdef0123456789abcdef", new(verify.CreateVerificationParams).SetTo(receiver).SetChannel("sms"))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.work(w.client(unlimited))
+		time.Sleep(time.Second)
+		w.is(id, queue.Failed, 1)
+		w.raised(nil)
+	})},
+
+	"wrong or rotated credentials (401, 20003), suspended or closed account (20005, 20403, 10001, 90010), missing privileges (20006, 70051)": {test: each(map[string]twiliotest.Suspension{
+		"401 20003": {Status: 401, Code: 20003}, "401 20005": {Status: 401, Code: 20005}, "403 20005": {Status: 403, Code: 20005},
+		"403 20403": {Status: 403, Code: 20403}, "400 10001": {Status: 400, Code: 10001}, "403 10001": {Status: 403, Code: 10001},
+		"403 90010": {Status: 403, Code: 90010}, "403 20006": {Status: 403, Code: 20006}, "403 70051": {Status: 403, Code: 70051},
+	}, func(t *testing.T, s twiliotest.Suspension) {
+		w := newWorld(t, twiliotest.Config{})
+		w.fake.Suspend(twiliotest.AccountSid, s)
+		var ids []queue.ID
+		for i := range 20 {
+			ids = append(ids, w.enqueueFrom([]string{sender, otherSender}[i%2], fmt.Sprint(i)))
+		}
+		w.work(w.client(pacer.Limit{Resource: "*", Rate: 1}))
+		time.Sleep(6*time.Minute + 30*time.Second)
+		for _, id := range ids {
+			w.is(id, queue.Ready, 0)
+		}
+		if n := len(w.fake.Refused()); n < 6 || n > 8 {
+			t.Errorf("%d requests in 6 minutes, expected one a minute", n)
+		}
+		w.raised(map[queue.AlertKind]int{queue.AlertUnauthorized: 1})
+		w.fake.Lift(twiliotest.AccountSid)
+		for _, id := range ids {
+			if r := w.want(id, queue.Sent); r.Attempts != 1 {
+				t.Errorf("%d attempts, expected 1", r.Attempts)
+			}
+		}
+		if d := time.Since(w.start); d > 9*time.Minute {
+			t.Errorf("all sent after %v, expected a minute and a little after the account was there again", d)
+		}
+		w.raised(map[queue.AlertKind]int{queue.AlertUnauthorized: 1})
+		w.once(20)
+	})},
+
+	"the same refusals while other requests of the account pass": {test: each(map[string]bool{"the first to be refused": false, "while others had passed": true}, func(t *testing.T, passed bool) {
+		w := newWorld(t, twiliotest.Config{})
+		v := w.inject(status(403, 20006), from(otherSender))
+		w.work(w.client(unlimited))
+		if passed {
+			w.want(w.enqueue("before"), queue.Sent)
+		}
+		bad := w.enqueueFrom(otherSender, "bad")
+		time.Sleep(100 * time.Millisecond)
+		var slow int
+		for i := range 36 { // one each 10 s
+			id, start := w.enqueue(fmt.Sprint(i)), time.Now()
+			w.want(id, queue.Sent)
+			if time.Since(start) > time.Second {
+				slow++
+			}
+			time.Sleep(10 * time.Second)
+		}
+		w.is(bad, queue.Failed, 5)
+		if v.count() != 5 && v.count() != 6 { // the first is not counted if nothing had passed yet
+			t.Errorf("refused %d times, expected 5", v.count())
+		}
+		if slow > 1 {
+			t.Errorf("%d others waited, expected the first at most", slow)
+		}
+		w.raised(map[queue.AlertKind]int{queue.AlertUnauthorized: 1})
+	})},
+
+	"any other 4xx with a code of Twilio's (invalid number, unsubscribed, ...)": {test: each(map[string][2]int{
+		"invalid number": {400, 21211}, "unsubscribed": {400, 21610}, "not found": {404, 20404}, "conflict": {409, 20409}, "forbidden for this one": {403, 21408},
+	}, func(t *testing.T, c [2]int) {
+		w := newWorld(t, twiliotest.Config{})
+		f := status(c[0], c[1])
+		f.Times = 1
+		w.fake.Inject(f)
+		id := w.enqueue("one")
+		w.work(w.client(unlimited))
+		r := w.want(id, queue.Failed)
+		var te *client.TwilioRestError
+		if !errors.As(r.Err, &te) || te.Status != c[0] || te.Code != c[1] || r.Attempts != 1 {
+			t.Errorf("%d attempts, error %v", r.Attempts, r.Err)
+		}
+		w.raised(nil)
+		if err := w.q.Requeue(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		w.want(id, queue.Sent)
+		w.once(1)
+	})},
+
+	"4xx without a code of Twilio's (an edge, a gateway)": {test: func(t *testing.T) {
+		for name, f := range map[string]twiliotest.Fault{
+			"413 of an edge": {Kind: twiliotest.RespondStatus, Status: 413, Format: twiliotest.FormatHTML}, "400 empty": {Kind: twiliotest.RespondStatus, Status: 400, Format: twiliotest.FormatEmpty},
+			"403 of a gateway": foreign(403, loginPage), "404 of a gateway": foreign(404, "no such host"), "451": foreign(451, ""),
+		} {
+			t.Run(name+" for all", func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					w, f := newWorld(t, twiliotest.Config{}), f
+					f.Times = 9
+					v := w.inject(f, nil)
+					ids := []queue.ID{w.enqueue("one"), w.enqueue("two"), w.enqueue("three")}
+					w.work(w.client(pacer.Limit{Resource: "*", Rate: 1}))
+					for _, id := range ids {
+						w.want(id, queue.Sent)
+					}
+					v.pauses(t, 1, 2, 4, 8, 16, 32, 60, 60)
+					w.raised(map[queue.AlertKind]int{queue.AlertUnreachable: 1})
+					w.once(3)
+				})
+			})
+			t.Run(name+" for one", func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					w := newWorld(t, twiliotest.Config{})
+					v := w.inject(f, func(r *twiliotest.Request) bool { return strings.HasPrefix(r.Form.Get("Body"), "bad") })
+					bad := w.enqueue("bad")
+					w.work(w.client(pacer.Limit{Resource: "*", Rate: 1}))
+					for i := range 20 {
+						w.want(w.enqueue(fmt.Sprint(i)), queue.Sent)
+					}
+					time.Sleep(time.Minute)
+					w.is(bad, queue.Failed, 5)
+					if v.count() != 8 { // four before others go first, of which one counts
+						t.Errorf("refused %d times, expected 8", v.count())
+					}
+					w.raised(map[queue.AlertKind]int{queue.AlertUnreachable: 1})
+				})
+			})
+		}
+	}},
+}
+
+// heldFor checks that a bucket keeps still after one answer, and that the request is sent
+// afterwards as if nothing had been.
+func heldFor(t *testing.T, f twiliotest.Fault, hold time.Duration) {
+	t.Helper()
+	w := newWorld(t, twiliotest.Config{})
+	f.Times = 1
+	w.fake.Inject(f)
+	id := w.enqueue("one")
+	w.work(w.client(unlimited))
+	time.Sleep(100 * time.Millisecond)
+	w.is(id, queue.Ready, 0)
+	w.kept(id, hold-time.Second, hold)
+	other := w.enqueueFrom(otherSender, "of another sender")
+	time.Sleep(100 * time.Millisecond)
+	w.is(other, queue.Sent, 1)
+	w.raised(map[queue.AlertKind]int{queue.AlertHeld: 1})
+	if hold > 5*time.Minute { // TestQuotaHoldsTheLane waits for the end of an hour
+		return
+	}
+	if r := w.want(id, queue.Sent); r.Attempts != 1 {
+		t.Errorf("%d attempts, expected 1", r.Attempts)
+	}
+	if at := w.sent()["one"]; at < hold || at > hold+2*time.Second {
+		t.Errorf("sent after %v, expected %v", at, hold)
+	}
+	w.once(2)
+}
