@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	trials = flag.Int("trials", 0, "how many trials of the judgement to run; 0: some hundred, or some ten with -short")
-	first  = flag.Uint64("trial", 1, "the first trial's number, from which all of it is made up")
+	trials     = flag.Int("trials", 0, "how many trials of the judgement to run; 0: some hundred, or some ten with -short")
+	firstTrial = flag.Uint64("trial", 1, "the first trial's number, from which all of it is made up")
 )
 
 // trialsOr returns how many trials to run.
@@ -46,7 +46,7 @@ func TestNothingIsDoubledOrLost(t *testing.T) {
 			t.Run(fmt.Sprint(part), func(t *testing.T) {
 				t.Parallel()
 				for n := part; n < uint64(trialsOr(300, 60)); n += atATime {
-					number := *first + n
+					number := *firstTrial + n
 					t.Run(fmt.Sprint(number), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) { all.add(virtualTrial(t, number, filepath.Join(dir, fmt.Sprint(number)))) })
 					})

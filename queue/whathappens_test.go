@@ -238,8 +238,6 @@ func (w *world) raised(want map[queue.AlertKind]int) {
 	}
 }
 
-func isList(r *twiliotest.Request) bool { return r.Method == http.MethodGet }
-
 // from returns what matches requests of a sender.
 func from(sender string) func(*twiliotest.Request) bool {
 	return func(r *twiliotest.Request) bool { return isMessage(r) && r.Sender == sender }
