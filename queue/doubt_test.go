@@ -120,7 +120,7 @@ func TestFind(t *testing.T) {
 		"nobody else's sender":                       {listed: is(listed(0, func(c *created) { c.From = "+15005550001" })), want: absent},
 		"a hidden number that may be it":             {listed: is(listed(0, func(c *created) { c.To = "+1500555XXXX" })), want: itself},
 		"a hidden number that is not":                {listed: is(listed(0, func(c *created) { c.To = "+1500556XXXX" })), want: absent},
-		"a hidden number of another length":          {listed: is(listed(0, func(c *created) { c.To = "+150055XXXX" })), want: absent},
+		"a hidden number, more of it hidden":         {listed: is(listed(0, func(c *created) { c.To = "+150055XXXX" })), want: itself},
 		"another channel":                            {listed: is(listed(0, func(c *created) { c.To = "whatsapp:+15005550009" })), want: absent},
 		"the same channel":                           {request: to("WhatsApp:+15005550009"), listed: is(listed(0, func(c *created) { c.To = "whatsapp:+15005550009" })), want: itself},
 		"no receiver":                                {request: to(""), want: "unsure: it has no number"},
@@ -210,7 +210,7 @@ func TestParties(t *testing.T) {
 		}
 	}
 	for hidden, covers := range map[string]bool{
-		"+1500555XXXX": true, "+1500555xxxx": true, "+1500555****": true, "+1500556XXXX": false, "+150055XXXX": false, "+15005550009": false, "whatsapp:+1500555XXXX": false, "": false,
+		"+1500555XXXX": true, "+1500555xxxx": true, "+1500555****": true, "+1500556XXXX": false, "+150055XXXX": true, "+150056XXXX": false, "+15005550009": false, "whatsapp:+1500555XXXX": false, "": false,
 	} {
 		if got := partyOf(hidden).covers(partyOf("+15005550009")); got != covers {
 			t.Errorf("%q covers +15005550009: %v, expected %v", hidden, got, covers)

@@ -234,7 +234,7 @@ func (w *Worker) held(accountSID string) bool {
 // doubtOf puts together what is known about j.
 func (w *Worker) doubtOf(ctx context.Context, j *Job, l list, alike map[string]twins) *doubt {
 	ahead, compared := w.clocks.ahead()
-	d := &doubt{job: j, listed: l.all, known: compared && w.clocks.knewAt(j.Began)}
+	d := &doubt{job: j, listed: l.all, wide: ahead.hi-ahead.lo > otherMargin, known: compared && w.clocks.knewAt(j.Began)}
 	from, to := j.Began, j.Began.Add(w.attemptTimeout)
 	if from.IsZero() { // never claimed: a restored backup's, see docs/queue.md
 		from, to = j.Created, time.Time{}

@@ -23,10 +23,12 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 		defer w.mu.Unlock()
 		l.bucket.depart(-1)
 	}()
-	if w.late(claimed, time.Now()) || ctx.Err() != nil {
+	if now := time.Now(); w.late(claimed, now) || ctx.Err() != nil {
+		w.claims.failed(ctx, fmt.Errorf("%v have passed since a request was claimed, half of the lease's margin is over", now.Sub(claimed).Round(time.Second)))
 		w.record(j, Move{To: Ready})
 		return
 	}
+	w.claims.worked()
 	wire, cancel := context.WithTimeout(w.wire, w.attemptTimeout)
 	defer cancel()
 	w.mu.Lock()

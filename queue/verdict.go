@@ -178,6 +178,7 @@ type doubt struct {
 	job     *Job
 	span    span // when it may have been sent, by Twilio's clock
 	known   bool // the clocks were compared at the time of the attempt
+	wide    bool // they were set by minutes since, or before
 	listed  []created
 	belongs func(sid string) (bool, error)   // to another job of the queue
 	pending func(look string) (n twins)      // jobs that may have been sent and look like this
@@ -221,6 +222,7 @@ func (d *doubt) find() (finding, error) {
 	}
 	comparable := !calls && canCompare(f)
 	var same, others, early, late []string
+	var exact string // the first of the same whose receiver is written as in the request
 	for _, c := range d.listed {
 		if c.inbound() || !mayBe(f, c) {
 			continue
@@ -245,8 +247,9 @@ func (d *doubt) find() (finding, error) {
 			}
 		case !alike:
 		case d.span.near(at, 0) && surely(f, c):
-			if same = append(same, c.SID); c.To == f.Get("To") { // before one of a twin's that is written otherwise
-				same[0], same[len(same)-1] = c.SID, same[0]
+			same = append(same, c.SID)
+			if exact == "" && c.To == f.Get("To") { // before one of a twin's that is written otherwise
+				exact = c.SID
 			}
 		case d.span.near(at, 0):
 			others = append(others, c.SID)
@@ -267,6 +270,10 @@ func (d *doubt) find() (finding, error) {
 		return finding{wait: "one that looks the same was sent later"}, nil
 	case len(late) > 0:
 		return finding{unsure: "Twilio has one that looks the same from after its attempt was over: " + late[0]}, nil
+	case n == doubtful && d.wide:
+		return finding{unsure: "a clock was set by minutes of late, so that it cannot be told whether this is the one: " + same[0]}, nil
+	case n == doubtful && exact != "":
+		return finding{sid: exact}, nil
 	case n == doubtful:
 		return finding{sid: same[0]}, nil
 	case n > 0:

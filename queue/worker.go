@@ -55,6 +55,7 @@ type Worker struct {
 	told      map[ID]bool // those of which was told that they are parked, and that are not surely; resolve's own
 	clocks    clocks
 	decisions trouble // of moves out of doubt
+	claims    trouble // of requests that come from the store in time to be sent
 
 	unrecorded atomic.Bool // the store has failed to record a result, and has recorded none since
 
@@ -93,6 +94,7 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 		w.loud = newLogger(&w.logs, nil)
 	}
 	w.decisions = trouble{w: w, kind: AlertStore, advice: adviceStore, what: "moving requests out of doubt"}
+	w.claims = trouble{w: w, kind: AlertStore, advice: adviceStore, what: "claiming requests in time"}
 	w.listings, w.redactions = make(map[pacer.Resource]*trouble), make(map[string]redaction)
 	if !client.SeesAttempts() {
 		w.loud.Warn("pacer queue: the client sends through a BaseClient of the program's own, so that nobody sees what reaches Twilio: whatever fails without an answer is in doubt, and waits for Twilio's list or a person; give pacer an http.Client instead (pacer.WithHTTPClient)")
