@@ -40,10 +40,10 @@ func (c *csvRecords) Read(p []byte) (int, error) {
 			b, p[i] = '\n', '\n'
 		}
 		c.length++
-		switch {
-		case b == '"':
+		switch b {
+		case '"':
 			c.quoted = !c.quoted
-		case b == '\n':
+		case '\n':
 			c.line++
 			if !c.quoted {
 				c.began, c.length = c.line, 0

@@ -225,7 +225,7 @@ func dated(t time.Time) http.Header {
 
 func TestClocks(t *testing.T) {
 	began := time.Now()
-	at := func(d time.Duration) time.Time { return began.Add(d) }
+	at := began.Add
 	wall := func(d time.Duration) time.Time { return began.Truncate(time.Second).Round(0).Add(d) }
 	const s = time.Second
 

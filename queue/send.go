@@ -36,7 +36,7 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 	w.mu.Unlock()
 
 	began := time.Now()
-	resp, err := turn.Send(wire, pacer.SentRequest{ //nolint:bodyclose // answerOf reads it to its end and closes it
+	resp, err := turn.Send(wire, pacer.SentRequest{
 		Method: j.Request.Method, URL: j.Request.URL, Form: url.Values(j.Request.Form),
 		Header: j.Request.header(), Body: []byte(j.Request.Body), Throttled: throttled,
 	})
@@ -168,25 +168,25 @@ func (w *Worker) doubtful(j Job, o *Outcome, holds int) Move {
 const maxSafeAttempts = 10
 
 // saidBy reads what is to be recorded of an error.
-func saidBy(err error) (status, code int, reason string) {
+func saidBy(err error) (code int, reason string) {
 	var classic *client.TwilioRestError
 	var v1 *client.RestErrorV1
 	switch {
 	case errors.As(err, &classic) && classic != nil:
-		return classic.Status, classic.Code, classic.Message
+		return classic.Code, classic.Message
 	case errors.As(err, &v1) && v1 != nil:
-		return v1.HttpStatusCode, v1.Code, v1.Message
+		return v1.Code, v1.Message
 	}
 	var where *url.Error // whose text has the URL, and a URL can have a number
 	if errors.As(err, &where) {
 		err = where.Err
 	}
-	return 0, 0, err.Error()
+	return 0, err.Error()
 }
 
 // reasonError returns an error with what may be shown of err.
 func reasonError(err error) error {
-	_, code, reason := saidBy(err)
+	code, reason := saidBy(err)
 	if code == 0 {
 		return errors.New(reason)
 	}

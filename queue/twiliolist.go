@@ -131,7 +131,7 @@ func (w *Worker) get(ctx context.Context, j *Job, address string) (body []byte, 
 			return nil, nil, fmt.Errorf("list at Twilio: %w", err)
 		}
 		began := time.Now()
-		resp, err := turn.Send(ctx, pacer.SentRequest{Method: http.MethodGet, URL: address, Throttled: n - 1})
+		resp, err := turn.Send(ctx, pacer.SentRequest{Method: http.MethodGet, URL: address, Throttled: n - 1}) //nolint:bodyclose // listBody closes it
 		if err == nil {
 			ended := time.Now()
 			body, err := listBody(resp)

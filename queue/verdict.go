@@ -141,7 +141,7 @@ var errNoAnswer = errors.New("no answer")
 
 // reasonOf returns an error's text without what may hold a phone number: the URL.
 func reasonOf(err error) string {
-	_, _, reason := saidBy(err)
+	_, reason := saidBy(err)
 	if reason == "" {
 		return errNoAnswer.Error()
 	}
@@ -234,8 +234,8 @@ func (d *doubt) find() (finding, error) {
 		if taken {
 			continue
 		}
-		at, err := time.Parse(time.RFC1123Z, c.DateCreated)
-		if err != nil {
+		at, unreadable := time.Parse(time.RFC1123Z, c.DateCreated)
+		if unreadable != nil {
 			return finding{unsure: "Twilio's list has a time that cannot be read"}, nil
 		}
 		alike := calls || comparable && sameText(f, c)

@@ -25,7 +25,7 @@ var asked = [5]Request{
 }
 
 // attempted sends a request to a Twilio that answers with a fault.
-func attempted(t *testing.T, ctx context.Context, r Request, f twiliotest.Fault) attempt {
+func attempted(ctx context.Context, t *testing.T, r Request, f twiliotest.Fault) attempt {
 	t.Helper()
 	fake := twiliotest.New(twiliotest.Config{})
 	fake.Inject(f)
@@ -40,7 +40,7 @@ func attempted(t *testing.T, ctx context.Context, r Request, f twiliotest.Fault)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := turn.Send(ctx, pacer.SentRequest{Method: r.Method, URL: r.URL, Form: url.Values(r.Form), Header: r.header()}) //nolint:bodyclose // answerOf closes it
+	resp, err := turn.Send(ctx, pacer.SentRequest{Method: r.Method, URL: r.URL, Form: url.Values(r.Form), Header: r.header()})
 	return answerOf(&j, resp, err)
 }
 
@@ -131,7 +131,7 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for i, want := range c.want {
-					got, o := judge(attempted(t, t.Context(), asked[i], c.fault))
+					got, o := judge(attempted(t.Context(), t, asked[i], c.fault))
 					if got != want {
 						t.Errorf("%s %s is %s (%+v), expected %s", asked[i].Method, asked[i].URL, got, o, want)
 					}

@@ -205,7 +205,7 @@ var whenUnanswered = map[string]row{
 		"an error of its own":           {err: errors.New("timeout"), sends: true},
 		"a bare deadline":               {err: context.DeadlineExceeded, sends: true},
 		"a refused connection, it says": {err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}},
-		"503 of a proxy, it says":       {err: errors.New("Service Unavailable")},
+		"503 of a proxy, it says":       {err: errors.New("503 Service Unavailable")},
 	}, func(t *testing.T, own ownClient) {
 		w, log := newWorld(t, twiliotest.Config{}), &logbook{}
 		own.Client = &client.Client{Credentials: client.NewCredentials(twiliotest.AccountSid, twiliotest.AuthToken), HTTPClient: w.fake.Client()}
