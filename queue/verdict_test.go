@@ -169,7 +169,7 @@ func TestJudgeOfErrorsAlone(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for _, r := range asked {
-			if got, o := judge(attempted(t, ctx, r, twiliotest.Fault{Kind: twiliotest.RefuseConnection})); got != wasUntaken && got != wasUnsent {
+			if got, o := judge(attempted(ctx, t, r, twiliotest.Fault{Kind: twiliotest.RefuseConnection})); got != wasUntaken && got != wasUnsent {
 				t.Errorf("a request whose context had ended is %s (%+v)", got, o)
 			}
 		}
