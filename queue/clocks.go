@@ -53,7 +53,6 @@ type clocks struct {
 	mu             sync.Mutex
 	began          time.Time // of this process's own time
 	engine, twilio drift
-	first          time.Time // what the engine's clock showed when it was looked at first
 }
 
 // measure returns by how much a clock is ahead of this process's time that showed from at
@@ -71,9 +70,6 @@ func (c *clocks) engineSaid(at, from, to time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.engine.add(c.measure(at, 0, from, to), to)
-	if c.first.IsZero() || at.Before(c.first) {
-		c.first = at
-	}
 }
 
 // twilioSaid notes the Date of an answer that was under way between from and to. A Date
@@ -96,13 +92,6 @@ func (c *clocks) ahead() (interval, bool) {
 	e, ok := c.engine.all()
 	t, both := c.twilio.all()
 	return interval{t.lo - e.hi, t.hi - e.lo}, ok && both
-}
-
-// knewAt reports whether the engine's clock was being looked at already when it showed t.
-func (c *clocks) knewAt(t time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !c.first.IsZero() && !t.IsZero() && !t.Before(c.first)
 }
 
 // askEngine reads the engine's clock.

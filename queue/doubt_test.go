@@ -31,7 +31,7 @@ func doubtAbout(r Request, all ...created) *doubt {
 	j := &Job{Request: r, Attempts: 1}
 	j.Lane.Resource = pacer.ResourceOf(r.Method, r.URL, url.Values(r.Form), account)
 	return &doubt{
-		job: j, span: span{noon, noon.Add(spanned)}, known: true, listed: all,
+		job: j, span: span{noon, noon.Add(spanned)}, listed: all,
 		belongs: func(string) (bool, error) { return false, nil },
 		pending: func(look string) twins {
 			if look == looks(j) {
@@ -79,12 +79,11 @@ func TestFind(t *testing.T) {
 		"both in the span and late":         {listed: []created{listed(s, nil), listed(h, func(c *created) { c.SID = "SM2" })}, doubt: func(d *doubt) { d.job.Looks = maxLooks }, want: "unsure"},
 
 		"another text at the time":                   {listed: is(listed(0, otherText)), want: unclear},
-		"another text, 5 min before":                 {listed: is(listed(-5*m, otherText)), want: unclear},
-		"another text, more than 5 min before":       {listed: is(listed(-5*m-s, otherText)), want: absent},
-		"another text, 5 min after":                  {listed: is(listed(spanned+5*m, otherText)), want: unclear},
-		"another text, more than 5 min after":        {listed: is(listed(spanned+5*m+s, otherText)), want: absent},
-		"another text, 10 min, clocks not known":     {listed: is(listed(-10*m, otherText)), doubt: func(d *doubt) { d.known = false }, want: unclear},
-		"another text, above 10, clocks not known":   {listed: is(listed(-10*m-s, otherText)), doubt: func(d *doubt) { d.known = false }, want: absent},
+		"another text, 10 min before":                {listed: is(listed(-10*m, otherText)), want: unclear},
+		"another text, more than 10 min before":      {listed: is(listed(-10*m-s, otherText)), want: absent},
+		"another text, 10 min after":                 {listed: is(listed(spanned+10*m, otherText)), want: unclear},
+		"another text, more than 10 min after":       {listed: is(listed(spanned+10*m+s, otherText)), want: absent},
+		"the same, while a clock was set by minutes": {listed: is(listed(0, nil)), doubt: func(d *doubt) { d.wide = true }, want: "unsure: a clock was set"},
 		"another text that is in doubt itself":       {listed: is(listed(0, otherText)), doubt: pendingAll(twins{doubtful: 1}), want: "wait: something else"},
 		"another text that is being sent":            {listed: is(listed(0, otherText)), doubt: pendingAll(twins{sending: 1}), want: "wait: something else"},
 		"another text in doubt, for the last time":   {listed: is(listed(0, otherText)), doubt: func(d *doubt) { pendingAll(twins{doubtful: 1})(d); d.job.Looks = maxLooks }, want: unclear},
@@ -138,9 +137,8 @@ func TestFind(t *testing.T) {
 		"a call":                                     {request: call, listed: is(listed(0, aCall)), want: "CA1"},
 		"no call":                                    {request: call, want: absent},
 		"a call before the span":                     {request: call, listed: is(listed(-s, aCall)), want: earlier},
-		"a call, 5 min before":                       {request: call, listed: is(listed(-5*m, aCall)), want: earlier},
-		"a call, more than 5 min before":             {request: call, listed: is(listed(-5*m-s, aCall)), want: absent},
-		"a call, 10 min before, clocks not known":    {request: call, listed: is(listed(-10*m, aCall)), doubt: func(d *doubt) { d.known = false }, want: earlier},
+		"a call, 10 min before":                      {request: call, listed: is(listed(-10*m, aCall)), want: earlier},
+		"a call, more than 10 min before":            {request: call, listed: is(listed(-10*m-s, aCall)), want: absent},
 		"two calls":                                  {request: call, listed: []created{listed(0, aCall), listed(s, aCall)}, want: "unsure: Twilio has 2"},
 		"a call from an account that hides messages": {request: call, doubt: func(d *doubt) { d.redacts = func() (bool, error) { return true, nil } }, want: absent},
 	} {
@@ -230,7 +228,7 @@ func TestClocks(t *testing.T) {
 	const s = time.Second
 
 	var c clocks
-	if _, ok := c.ahead(); ok || c.knewAt(wall(0)) {
+	if _, ok := c.ahead(); ok {
 		t.Error("clocks that were never looked at are known")
 	}
 	c.twilioSaid(dated(wall(10*s)), at(0), at(s))
@@ -246,9 +244,6 @@ func TestClocks(t *testing.T) {
 		}
 	}
 	has("one look at each", 10*s, 2*s)
-	if !c.knewAt(wall(0)) || c.knewAt(wall(-s)) || c.knewAt(time.Time{}) {
-		t.Error("known is what the engine's clock showed from the first look on")
-	}
 	c.twilioSaid(http.Header{}, at(2*s), at(2*s))
 	c.twilioSaid(http.Header{"Date": {"soon"}}, at(2*s), at(2*s))
 	has("an answer without a Date", 10*s, 2*s)

@@ -74,6 +74,9 @@ func (t *trial) run(tt *testing.T, store queue.Engine) {
 
 // settle waits until nothing is on its way any more.
 func (t *trial) settle() {
+	for _, p := range t.phases {
+		time.Sleep(time.Until(t.began.Add(min(p.to, t.settings.calm) + p.store.delay)))
+	}
 	end := time.Now().Add(t.patience())
 	for every := t.d(5); t.restless() != ""; time.Sleep(every) {
 		if time.Now().After(end) {

@@ -32,11 +32,13 @@ type settings struct {
 	attempt, margin, settle, grace time.Duration
 	calm                           time.Duration // when nothing more happens
 	late                           time.Duration // how long Twilio takes to accept, at most
+	lag                            time.Duration // how late its lists are, at most
 	workers                        int
 	rate                           float64 // 0: unlimited
 	silent                         bool    // the transport tells nothing of what is written
 	fake                           twiliotest.Config
 	engine                         time.Duration // how far the engine's clock is ahead
+	theme                          theme
 }
 
 // A letter is one of the queue's, or a call.
@@ -68,6 +70,17 @@ type event struct {
 	do   func()
 }
 
+// A theme makes that happen often which is hard in combination.
+type theme string
+
+const (
+	mixed theme = ""
+	// Clocks jump from one side to the other, and texts cannot be compared.
+	jumps theme = "jumps"
+	// Leases end early, Twilio accepts late, its lists are late, and workers are killed.
+	haste theme = "haste"
+)
+
 // maxClock is how far the clocks of the engine and of Twilio are wrong, at most.
 const maxClock = 2 * time.Minute
 
@@ -91,26 +104,35 @@ func (t *trial) d(seconds float64) time.Duration { return time.Duration(seconds 
 func (t *trial) real() bool { return t.unit != time.Second }
 
 func (t *trial) clock() time.Duration {
+	if t.settings.theme == jumps {
+		return one(t.chance, -maxClock, maxClock)
+	}
 	return one(t.chance, 0, t.between(-maxClock, maxClock), t.between(-15*time.Second, 15*time.Second), t.between(-maxClock, maxClock))
 }
 
 func (t *trial) set() {
 	s := &t.settings
+	s.theme = one(t.chance, mixed, mixed, mixed, mixed, mixed, mixed, jumps, haste)
 	s.attempt, s.margin, s.settle = t.d(35), t.d(25), t.d(60)
 	if t.in100(30) {
 		s.attempt, s.settle = t.d(10), t.d(20)
 	}
 	s.grace = one(t.chance, 0, t.d(2), s.attempt)
 	s.calm = t.between(t.d(60), t.d(300))
-	s.late = min(t.d(30), s.settle*9/10)
+	s.late, s.lag = min(t.d(30), s.settle*9/10), s.settle*9/10
+	if t.real() { // this machine may be slow
+		s.late, s.lag = s.late/2, s.lag/2
+	}
 	s.workers = 1 + t.IntN(2)
 	s.rate = one(t.chance, 0, 0, 0, 1/t.d(1).Seconds())
 	s.silent = t.in100(5)
 	s.engine = t.clock()
 	s.fake.Clock = t.clock()
 	s.fake.Latency = one(t.chance, 0, t.d(.1), t.between(0, t.d(3)))
-	if t.in100(50) {
-		s.fake.ListLag = t.between(0, s.settle*9/10)
+	if s.theme == haste {
+		s.engine, s.fake.ListLag = one(t.chance, s.engine, -maxClock), s.lag
+	} else if t.in100(50) {
+		s.fake.ListLag = t.between(0, s.lag)
 	}
 	a := &s.fake.Alterations
 	if t.in100(20) {
@@ -120,7 +142,9 @@ func (t *trial) set() {
 		a.Redaction = map[string]twiliotest.Redaction{"": {Bodies: t.in100(60), Numbers: t.in100(60)}}
 	}
 	a.NormalizeNumbers, a.ExactFilters = t.in100(50), t.in100(30)
-	if t.in100(15) {
+	if s.theme == jumps {
+		a.Item = showsOtherText
+	} else if t.in100(15) {
 		a.Item = one(t.chance, showsTrial, showsOtherText, showsNumbersOtherwise)
 	}
 }
@@ -167,6 +191,9 @@ func (t *trial) letter(i int) *letter {
 			h = one(t.chance, all...)
 		}
 		m.mishaps = append(m.mishaps, h)
+	}
+	if t.settings.theme == haste {
+		m.mishaps = []mishap{{"accepted late", twiliotest.Fault{Kind: twiliotest.AcceptLate, Delay: t.settings.late}}}
 	}
 	if t.in100(5) { // again and again the same
 		same := one(t.chance, all...)
@@ -258,19 +285,19 @@ func (t *trial) makeEvents() {
 		on(m.at, fmt.Sprintf("%s is enqueued: %s; %v", m.tag, m.group, namesOf(m.mishaps)), func() { t.enqueue(m) })
 	}
 	calm := t.settings.calm
-	for range t.IntN(4) * t.IntN(2) {
+	for range t.times(4, jumps) {
 		d := t.clock()
 		on(t.between(0, calm), fmt.Sprintf("Twilio's clock is off by %v", d), func() { t.fake.SetClock(d) })
 	}
-	for range t.IntN(4) * t.IntN(2) {
+	for range t.times(4, jumps) {
 		d := t.clock()
 		on(t.between(0, calm), fmt.Sprintf("the engine's clock is off by %v", d), func() { t.setClock(d) })
 	}
-	for range t.IntN(4) * t.IntN(2) {
+	for range t.times(4, haste) {
 		on(t.between(0, calm), "leases end early", func() { t.shortenLeases(time.Microsecond) })
 	}
 	for range t.IntN(3) * t.IntN(2) {
-		d := t.between(0, t.settings.settle*9/10)
+		d := t.between(0, t.settings.lag)
 		on(t.between(0, calm), fmt.Sprintf("lists are late by %v", d), func() { t.fake.SetListLag(d) })
 	}
 	for i := range t.IntN(4) * t.IntN(2) {
@@ -285,7 +312,7 @@ func (t *trial) makeEvents() {
 	for i := range t.settings.workers {
 		at := t.between(0, t.d(1))
 		on(at, "", func() { t.start(i) })
-		for range t.IntN(3) * t.IntN(2) {
+		for range t.times(3, haste) {
 			at = min(calm, at+t.between(0, calm/2))
 			back := min(calm, at+one(t.chance, 0, t.between(0, t.d(5)), t.between(0, calm/3)))
 			if t.in100(60) {
@@ -298,6 +325,15 @@ func (t *trial) makeEvents() {
 		}
 	}
 	slices.SortStableFunc(t.events, func(a, b event) int { return int(a.at - b.at) })
+}
+
+// times draws how often something happens: less than n times, or, if it belongs to the
+// theme, at least n times.
+func (t *trial) times(n int, belongs theme) int {
+	if t.settings.theme == belongs {
+		return n + t.IntN(2*n)
+	}
+	return t.IntN(n) * t.IntN(2)
 }
 
 func namesOf(all []mishap) (names []string) {

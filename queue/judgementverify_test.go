@@ -97,7 +97,7 @@ func (t *trial) fail(format string, args ...any) {
 func (t *trial) print() {
 	var b strings.Builder
 	s := t.settings
-	fmt.Fprintf(&b, "trial %d: attempt %v, margin %v, settle %v, grace %v, %d workers, rate %v, silent %v, engine's clock %v\n", t.number, s.attempt, s.margin, s.settle, s.grace, s.workers, s.rate, s.silent, s.engine)
+	fmt.Fprintf(&b, "trial %d: theme %q, attempt %v, margin %v, settle %v, grace %v, %d workers, rate %v, silent %v, engine's clock %v\n", t.number, s.theme, s.attempt, s.margin, s.settle, s.grace, s.workers, s.rate, s.silent, s.engine)
 	fmt.Fprintf(&b, "fake: clock %v, latency %v, list lag %v, redaction %v, smart encoding %v, normalize %v, exact filters %v, item %v\n", s.fake.Clock, s.fake.Latency, s.fake.ListLag,
 		s.fake.Alterations.Redaction, s.fake.Alterations.SmartEncoding, s.fake.Alterations.NormalizeNumbers, s.fake.Alterations.ExactFilters, s.fake.Alterations.Item != nil)
 	for _, m := range t.letters {

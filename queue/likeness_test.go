@@ -48,7 +48,7 @@ func TestAbsenceIsNotProvedForAReceiverThatMayBeListedOtherwise(t *testing.T) {
 
 func emptyDoubt(j *Job) *doubt {
 	return &doubt{
-		job: j, span: span{j.Began, j.Began.Add(time.Minute)}, known: true,
+		job: j, span: span{j.Began, j.Began.Add(time.Minute)},
 		belongs: func(string) (bool, error) { return false, nil },
 		pending: func(string) twins { return twins{} },
 		redacts: func() (bool, error) { return false, nil },

@@ -150,7 +150,11 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, l list, alike map[string
 	}
 	w.listing(j.Lane.Resource).worked()
 	found, err := w.doubtOf(ctx, &j, l, alike).find()
-	now := time.Now()
+	again := time.Now().Add(w.settle)
+	if j.Looks == 0 && j.Outcome.Reason == ReasonLease {
+		// A lease ends early if the engine's clock is set: it may be on the wire still.
+		again = again.Add(w.lease())
+	}
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -163,11 +167,11 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, l list, alike map[string
 		if w.logger != nil {
 			w.logger.Warn("pacer queue: cannot tell yet what became of a request in doubt; Twilio is asked again", "id", j.ID, "why", found.wait)
 		}
-		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle), Looked: true})
+		w.decide(ctx, j, Move{To: InDoubt, Look: again, Looked: true})
 	case found.sid != "":
 		w.found(ctx, j, found.sid, alike)
 	case j.Looks == 0: // once more, in case that the list is late
-		w.decide(ctx, j, Move{To: InDoubt, Look: now.Add(w.settle), Looked: true})
+		w.decide(ctx, j, Move{To: InDoubt, Look: again, Looked: true})
 	default:
 		w.decide(ctx, j, Move{To: Ready})
 	}
@@ -233,8 +237,8 @@ func (w *Worker) held(accountSID string) bool {
 
 // doubtOf puts together what is known about j.
 func (w *Worker) doubtOf(ctx context.Context, j *Job, l list, alike map[string]twins) *doubt {
-	ahead, compared := w.clocks.ahead()
-	d := &doubt{job: j, listed: l.all, wide: ahead.hi-ahead.lo > otherMargin, known: compared && w.clocks.knewAt(j.Began)}
+	ahead, _ := w.clocks.ahead()
+	d := &doubt{job: j, listed: l.all, wide: ahead.hi-ahead.lo > setMargin}
 	from, to := j.Began, j.Began.Add(w.attemptTimeout)
 	if from.IsZero() { // never claimed: a restored backup's, see docs/queue.md
 		from, to = j.Created, time.Time{}

@@ -199,6 +199,10 @@ func reasonError(err error) error {
 func (w *Worker) record(j Job, m Move) bool {
 	m.ID, m.Claim = j.ID, j.Claim
 	m.From = []State{Sending, InDoubt} // in doubt: others may have given up waiting for this very answer
+	asked := m.To == InDoubt && !m.Look.IsZero()
+	if asked {
+		m.From = []State{Sending}
+	}
 	if m.To.Final() {
 		m.From = append(m.From, Ready, Delayed) // and may have put it back; at this claim nobody has sent it since
 	}
@@ -215,6 +219,10 @@ func (w *Worker) record(j Job, m Move) bool {
 		case err == nil:
 			w.unrecorded.Store(false)
 			return true
+		case errors.As(err, &elsewhere) && elsewhere.State == InDoubt && elsewhere.Claim == j.Claim && asked:
+			// Looked for already, while it was on the wire: that look was too early, and
+			// does not count.
+			m.From, m.Look, asked = []State{InDoubt}, m.Look.Add(w.settle), false
 		case errors.As(err, &elsewhere), errors.Is(err, ErrNotFound):
 			// Sent at this claim: what another worker has found at Twilio is this very one.
 			if m.To == Sent && elsewhere != nil && (elsewhere.State != Sent || elsewhere.Claim != j.Claim) {

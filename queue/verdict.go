@@ -161,10 +161,11 @@ const (
 	// clockMargin allows for times of whole seconds and for the way to Twilio.
 	clockMargin = 5 * time.Second
 	// otherMargin is how far from the span something with another text makes it unsure
-	// that Twilio does not have the request: clocks may have been set meanwhile.
-	otherMargin = 5 * time.Minute
-	// unknownMargin is the same for a span whose clocks were not compared at the time.
-	unknownMargin = 10 * time.Minute
+	// that Twilio does not have the request. Clocks may have been set meanwhile: two that
+	// are off by two minutes, and are set from one side to the other, make eight.
+	otherMargin = 10 * time.Minute
+	// setMargin is by how much clocks may have been set for a match still to count.
+	setMargin = 5 * time.Minute
 	// earlyMargin is how long before the span the same text makes it unsure.
 	earlyMargin = time.Hour
 )
@@ -177,8 +178,7 @@ const maxRounds = 5
 type doubt struct {
 	job     *Job
 	span    span // when it may have been sent, by Twilio's clock
-	known   bool // the clocks were compared at the time of the attempt
-	wide    bool // they were set by minutes since, or before
+	wide    bool // a clock was set by minutes of late
 	listed  []created
 	belongs func(sid string) (bool, error)   // to another job of the queue
 	pending func(look string) (n twins)      // jobs that may have been sent and look like this
@@ -212,13 +212,9 @@ func (d *doubt) find() (finding, error) {
 			return finding{unsure: fmt.Sprintf("it has %d values of %s, and nobody knows which one Twilio takes", len(f[field]), field)}, nil
 		}
 	}
-	margin := otherMargin
-	if !d.known {
-		margin = unknownMargin
-	}
 	earliest := earlyMargin
 	if calls { // without a text every call of the pair would count
-		earliest = margin
+		earliest = otherMargin
 	}
 	comparable := !calls && canCompare(f)
 	var same, others, early, late []string
@@ -240,7 +236,7 @@ func (d *doubt) find() (finding, error) {
 		}
 		alike := calls || comparable && sameText(f, c)
 		switch {
-		case !alike && d.span.near(at, margin):
+		case !alike && d.span.near(at, otherMargin):
 			others = append(others, c.SID)
 			if n := d.pending(c.looks(&d.job.Lane)); n.doubtful+n.sending > 0 && d.job.Looks < maxLooks {
 				return finding{wait: "something else to this receiver is in doubt or being sent"}, nil

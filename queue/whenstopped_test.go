@@ -148,7 +148,7 @@ var whenStopped = map[string]row{
 		time.Sleep(32 * time.Second)
 		w.is(id, queue.InDoubt, 0)
 		w.want(id, queue.Sent)
-		w.between(150*time.Second, 160*time.Second)
+		w.between(210*time.Second, 220*time.Second)
 		w.once(1)
 		w.raised(nil)
 	})},
