@@ -16,9 +16,12 @@ import (
 )
 
 var (
-	trials     = flag.Int("trials", 0, "how many trials of the judgement to run; 0: some hundred, or some ten with -short")
+	trials     = flag.Int("trials", 0, "how many trials of the judgement to run; 0: some hundreds, or some tens with -short")
 	firstTrial = flag.Uint64("trial", 1, "the first trial's number, from which all of it is made up")
 )
+
+// slower is how much slower a trial is than usual: the race detector makes it so.
+var slower = 1
 
 // trialsOr returns how many trials to run.
 func trialsOr(usual, short int) int {
@@ -26,9 +29,9 @@ func trialsOr(usual, short int) int {
 	case *trials > 0:
 		return *trials
 	case testing.Short():
-		return short
+		return max(1, short/slower)
 	}
-	return usual
+	return max(1, usual/slower)
 }
 
 // Whatever happens between the queue and Twilio, a message is never accepted twice, and it
@@ -45,7 +48,7 @@ func TestNothingIsDoubledOrLost(t *testing.T) {
 		for part := range uint64(atATime) {
 			t.Run(fmt.Sprint(part), func(t *testing.T) {
 				t.Parallel()
-				for n := part; n < uint64(trialsOr(300, 60)); n += atATime {
+				for n := part; n < uint64(trialsOr(250, 50)); n += atATime {
 					number := *firstTrial + n
 					t.Run(fmt.Sprint(number), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) { all.add(virtualTrial(t, number, filepath.Join(dir, fmt.Sprint(number)))) })

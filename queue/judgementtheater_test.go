@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type theater struct {
 
 	processes [2]*process
 	lives     int
+	onWire    atomic.Int64
 
 	mu      sync.Mutex
 	fresh   chan struct{} // closed when something is done in the store; nil: nobody waits
@@ -77,6 +79,7 @@ func (t *trial) settle() {
 	for _, p := range t.phases {
 		time.Sleep(time.Until(t.began.Add(min(p.to, t.settings.calm) + p.store.delay)))
 	}
+	time.Sleep(t.d(1))
 	end := time.Now().Add(t.patience())
 	for every := t.d(5); t.restless() != ""; time.Sleep(every) {
 		if time.Now().After(end) {
@@ -95,6 +98,9 @@ func (t *trial) patience() time.Duration {
 
 // restless names a message that is on its way; "": there is none.
 func (t *trial) restless() string {
+	if n := t.onWire.Load(); n > 0 {
+		return fmt.Sprintf("%d requests are on the wire", n)
+	}
 	for _, m := range t.letters {
 		j, err := t.store.Get(context.Background(), m.id)
 		if err != nil {
@@ -263,13 +269,27 @@ func (o *observed) RoundTrip(r *http.Request) (*http.Response, error) {
 		ctx = silent{ctx}
 	}
 	t.note("%s %s", o.process.name, what)
+	t.onWire.Add(1)
 	resp, err := t.fake.Transport().RoundTrip(r.WithContext(ctx))
 	if err != nil {
+		t.onWire.Add(-1)
 		t.note("%s %s: %v", o.process.name, what, err)
 		return nil, err
 	}
 	t.note("%s %s: %d", o.process.name, what, resp.StatusCode)
+	resp.Body = &counted{resp.Body, sync.OnceFunc(func() { t.onWire.Add(-1) })}
 	return resp, nil
+}
+
+// counted is the body of an answer that is on the wire until it is closed.
+type counted struct {
+	io.ReadCloser
+	over func()
+}
+
+func (c *counted) Close() error {
+	defer c.over()
+	return c.ReadCloser.Close()
 }
 
 // silent keeps the hooks of httptrace from the transport.
