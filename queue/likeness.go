@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // A created is a message or call as Twilio's lists have it.
@@ -15,6 +16,12 @@ type created struct {
 	MessagingServiceSID string `json:"messaging_service_sid"`
 	DateCreated         string `json:"date_created"`
 	Direction           string `json:"direction"`
+}
+
+// at returns when it was created, to the second; false: that cannot be read.
+func (c *created) at() (time.Time, bool) {
+	t, err := time.Parse(time.RFC1123Z, c.DateCreated)
+	return t, err == nil
 }
 
 // inbound reports what nobody has made through the API.

@@ -212,12 +212,17 @@ func (w *Worker) record(j Job, m Move) bool {
 		time.AfterFunc(recordAfterGrace, cancel)
 	})
 	defer stop()
+	waits := false
+	defer func() {
+		if waits {
+			w.unrecorded.Add(-1)
+		}
+	}()
 	for n := 0; ; n++ {
 		err := w.q.engine.Move(ctx, m)
 		var elsewhere *StateError
 		switch {
 		case err == nil:
-			w.unrecorded.Store(false)
 			return true
 		case errors.As(err, &elsewhere) && elsewhere.State == InDoubt && elsewhere.Claim == j.Claim && asked:
 			// Looked for already, while it was on the wire: that look was too early, and
@@ -234,8 +239,11 @@ func (w *Worker) record(j Job, m Move) bool {
 			w.raise(Alert{Kind: AlertStore, Lane: j.Lane, ID: j.ID, Advice: adviceStore,
 				Err: fmt.Errorf("cannot record that it is %s%s: %w", m.To, sidOf(m), err)})
 			return false
-		case !w.unrecorded.Swap(true): // one alert, however many results wait
-			w.raise(Alert{Kind: AlertStore, Lane: j.Lane, ID: j.ID, Err: err, Advice: adviceStore})
+		case !waits:
+			waits = true
+			if w.unrecorded.Add(1) == 1 { // one alert, however many results wait
+				w.raise(Alert{Kind: AlertStore, Lane: j.Lane, ID: j.ID, Err: err, Advice: adviceStore})
+			}
 		}
 	}
 }

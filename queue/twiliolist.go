@@ -92,10 +92,10 @@ func (w *Worker) before(j *Job, page []created) bool {
 	if len(page) == 0 {
 		return false
 	}
-	first, err := time.Parse(time.RFC1123Z, page[0].DateCreated)
-	last, err2 := time.Parse(time.RFC1123Z, page[len(page)-1].DateCreated)
+	first, readable := page[0].at()
+	last, too := page[len(page)-1].at()
 	ahead, measured := w.clocks.ahead()
-	return err == nil && err2 == nil && measured && !first.Before(last) && last.Before(j.Created.Add(ahead.lo-2*earlyMargin))
+	return readable && too && measured && !first.Before(last) && last.Before(j.Created.Add(ahead.lo-2*earlyMargin))
 }
 
 // listPage reads one page. The list is proved: an answer that is not Twilio's must not be

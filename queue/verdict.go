@@ -230,8 +230,8 @@ func (d *doubt) find() (finding, error) {
 		if taken {
 			continue
 		}
-		at, unreadable := time.Parse(time.RFC1123Z, c.DateCreated)
-		if unreadable != nil {
+		at, readable := c.at()
+		if !readable {
 			return finding{unsure: "Twilio's list has a time that cannot be read"}, nil
 		}
 		alike := calls || comparable && sameText(f, c)

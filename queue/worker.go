@@ -57,7 +57,7 @@ type Worker struct {
 	decisions trouble // of moves out of doubt
 	claims    trouble // of requests that come from the store in time to be sent
 
-	unrecorded atomic.Bool // the store has failed to record a result, and has recorded none since
+	unrecorded atomic.Int64 // results that the store has failed to record and is asked to again
 
 	mu         sync.Mutex
 	lanes      map[Lane]*lane
