@@ -137,7 +137,7 @@ func (c *call) attempt() (throttled bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var outcome Outcome
+	outcome := Outcome{Failed: true} // unless it says something about a limit
 	defer func() { done(outcome) }() // deferred: a panic must not keep the slot
 
 	c.attempts++
@@ -162,6 +162,7 @@ func (c *call) attempt() (throttled bool, err error) {
 		c.rejected(token)
 	}
 	kind := classify(a.status, a.code)
+	outcome.Failed = kind != Throttled && (kind != "" || saysNothing(err, c.wire.status))
 	if c.notNow = kind != ""; !c.notNow {
 		c.cfg.recorder.requested(c, false, now)
 		return false, err
@@ -192,6 +193,19 @@ func (c *call) attempt() (throttled bool, err error) {
 		return false, refused
 	}
 	return true, err
+}
+
+// saysNothing reports that an attempt which was not throttled was not accepted either, so
+// that nothing follows from it about any limit. status is 0 if no answer came, or if a
+// BaseClient of the program's own does not tell.
+func saysNothing(err error, status int) bool {
+	switch {
+	case status == 0:
+		return err != nil
+	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest, status >= http.StatusInternalServerError:
+		return true
+	}
+	return Unauthorized(err)
 }
 
 // acquire waits for the limiter, from start on, and no longer than WithMaxWait allows.
