@@ -23,7 +23,8 @@ type Limiter interface {
 }
 
 // An Outcome is what became of a request that a [Limiter] has let pass. The zero
-// Outcome is a request that succeeded.
+// Outcome is a request that was accepted: Twilio has looked at it, whatever it thought of
+// its content.
 type Outcome struct {
 	// Throttled: Twilio answered 429, or code 20429, and did not process it.
 	Throttled bool
@@ -46,8 +47,15 @@ type Outcome struct {
 	Allowed, Remaining int
 	// Retry: the request was not the first attempt of its call.
 	Retry bool
-	// Unused: nothing was sent; the slot is free again, and nothing is to be learned.
+	// Unused: no attempt was made, for want of an access token or because the call had
+	// ended. The slot is free again, and nothing is to be counted or learned.
 	Unused bool
+	// Failed: an attempt was made that says nothing about any limit. It is neither an
+	// acceptance nor a throttle, and its time on the wire is no measure. Either no answer
+	// came, or it was a redirect, a failure of Twilio's own (5xx), a refusal of the account
+	// ([Unauthorized]), or a quota that waiting seconds does not renew ([Quota] and the like).
+	// It is also true if the transport has panicked. Throttled is false then.
+	Failed bool
 }
 
 // BucketLimiter is pacer's own [Limiter], for one process: a token bucket, a
@@ -222,11 +230,14 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 				g.queue.wakeHead()
 			}
 		}
-		b.arrivals.arrived(d.number, now)
 		if o.Unused {
 			return
 		}
 		b.count(o, now)
+		if o.Failed {
+			return
+		}
+		b.arrivals.arrived(d.number, now)
 		if waited { // only then is the bucket run at its rate
 			b.jitter.add(now.Sub(d.due))
 		}

@@ -1,0 +1,363 @@
+package pacer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// paced is the client.BaseClient through which all of twilio-go's services send.
+type paced struct {
+	*Client
+	ctx       context.Context
+	anonymous bool // without credentials: the request for an access token itself
+}
+
+// SendRequest is where a call begins. It returns when the request has been answered,
+// or will not be.
+func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[string]any, body ...byte) (*http.Response, error) {
+	if p.err != nil {
+		return nil, neverSent(p.err)
+	}
+	account := p.base.AccountSid()
+	if account == "" && p.provided && strings.Contains(rawURL, "/Accounts//") {
+		return nil, errNoAccount
+	}
+	if p.anonymous {
+		account = "" // the request for a token is no account's: it must not wait for a slot of one
+	}
+	ctx, resource := p.ctx, ResourceOf(method, rawURL, data, account)
+	for _, begin := range p.cfg.callContext {
+		ctx = begin(ctx, resource)
+	}
+	c := &call{
+		paced:    p,
+		ctx:      ctx,
+		method:   method,
+		url:      rawURL,
+		form:     data,
+		headers:  headers,
+		body:     body,
+		resource: resource,
+		start:    time.Now(),
+	}
+	c.schedule.ctx, c.schedule.cfg = ctx, p.cfg
+	return c.do()
+}
+
+// A call is one request of the program's, from SendRequest to its return.
+type call struct {
+	*paced
+	ctx         context.Context // the program's, and what WithCallContext adds to it
+	method, url string
+	form        url.Values
+	headers     map[string]any
+	body        []byte
+	resource    Resource
+	start       time.Time
+	turn        *Turn // that the program has waited for; nil: the call waits itself
+
+	schedule schedule
+	wire     wire
+	attempts int
+	waited   time.Duration // in the limiter and between attempts
+	asleep   time.Time     // since when it waits for its next attempt; zero: it does not
+	resp     *http.Response
+
+	answer       error      // the last answer that meant "not now"
+	last         *RateLimit // what it said
+	notNow       bool       // it is the answer to the last attempt
+	sent         bool       // the call's error is that of an attempt; false: of a wait
+	unauthorized bool       // no access token was to be had
+}
+
+func (c *call) do() (resp *http.Response, err error) {
+	err = errPanicked // unless it returns
+	defer func() { c.done(err) }()
+	throttled, failed := c.attempt()
+	if throttled && c.turn == nil {
+		failed = c.retry(failed)
+	}
+	if failed != nil {
+		return nil, c.ended(failed)
+	}
+	return c.resp, nil
+}
+
+// errPanicked is what observers get of a call that a transport or limiter of
+// the program's ended with a panic, or with runtime.Goexit; nobody else gets it.
+var errPanicked = errors.New("the call panicked")
+
+// done counts the call and tells of its end, which always comes: observers may keep
+// something open for each call.
+func (c *call) done(err error) {
+	c.wakeUp()
+	now := time.Now()
+	c.cfg.recorder.called(now, err)
+	if c.observed() {
+		c.emit(Event{Kind: EventDone, Time: now, Wait: c.waited, Took: now.Sub(c.start), Status: c.wire.status, Err: err})
+	}
+}
+
+// retry sends a throttled request again until it passes or the schedule ends. The
+// first answer is on the table already: a call that is not throttled does not pay for
+// the loop.
+func (c *call) retry(answer error) error {
+	return backoff.RetryNotify(func() error {
+		if err := answer; err != nil {
+			answer = nil
+			return err
+		}
+		throttled, err := c.attempt()
+		if err != nil && !throttled {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, &c.schedule, c.beforeRetry)
+}
+
+// attempt waits for the request's turn and sends it once. throttled: it may be sent
+// again, and err is the answer.
+func (c *call) attempt() (throttled bool, err error) {
+	c.wakeUp()
+	c.sent = false
+	if err := c.ctx.Err(); err != nil {
+		if c.turn != nil {
+			c.turn.done(Outcome{Unused: true})
+		}
+		return false, err // a wait that was cancelled must not send
+	}
+	token, done, err := c.depart()
+	if err != nil {
+		return false, err
+	}
+	outcome := Outcome{Failed: true} // unless it says something about a limit
+	defer func() { done(outcome) }() // deferred: a panic must not keep the slot
+
+	c.attempts++
+	c.sent = true
+	outcome.Retry = c.attempts > 1
+	sent := time.Now()
+	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
+	now := time.Now()
+	a := readAnswer(err)
+	if err != nil && c.wire.status != 0 {
+		a.status = c.wire.status
+		setStatus(err, a.status)
+	} else if err != nil {
+		c.wire.status = a.status // of a BaseClient of the program's own the error is all there is
+	}
+	if c.observed() {
+		c.emit(Event{Kind: EventSent, Time: now, Took: now.Sub(sent), Status: c.wire.status, Code: a.code, Err: err})
+	}
+	outcome.ConcurrentRequests = c.wire.number("Twilio-Concurrent-Requests")
+	outcome.Allowed, outcome.Remaining = c.wire.number("X-Rate-Limit-Limit"), c.wire.number("X-Rate-Limit-Remaining")
+	if a.status == http.StatusUnauthorized {
+		c.rejected(token)
+	}
+	kind := classify(a.status, a.code)
+	outcome.Failed = kind != Throttled && (kind != "" || saysNothing(err, c.wire.status))
+	if c.notNow = kind != ""; !c.notNow {
+		c.cfg.recorder.requested(c, false, now)
+		return false, err
+	}
+	c.answer = err
+	c.last = &RateLimit{
+		Kind: kind, Resource: c.resource.String(), Status: a.status, Code: a.code,
+		RequestID: c.wire.header.Get("Twilio-Request-Id"),
+	}
+	c.last.RetryAfter = parseRetryAfter(c.wire.header, now)
+	if kind != Throttled {
+		c.cfg.recorder.requested(c, false, now)
+		return false, err
+	}
+
+	c.cfg.recorder.requested(c, true, now)
+	retryAfter := c.last.RetryAfter
+	outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)
+	outcome.RetryAfter = c.schedule.throttled(retryAfter)
+	outcome.TooLong = retryAfter > c.cfg.maxRetryAfter
+	if c.observed() {
+		c.emit(Event{Kind: EventThrottled, Status: a.status, Code: a.code, RetryAfter: retryAfter, Err: err})
+	}
+	if c.turn != nil {
+		return true, err
+	}
+	if refused := c.outlasts(c.schedule.next); refused != nil {
+		return false, refused
+	}
+	return true, err
+}
+
+// saysNothing reports that an attempt which was not throttled was not accepted either, so
+// that nothing follows from it about any limit. status is 0 if no answer came, or if a
+// BaseClient of the program's own does not tell.
+func saysNothing(err error, status int) bool {
+	switch {
+	case status == 0:
+		return err != nil
+	case status >= http.StatusMultipleChoices && status < http.StatusBadRequest, status >= http.StatusInternalServerError:
+		return true
+	}
+	return Unauthorized(err)
+}
+
+// acquire waits for the limiter, from start on, and no longer than WithMaxWait allows.
+func (c *call) acquire(start time.Time) (func(Outcome), error) {
+	if c.turn != nil {
+		c.waited = c.turn.waited
+		if c.waited >= aWait && c.observed() {
+			c.emit(Event{Kind: EventWaited, Wait: c.waited})
+		}
+		return c.turn.done, nil
+	}
+	ctx := c.ctx
+	if c.cfg.maxWait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waited))
+		defer cancel()
+	}
+	done, err := c.awaitTurn(ctx)
+	wait := time.Since(start)
+	c.waited += wait
+	if wait >= aWait {
+		c.cfg.recorder.waited(start.Add(wait), wait)
+	}
+	if err == nil {
+		if wait >= aWait && c.observed() {
+			c.emit(Event{Kind: EventWaited, Wait: wait})
+		}
+		return done, nil
+	}
+	if c.cfg.maxWait > 0 && c.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !c.endsBefore(start.Add(c.cfg.maxWait)) {
+		need := c.cfg.maxWait - c.waited // at least
+		var refused *WaitError
+		if errors.As(err, &refused) {
+			need = refused.Need
+		}
+		err = c.overMaxWait(need)
+	}
+	return nil, err
+}
+
+func (c *call) awaitTurn(ctx context.Context) (func(Outcome), error) {
+	c.cfg.recorder.waiting.Add(1)
+	defer c.cfg.recorder.waiting.Add(-1)
+	return c.cfg.limiter.Acquire(ctx, c.resource)
+}
+
+// outlasts returns why the call cannot wait for d, if it cannot.
+func (c *call) outlasts(d time.Duration) error {
+	switch {
+	case d == backoff.Stop:
+		return nil
+	case c.endsBefore(time.Now().Add(d)):
+		return tooLate(c.resource, d)
+	case c.cfg.maxWait > 0 && c.waited+d > c.cfg.maxWait:
+		return c.overMaxWait(d)
+	}
+	return nil
+}
+
+func (c *call) overMaxWait(need time.Duration) error {
+	return &WaitError{Need: need, Err: fmt.Errorf("%w: it takes another %v, WithMaxWait allows %v in all", ErrWaitTooLong, need.Round(time.Millisecond), c.cfg.maxWait)}
+}
+
+// endsBefore reports whether the context's deadline is before t.
+func (c *call) endsBefore(t time.Time) bool {
+	deadline, ok := c.ctx.Deadline()
+	return ok && deadline.Before(t)
+}
+
+func (c *call) beforeRetry(err error, wait time.Duration) {
+	c.asleep = time.Now()
+	c.cfg.recorder.waiting.Add(1)
+	c.cfg.logRetry(c.resource, c.attempts, wait, *c.last)
+	if c.observed() {
+		c.emit(Event{Kind: EventRetrying, Wait: wait, Err: err})
+	}
+}
+
+func (c *call) wakeUp() {
+	if !c.asleep.IsZero() {
+		c.cfg.recorder.waiting.Add(-1)
+		c.waited += time.Since(c.asleep)
+		c.asleep = time.Time{}
+	}
+}
+
+// ended makes the error that the caller gets.
+func (c *call) ended(err error) error {
+	c.wakeUp()
+	var rl RateLimit
+	if c.last != nil {
+		rl = *c.last
+	}
+	rl.Resource, rl.Attempts, rl.Waited = c.resource.String(), c.attempts, c.waited
+	var wait *WaitError
+	isWait := errors.As(err, &wait)
+	switch {
+	case c.unauthorized:
+		return err
+	case isWait && wait.RetryAfter > 0:
+		// The resource is held because of another call's answer. That is Twilio's
+		// answer to this call, too, and has the type that programs expect of one.
+		rl.Kind, rl.RetryAfter = Throttled, wait.RetryAfter
+		rl.Status, rl.Code = http.StatusTooManyRequests, codeThrottled
+		return withRateLimit(nil, rl)
+	case isWait:
+		rl.Kind = NotSent
+		err = &WaitError{RateLimit: rl, Err: wait.Err, Answer: c.answer, Need: wait.Need}
+	case !c.sent || c.notNow && err != c.answer: // from the limiter; from the wait between attempts
+		rl.Kind = NotSent
+		err = &WaitError{RateLimit: rl, Err: err, Answer: c.answer}
+	case c.notNow: // and no further attempt
+		err = withRateLimit(err, rl)
+	default:
+		return err // an answer that is no throttle, or a failure: as twilio-go gives it
+	}
+	if c.attempts > 0 && c.turn == nil {
+		c.gaveUp(rl, err)
+	}
+	return err
+}
+
+func (c *call) gaveUp(rl RateLimit, err error) {
+	if c.observed() {
+		c.emit(Event{Kind: EventGaveUp, Wait: c.waited, Status: rl.Status, Code: rl.Code, RetryAfter: rl.RetryAfter, Err: err})
+	}
+	a := Alert{Time: time.Now(), Resource: c.resource, RateLimit: rl, Err: err}
+	switch {
+	case rl.Kind == QueueFull || rl.Kind == Quota:
+		a.Kind, a.Advice = AlertQuota, adviceQuota
+	case rl.Kind != Throttled: // the program's own decision, or one end user's affair
+		return
+	case rl.RetryAfter > c.cfg.maxRetryAfter:
+		a.Kind, a.Advice = AlertRetryAfterTooLong, adviceTooLong
+	default:
+		a.Kind, a.Advice = AlertRetriesExhausted, adviceExhausted
+	}
+	c.cfg.raise(a)
+}
+
+// aWait is the shortest that counts as one: less is the limiter's own work.
+const aWait = time.Millisecond
+
+func (c *call) observed() bool { return len(c.cfg.observers) > 0 }
+
+// emit completes e with what all events have.
+func (c *call) emit(e Event) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	e.Resource, e.Method, e.Attempt = c.resource, c.method, c.attempts
+	for _, observe := range c.cfg.observers {
+		observe(c.ctx, e)
+	}
+}
