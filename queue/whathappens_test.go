@@ -42,6 +42,30 @@ func TestWhatHappensWhen(t *testing.T) {
 // The rows of the table in "Reconcile", by their first cells.
 func TestReconcileTable(t *testing.T) { showRows(t, "## Reconcile", whenInDoubt) }
 
+// The tests that docs/judgement.md names.
+func TestCasesOfJudgementHaveTests(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "judgement.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 7 || !strings.Contains(cells[5], "`") {
+			continue
+		}
+		rows++
+		for i, name := range strings.Split(cells[5], "`") {
+			if i%2 == 1 && !testExists(t, name) {
+				t.Errorf("docs/judgement.md, %s: there is no test %s", strings.TrimSpace(cells[1]), name)
+			}
+		}
+	}
+	if rows < 40 {
+		t.Errorf("%d rows were read, expected 40 at least", rows)
+	}
+}
+
 // showRows runs the tests of rows, and fails for a row of the document that has no test,
 // and for a test that has no row.
 func showRows(t *testing.T, heading string, rows map[string]row) {
