@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/twilio-pacer/pacer/internal/spacing"
 )
 
 // What pacer learns from throttled answers: at which rate a bucket is to send, and how
@@ -290,6 +292,17 @@ func (a *acceptances) until(end time.Time) (n int, first time.Time) {
 	return n, first
 }
 
+// evidence is what throttled answers have taught about a bucket.
+type evidence struct {
+	acceptances acceptances
+	run         int // requests accepted since the last event
+	learned     pacing
+	event       congestion
+	concluded   time.Time // when the last event was
+	mixed       bool      // learned is of an event that may have been about concurrency
+	concurrent  bool      // that is what it was about
+}
+
 // conclude ends an event with the cool-down that it began.
 //
 // A throttle that does not say what it is about may mean either controller. It is about
@@ -305,7 +318,8 @@ func (b *bucket) conclude(now time.Time) {
 	if !ev.open {
 		return
 	}
-	account := &b.gates[0].learned
+	account := &b.account.learned
+	defer b.account.adopt()
 	mixed := false
 	if !ev.onlyRate && account.suspect(ev.fewest, now) {
 		account.congested(ev.fewest, ev.own, ev.lastLeft, now)
@@ -322,30 +336,29 @@ func (b *bucket) conclude(now time.Time) {
 	run := b.run
 	b.run = 0
 	switch {
-	case b.lease != nil: // the store learns
+	case b.limiter.shared != nil: // the store learns
 		return
-	case b.listed && b.rate >= Unlimited: // "not to be paced" is the program's word
+	case b.allowed.never(): // "not to be paced" is the program's word
 		return
 	case ev.began.Before(b.learned.blameless):
 		b.learned.busy, b.learned.last = 0, now
 		return
 	}
 	ev.ended = now
-	ev.passed = float64(run) / (b.learned.busy + b.until.Sub(ev.began)).Seconds()
+	ev.passed = float64(run) / (b.learned.busy + b.cooldown.until.Sub(ev.began)).Seconds()
 	atPace := !ev.probing && ev.pace < Unlimited
 	n, since := b.acceptances.until(ev.lastLeft)
 	accepted := float64(n)
-	if span := ev.lastLeft.Sub(since).Seconds(); b.listed && b.learned.limit == 0 && n > 0 && span > 0 {
+	if span := ev.lastLeft.Sub(since).Seconds(); b.allowed.listed && b.learned.limit == 0 && n > 0 && span > 0 {
 		// A bucket that keeps its configured rate may be throttled just after it began,
 		// by a server that is a little stricter: that is no reason to halve the rate.
 		accepted = max(accepted, accepted/span)
 	}
-	b.learned.congested(ev, accepted, b.listed, mixed, now)
+	b.learned.congested(ev, accepted, b.allowed.listed, mixed, now)
 	b.mixed = mixed
-	b.arrivals.fit(min(b.learned.limit, b.rate), b.burst)
+	b.spacing.Fit(min(b.learned.limit, b.allowed.rate), b.allowed.burst)
 	if atPace {
-		b.arrivals.keepDistance()
-		b.caution = min(maxCaution, b.caution+cautionStep)
+		b.spacing.Crowded()
 	}
 }
 
@@ -358,7 +371,7 @@ func (b *bucket) throttled(d departure, n int, o Outcome, now time.Time) {
 	if !ev.open {
 		known := b.learned.limit > 0 && !b.learned.rough
 		*ev = congestion{
-			open: true, pace: min(b.allowed(), Unlimited), probing: b.learned.probing(),
+			open: true, pace: min(b.ceiling(), Unlimited), probing: b.learned.probing(),
 			soon: known && b.learned.busy < b.learned.hold()/2, fewest: n, own: d.inFlight, began: now,
 		}
 	}
@@ -373,7 +386,7 @@ func (b *bucket) throttled(d departure, n int, o Outcome, now time.Time) {
 func (b *bucket) passed(d departure, n int, now time.Time) {
 	b.acceptances.add(d.left)
 	b.run++
-	account := &b.gates[0].learned
+	account := &b.account.learned
 	account.accepted(n, now)
 	if !b.mixed || !b.learned.rough {
 		return
@@ -384,10 +397,23 @@ func (b *bucket) passed(d departure, n int, now time.Time) {
 	}
 }
 
+// paced takes in that a request's turn has come. held: a gate was what it waited for last,
+// and not the pace.
+func (b *bucket) paced(held bool, now time.Time) {
+	if held || b.learned.limit == 0 {
+		b.learned.last = now
+		return
+	}
+	b.learned.paced(now, time.Duration(float64(time.Second)/b.ceiling()))
+	if b.allowed.listed && !b.learned.rough && b.learned.pace() > b.allowed.rate*(1+spacing.MaxSlack) {
+		b.unlearn() // it has grown back
+	}
+}
+
 // unlearn goes back to the rate that is configured.
 func (b *bucket) unlearn() {
 	b.learned.forget()
-	b.arrivals.fit(b.rate, b.burst)
+	b.spacing.Fit(b.allowed.rate, b.allowed.burst)
 }
 
 // told takes in what X-Rate-Limit-Limit and -Remaining say. If nothing remains although
@@ -396,16 +422,16 @@ func (b *bucket) unlearn() {
 func (b *bucket) told(o Outcome, now time.Time) {
 	if b.learned.told != o.Allowed {
 		b.learned.told = o.Allowed
-		b.unreserve(now)
-		b.tokens.SetLimitAt(now, b.pace())
-		b.queue.wakeHead()
+		b.tokens.Unreserve(now)
+		b.tokens.Reshape(now, b.pace(), b.allowed.burst)
+		b.line.WakeHead()
 	}
 	allowed := float64(o.Allowed)
-	if b.lease != nil || o.Remaining > 0 || o.Throttled || now.Sub(b.learned.cut) < time.Second {
+	if b.limiter.shared != nil || o.Remaining > 0 || o.Throttled || now.Sub(b.learned.cut) < time.Second {
 		return
 	}
 	if used, _ := b.acceptances.until(now); float64(used) < 0.9*allowed {
-		b.learned.congested(congestion{pace: b.allowed()}, float64(used), true, false, now)
+		b.learned.congested(congestion{pace: b.ceiling()}, float64(used), true, false, now)
 		b.learned.cut = now
 	}
 }

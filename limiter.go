@@ -6,7 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/twilio-pacer/pacer/internal/line"
+	"github.com/twilio-pacer/pacer/internal/token"
 )
 
 // A Limiter decides when a request may be sent. pacer brings one, [BucketLimiter]; an
@@ -98,7 +99,8 @@ type BucketLimiter struct {
 	pools   map[string]float64 // default rates of Messaging Services, by SID
 	fixed   bool               // nothing is learned
 	buckets map[Resource]*bucket
-	gates   map[gateKey]*gate
+	gates   map[gateKey]*sharedGate
+	unused  list.List // of *sharedGate without buckets, that have learned, by age
 	byAge   list.List // of *bucket, least recently used first
 	peak    int       // the most buckets since the map was made
 	sweeper *time.Timer
@@ -115,7 +117,7 @@ func NewLimiter(limits Limits) (*BucketLimiter, error) {
 		start:   time.Now(),
 		limits:  append(Limits(nil), limits...),
 		buckets: make(map[Resource]*bucket),
-		gates:   make(map[gateKey]*gate),
+		gates:   make(map[gateKey]*sharedGate),
 	}, nil
 }
 
@@ -133,18 +135,18 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 		return b.doneFunc(b.enter(now, now), false), nil
 	}
 
-	w := &waiter{wake: make(chan struct{}, 1), class: classOf(ctx)}
-	w.deadline, _ = ctx.Deadline()
-	ahead, head := b.queue.before(w.class), b.queue.head()
-	w.place = b.queue.push(w)
-	if head != nil && b.queue.head() == w {
-		head.leaveGate() // overtaken
+	deadline, _ := ctx.Deadline()
+	w := line.NewWaiter(classOf(ctx), deadline, time.Now())
+	ahead, head := b.line.Ahead(classOf(ctx)), b.line.Head()
+	b.line.Join(w)
+	if head != nil && b.line.Head() == w {
+		head.LeaveGate() // overtaken
 	}
 	d, err := l.wait(ctx, b, w, ahead)
 	if err != nil {
 		return nil, err
 	}
-	h := b.history.now(l.start, d.left)
+	h := b.counts.now(l.start, d.left)
 	h.waits++
 	h.waited += d.left.Sub(now)
 	return b.doneFunc(d, true), nil
@@ -152,7 +154,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 
 // wait lets w, which has so many ahead of it, wait in b's turnstile, with l.mu held on
 // entry and return.
-func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter, ahead int) (d departure, err error) {
+func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahead int) (d departure, err error) {
 	var timer *time.Timer
 	defer func() {
 		if timer != nil {
@@ -167,16 +169,21 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter, ahead in
 		}
 		ahead = -1 // known on arrival only
 		var tick <-chan time.Time
-		if b.queue.head() == w {
-			delay, gate := b.obstacle(w, now)
+		if b.line.Head() == w {
+			delay := b.cooldown.remaining(now)
+			if delay <= 0 {
+				b.reopen(now)
+				b.rejoin(now)
+				delay = b.reserve(now)
+			}
 			switch {
-			case delay == 0 && gate == nil:
-				b.spend(now)
-				b.departs(w, now)
-				return b.enter(b.due, now), nil
-			case delay > 0 && delay < untilAnswered:
-				if !w.deadline.IsZero() && now.Add(delay).After(w.deadline) {
-					return d, tooLate(b.Resource, delay)
+			case delay > 0:
+				w.LeaveGate()
+				if delay == token.UntilWoken {
+					break
+				}
+				if !w.Deadline().IsZero() && now.Add(delay).After(w.Deadline()) {
+					return d, tooLate(b.resource, delay)
 				}
 				if timer == nil {
 					timer = time.NewTimer(delay)
@@ -184,37 +191,24 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *waiter, ahead in
 					timer.Reset(delay)
 				}
 				tick = timer.C
+			case !b.queue(w, now):
+				due := b.tokens.Take(now)
+				b.line.Passes(w)
+				b.slots.Passes(w)
+				b.paced(w.Held(), now)
+				return b.enter(due, now), nil
 			}
 		}
 		l.mu.Unlock()
 		select {
-		case <-w.wake:
+		case <-w.Wake():
 		case <-tick:
 		case <-ctx.Done():
 		}
 		l.mu.Lock()
 		if err := ctx.Err(); err != nil {
-			return d, &WaitError{RateLimit: notSent(b.Resource), Err: err}
+			return d, &WaitError{RateLimit: notSent(b.resource), Err: err}
 		}
-	}
-}
-
-// departs notes that w's turn has come: in the lines that it stands in, and for the
-// pace, which it has waited for unless a gate was what held it.
-func (b *bucket) departs(w *waiter, now time.Time) {
-	b.queue.left(w)
-	for _, g := range b.gates {
-		if g != nil {
-			g.queue.left(w)
-		}
-	}
-	if w.held || b.learned.limit == 0 {
-		b.learned.last = now
-		return
-	}
-	b.learned.paced(now, time.Duration(float64(time.Second)/b.allowed()))
-	if b.listed && !b.learned.rough && b.learned.pace() > b.rate*(1+maxSlack) {
-		b.unlearn() // it has grown back
 	}
 }
 
@@ -224,12 +218,7 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 		b.limiter.mu.Lock()
 		defer b.limiter.mu.Unlock()
 		now := time.Now()
-		for _, g := range b.gates {
-			if g != nil {
-				g.inFlight--
-				g.queue.wakeHead()
-			}
-		}
+		b.slots.Exit()
 		if o.Unused {
 			return
 		}
@@ -237,18 +226,18 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 		if o.Failed {
 			return
 		}
-		b.arrivals.arrived(d.number, now)
+		b.spacing.Arrived(d.number, d.left, now)
 		if waited { // only then is the bucket run at its rate
-			b.jitter.add(now.Sub(d.due))
+			b.spacing.Waited(now.Sub(d.due))
 		}
 		inProgress := o.ConcurrentRequests
 		if inProgress == 0 {
 			inProgress = d.inFlight
 		}
 		if o.Throttled {
-			before := b.until
+			before := b.cooldown.until
 			b.coolDown(o, now)
-			if b.lease != nil && b.until.After(before) {
+			if b.limiter.shared != nil && b.cooldown.until.After(before) {
 				b.report(o, inProgress, now)
 			}
 		}
@@ -280,7 +269,7 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 		l.apply(b, now)
 	}
 	for _, g := range l.gates {
-		g.queue.wakeHead()
+		g.WakeHead()
 	}
 	return nil
 }
@@ -298,10 +287,12 @@ func (l *BucketLimiter) SetLearning(on bool) {
 	now := time.Now()
 	for _, g := range l.gates {
 		g.learned = concurrency{}
-		g.queue.wakeHead()
+		g.adopt()
+		g.WakeHead()
 	}
 	for _, b := range l.buckets {
-		b.learned, b.caution = pacing{}, 0
+		b.learned = pacing{}
+		b.spacing.Relax()
 		l.apply(b, now)
 	}
 }
@@ -315,46 +306,42 @@ func (l *BucketLimiter) Limits() Limits {
 
 // apply gives b what the limits say about it; its head feels it at once.
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
-	b.unreserve(now)
-	b.giveBack()
-	before := b.rate
-	if b.allowance = l.allow(b.Resource); b.rate != before {
+	b.tokens.Return(now)
+	before := b.allowed.rate
+	if b.allowed = l.allow(b.resource); b.allowed.rate != before {
 		b.learned.forget() // a new limit is there to be tried
 	}
-	b.tokens.SetLimitAt(now, b.pace())
-	b.tokens.SetBurstAt(now, b.burst)
-	b.arrivals.fit(b.rate, b.burst)
-	b.gates[0].limit = b.accountInFlight
-	b.own.limit = b.senderInFlight
-	if b.gates[1] == nil {
-		b.own.limit = b.resourceInFlight
+	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
+	b.spacing.Fit(b.allowed.rate, b.allowed.burst)
+	b.account.Limit = b.allowed.accountInFlight
+	b.slots.Own.Limit = b.allowed.senderInFlight
+	if b.group == nil {
+		b.slots.Own.Limit = b.allowed.resourceInFlight
 	} else {
-		b.gates[1].limit = b.resourceInFlight
+		b.group.Limit = b.allowed.resourceInFlight
 	}
-	b.queue.wakeHead()
+	b.line.WakeHead()
 }
 
 // bucket returns r's bucket, and makes it if need be.
 func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 	b, ok := l.buckets[r]
 	if ok {
-		b.was, b.used = now, now
-		l.byAge.MoveToBack(b.age)
+		b.place.seen, b.place.used = now, now
+		l.byAge.MoveToBack(b.place.element)
 		return b
 	}
-	b = &bucket{limiter: l, Resource: r, was: now, used: now}
-	if l.shared != nil {
-		b.lease = &lease{}
+	b = &bucket{limiter: l, resource: r, allowed: l.allow(r), place: place{seen: now, used: now}}
+	b.tokens = l.source(b)
+	b.account = l.gate(gateKey{r.Account, r.Region, ""})
+	if r.Sender == "" {
+		b.slots.Share(&b.account.Gate, nil)
+	} else {
+		b.group = l.gate(gateKey{r.Account, r.Region, r.String()})
+		b.slots.Share(&b.account.Gate, &b.group.Gate)
 	}
-	b.allowance = l.allow(r)
-	b.tokens = rate.NewLimiter(b.pace(), b.burst)
-	b.gates[0] = l.gate(accountGate(r))
-	if r.Sender != "" {
-		b.gates[1] = l.gate(resourceGate(r))
-	}
-	b.gates[2] = &b.own
 	l.apply(b, now)
-	b.age = l.byAge.PushBack(b)
+	b.place.element = l.byAge.PushBack(b)
 	l.buckets[r] = b
 	l.peak = max(l.peak, len(l.buckets))
 	if l.sweeper == nil {
@@ -363,28 +350,49 @@ func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 	return b
 }
 
-func (l *BucketLimiter) gate(key gateKey) *gate {
+// source returns the tokens of a new bucket.
+func (l *BucketLimiter) source(b *bucket) token.Source {
+	if l.shared != nil {
+		return l.shared.source(b)
+	}
+	return token.NewOwn(b.ceiling(), b.allowed.burst)
+}
+
+// gate returns the gate with the key, for one bucket more.
+func (l *BucketLimiter) gate(key gateKey) *sharedGate {
 	g, ok := l.gates[key]
 	if !ok {
-		g = &gate{}
+		g = &sharedGate{key: key}
 		l.gates[key] = g
 	}
-	if g.buckets == 0 && time.Since(g.learned.probed) > learnedFor {
-		g.learned = concurrency{}
+	if g.unused != nil {
+		l.unused.Remove(g.unused)
+		g.unused = nil
 	}
 	g.buckets++
 	return g
 }
 
-func (l *BucketLimiter) release(key gateKey) {
-	g := l.gates[key]
-	if g.buckets--; g.buckets == 0 && g.learned.limit == 0 { // what an account has taught outlives its buckets
-		delete(l.gates, key)
+// release is for when b, one of g's buckets, was dropped. What an account has taught
+// outlives its buckets: it is forgotten an hour after they were used.
+func (l *BucketLimiter) release(g *sharedGate, b *bucket, now time.Time) {
+	g.used = later(g.used, b.place.used)
+	if g.buckets--; g.buckets > 0 {
+		return
 	}
+	if g.learned.limit == 0 || now.Sub(g.used) >= learnedFor {
+		delete(l.gates, g.key)
+		return
+	}
+	g.unused = l.unused.PushBack(g)
 }
 
-func accountGate(r Resource) gateKey  { return gateKey{r.Account, r.Region, ""} }
-func resourceGate(r Resource) gateKey { return gateKey{r.Account, r.Region, r.String()} }
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
 
 const (
 	idleAfter  = time.Minute
@@ -393,34 +401,13 @@ const (
 )
 
 // sweep drops buckets that have been idle for a minute and would be the same if made
-// anew. It runs in a timer's goroutine, and only while there are buckets.
+// anew, and what is remembered of accounts that have had no bucket for an hour. It runs in
+// a timer's goroutine, and only while there is something to drop.
 func (l *BucketLimiter) sweep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	next := idleAfter
-	for n := 0; ; n++ {
-		e := l.byAge.Front()
-		if e == nil {
-			l.sweeper = nil
-			break
-		}
-		b := e.Value.(*bucket)
-		if age := now.Sub(b.was); age < idleAfter {
-			next = idleAfter - age
-			break
-		}
-		if n == sweepBatch {
-			next = time.Millisecond
-			break
-		}
-		if !b.idle(now) {
-			b.was = now
-			l.byAge.MoveToBack(e)
-			continue
-		}
-		l.drop(b)
-	}
+	next := min(l.sweepBuckets(now), l.sweepGates(now))
 	if len(l.buckets) < l.peak/4 {
 		// A map keeps the memory of all that it ever held.
 		buckets := make(map[Resource]*bucket, len(l.buckets))
@@ -429,26 +416,52 @@ func (l *BucketLimiter) sweep() {
 		}
 		l.buckets, l.peak = buckets, len(buckets)
 	}
-	if l.sweeper != nil {
+	l.sweeper = nil
+	if l.byAge.Len() > 0 || l.unused.Len() > 0 {
 		l.sweeper = time.AfterFunc(next, l.sweep)
 	}
 }
 
-func (b *bucket) idle(now time.Time) bool {
-	return b.queue.len() == 0 && b.own.inFlight == 0 && now.After(b.until) &&
-		b.tokens.TokensAt(now) >= float64(b.burst) && !(b.hasLearned() && now.Sub(b.used) < learnedFor)
+// sweepBuckets returns when to sweep again.
+func (l *BucketLimiter) sweepBuckets(now time.Time) time.Duration {
+	for range sweepBatch {
+		e := l.byAge.Front()
+		if e == nil {
+			return idleAfter
+		}
+		b := e.Value.(*bucket)
+		if age := now.Sub(b.place.seen); age < idleAfter {
+			return idleAfter - age
+		}
+		if b.idle(now) {
+			l.drop(b, now)
+			continue
+		}
+		b.place.seen = now
+		l.byAge.MoveToBack(e)
+	}
+	return time.Millisecond
 }
 
-func (b *bucket) hasLearned() bool {
-	return b.learned.limit > 0 || (b.lease != nil && b.lease.paced && b.rate >= Unlimited)
+// sweepGates returns when to sweep again.
+func (l *BucketLimiter) sweepGates(now time.Time) time.Duration {
+	for range sweepBatch {
+		e := l.unused.Front()
+		if e == nil || now.Sub(e.Value.(*sharedGate).used) < learnedFor {
+			return idleAfter
+		}
+		delete(l.gates, e.Value.(*sharedGate).key)
+		l.unused.Remove(e)
+	}
+	return time.Millisecond
 }
 
-func (l *BucketLimiter) drop(b *bucket) {
-	l.byAge.Remove(b.age)
-	delete(l.buckets, b.Resource)
-	l.release(accountGate(b.Resource))
-	if b.gates[1] != nil {
-		l.release(resourceGate(b.Resource))
+func (l *BucketLimiter) drop(b *bucket, now time.Time) {
+	l.byAge.Remove(b.place.element)
+	delete(l.buckets, b.resource)
+	l.release(b.account, b, now)
+	if b.group != nil {
+		l.release(b.group, b, now)
 	}
 }
 

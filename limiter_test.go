@@ -619,34 +619,22 @@ func TestBucketsAreApart(t *testing.T) {
 	})
 }
 
-// slack follows how much arrivals vary, is 0 where they do not, and is bounded.
-func TestSlack(t *testing.T) {
-	b := &bucket{}
-	for range 100 {
-		b.jitter.add(80 * time.Millisecond)
-	}
-	if b.slack() != 0 {
-		t.Errorf("steady answers: slack %v", b.slack())
-	}
-	for i := range 100 {
-		b.jitter.add(time.Duration(80+i%2*20) * time.Millisecond)
-	}
-	if b.slack() != maxSlack {
-		t.Errorf("20 ms of jitter: slack %v, expected %v", b.slack(), maxSlack)
-	}
+// A bucket that is throttled time and again although it keeps its rate leaves more room,
+// within bounds.
+func TestThrottledBucketLeavesMoreRoom(t *testing.T) {
 	l := newLimiter(t, Limit{Resource: Messages, Rate: 20})
 	lane := newLane(l, sender)
-	b = l.bucket(lane.r, time.Now())
+	b := l.bucket(lane.r, time.Now())
 	for i := range 200 {
-		b.jitter.add(time.Duration(80+i%2*20) * time.Millisecond)
+		b.spacing.Waited(time.Duration(80+i%2*20) * time.Millisecond)
 	}
-	for i := range 20 { // throttled all the same, time and again
+	for i := range 20 {
 		now := time.Now().Add(time.Duration(i) * time.Hour)
 		b.throttled(departure{left: now, inFlight: 1}, 1, Outcome{Throttled: true}, now)
 		b.conclude(now.Add(time.Second))
 	}
-	if got := b.slack(); got < maxSlack+maxCaution-1e-9 || got > maxSlack+maxCaution+1e-9 {
-		t.Errorf("throttled all the same: slack %v, expected %v", got, maxSlack+maxCaution)
+	if got := b.spacing.Slack(); math.Abs(got-0.07) > 1e-9 {
+		t.Errorf("throttled all the same: slack %v, expected 0.07", got)
 	}
 }
 
@@ -767,7 +755,7 @@ func TestMemoryOfWaitingCalls(t *testing.T) {
 		if heap1-heap0 > 1024 && !raceDetector {
 			t.Errorf("a waiting call takes %d bytes beyond its goroutine, expected at most 1024", heap1-heap0)
 		}
-		if n := l.buckets[lane.r].queue.len(); n != 0 {
+		if n := l.buckets[lane.r].line.Len(); n != 0 {
 			t.Errorf("%d still queue", n)
 		}
 	})
@@ -806,8 +794,8 @@ func TestTrapW5SlotIsFreeDuringBackoff(t *testing.T) {
 		}
 		l := w.c.cfg.limiter.(*BucketLimiter)
 		for _, g := range l.gates {
-			if g.inFlight != 0 {
-				t.Errorf("%d slots taken", g.inFlight)
+			if g.InFlight() != 0 {
+				t.Errorf("%d slots taken", g.InFlight())
 			}
 		}
 	})

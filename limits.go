@@ -195,6 +195,9 @@ type allowance struct {
 	accountInFlight, resourceInFlight, senderInFlight int // 0: no limit
 }
 
+// never reports that the resource is not to be paced, by the program's own word.
+func (a *allowance) never() bool { return a.listed && a.rate >= Unlimited }
+
 func (ls Limits) allow(r Resource) allowance {
 	a := allowance{rate: Unlimited, burst: 1}
 	var rate, account, resource, sender int // scores of the rules that count so far

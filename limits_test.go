@@ -539,7 +539,7 @@ func TestSetLimitsThatAreBadChangeNothing(t *testing.T) {
 	if got := l.Limits(); !slices.Equal(got, before) {
 		t.Errorf("the limiter's limits are %+v", got)
 	}
-	if b := l.buckets[lane.r]; b.rate != 7 || b.burst != 2 {
+	if b := l.buckets[lane.r].allowed; b.rate != 7 || b.burst != 2 {
 		t.Errorf("the bucket's rate is %v, its burst %d", b.rate, b.burst)
 	}
 

@@ -47,7 +47,7 @@ func rateOf(c *Client, sender string) float64 {
 	l := c.cfg.limiter.(*BucketLimiter)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bucket(from(sender), time.Now()).rate
+	return l.bucket(from(sender), time.Now()).allowed.rate
 }
 
 // Calls that wait at the default of one a second leave at the service's pace at once.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -273,7 +272,7 @@ func (h *history) now(start, t time.Time) *tally {
 
 // count takes in a request that has ended.
 func (b *bucket) count(o Outcome, now time.Time) {
-	h := b.history.now(b.limiter.start, now)
+	h := b.counts.now(b.limiter.start, now)
 	h.requests++
 	if o.Throttled {
 		h.throttled++
@@ -308,34 +307,27 @@ func (l *BucketLimiter) describe(s *Stats) {
 	}
 	for e := l.byAge.Back(); e != nil && len(s.Buckets) < maxListed; e = e.Prev() {
 		b := e.Value.(*bucket)
-		pace, learned := finite(float64(b.pace())), b.learned.limit
-		if b.byLease() {
-			pace, learned = b.lease.pace, b.lease.learned
+		pace, learned := b.pace(), b.learned.limit
+		if leased := b.leased(); leased.Shared() {
+			pace, learned = leased.Pace(), leased.Learned()
 		}
 		s.Buckets = append(s.Buckets, BucketStats{
-			Resource: b.Resource,
-			Counts:   b.history.counts(l.start, s.Time),
-			Waiting:  b.queue.len(),
-			InFlight: b.own.inFlight,
-			Rate:     b.rate,
+			Resource: b.resource,
+			Counts:   b.counts.counts(l.start, s.Time),
+			Waiting:  b.line.Len(),
+			InFlight: b.slots.Own.InFlight(),
+			Rate:     b.allowed.rate,
 			Pace:     pace,
 			Learned:  learned,
-			CoolDown: max(0, b.until.Sub(s.Time)),
+			CoolDown: max(0, b.cooldown.remaining(s.Time)),
 		})
 	}
 	for key, g := range l.gates {
 		if key.resource == "" {
 			s.Accounts = append(s.Accounts, AccountStats{
 				Account: key.account, Region: key.region,
-				InFlight: g.inFlight, MaxInFlight: g.limit, Learned: g.learned.limit, Waiting: g.queue.len(),
+				InFlight: g.InFlight(), MaxInFlight: g.Limit, Learned: g.Learned, Waiting: g.Waiting(),
 			})
 		}
 	}
-}
-
-func finite(rate float64) float64 {
-	if math.IsInf(rate, 1) {
-		return Unlimited
-	}
-	return rate
 }

@@ -103,7 +103,7 @@ func TestStatsGoOnAfterTheClockWasSetBack(t *testing.T) {
 		if s := r.stats(right); s.Requests != 20 || s.Throttled != 20 || s.Window > 70*time.Second {
 			t.Errorf("after the clock was set back: %+v", s)
 		}
-		if n := b.history.counts(l.start, right); n.Requests != 20 {
+		if n := b.counts.counts(l.start, right); n.Requests != 20 {
 			t.Errorf("of the bucket: %+v", n)
 		}
 		if len(alerts) != 1 {

@@ -1,0 +1,38 @@
+package pacer
+
+import "time"
+
+// A cooldown is the time for which a bucket keeps still since a request was throttled.
+// The zero cooldown is none.
+type cooldown struct {
+	until   time.Time // its end; zero: there never was one
+	on      bool      // it has begun, and the bucket has not been reopened since
+	refuse  bool      // it is too long to wait for: calls fail at once
+	retryAt time.Time // with refuse: the time that Twilio asked for
+}
+
+// holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
+// close a bucket for a day: when it ends one request is let through to ask again.
+const holdAtMost = 5 * time.Minute
+
+// begin begins a cool-down, or prolongs it. It never shortens one.
+func (c *cooldown) begin(o Outcome, now time.Time) {
+	hold := o.RetryAfter
+	if o.TooLong {
+		hold = min(hold, holdAtMost)
+		c.refuse, c.retryAt = true, now.Add(o.RetryAfter)
+	}
+	if until := now.Add(hold); until.After(c.until) {
+		c.until = until
+	}
+	c.on = true
+}
+
+// end is for when its time is over, and the bucket goes on.
+func (c *cooldown) end() { c.on, c.refuse = false, false }
+
+// remaining is how long it still takes; 0 or less: its time is over.
+func (c *cooldown) remaining(now time.Time) time.Duration { return c.until.Sub(now) }
+
+// refuses reports that calls must fail instead of waiting for its end.
+func (c *cooldown) refuses(now time.Time) bool { return c.refuse && c.remaining(now) > 0 }

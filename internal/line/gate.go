@@ -1,0 +1,144 @@
+package line
+
+import (
+	"math"
+	"time"
+)
+
+// A Gate counts requests in flight, each of which takes a slot, and holds back those that
+// find none. The zero Gate has no limit.
+type Gate struct {
+	Limit   int // slots, as configured; 0: no limit
+	Learned int // slots, if fewer than that; 0: no such limit
+
+	inFlight int
+	waiting  order // heads of lines
+}
+
+// InFlight is how many slots are taken. It can be more than the limits, if these were
+// lowered.
+func (g *Gate) InFlight() int { return g.inFlight }
+
+// Waiting is how many wait for a slot.
+func (g *Gate) Waiting() int { return g.waiting.len() }
+
+// WakeHead has the first of those that wait look again. It is to be called when a limit
+// was raised.
+func (g *Gate) WakeHead() { g.waiting.wakeHead() }
+
+// room is how many more may enter.
+func (g *Gate) room() int {
+	limit := g.Limit
+	if g.Learned > 0 && (limit == 0 || g.Learned < limit) {
+		limit = g.Learned
+	}
+	if limit == 0 {
+		return math.MaxInt
+	}
+	return limit - g.inFlight
+}
+
+// free reports room for a newcomer. Those that wait go first.
+func (g *Gate) free() bool { return g.room() > g.waiting.len() }
+
+// admits reports that there is a slot, and that nobody who waits goes before w.
+func (g *Gate) admits(w *Waiter) bool {
+	if g.room() <= 0 {
+		return false
+	}
+	first := g.waiting.head()
+	switch {
+	case first == nil || first == w:
+		return true
+	case w.class < first.class:
+		return !g.waiting.starves(first.class)
+	}
+	return w.class == first.class && w.Held() && w.atGate.since.Before(first.atGate.since)
+}
+
+// LeaveGate takes w away from the gate where it waits, if it does. Its place there is
+// kept for it, in case it comes back.
+func (w *Waiter) LeaveGate() {
+	g := w.gate
+	if g == nil {
+		return
+	}
+	g.waiting.remove(&w.atGate)
+	w.gate = nil
+	if g.room() > 0 {
+		g.waiting.wakeHead()
+	}
+}
+
+// Gates are what a request has to pass all of: several that are shared, and one of its
+// own. They must not be copied.
+type Gates struct {
+	Own Gate
+	all [3]*Gate // in order; nil: none
+}
+
+// Share sets the shared gates. A nil one is none. It must be called before all else.
+func (gs *Gates) Share(first, second *Gate) { gs.all = [3]*Gate{first, second, &gs.Own} }
+
+// Free reports that a newcomer finds a slot in each gate.
+func (gs *Gates) Free() bool {
+	for _, g := range gs.all {
+		if g != nil && !g.free() {
+			return false
+		}
+	}
+	return true
+}
+
+// Closed returns the first gate that does not admit w; nil: all do.
+func (gs *Gates) Closed(w *Waiter) *Gate {
+	for _, g := range gs.all {
+		if g != nil && !g.admits(w) {
+			return g
+		}
+	}
+	return nil
+}
+
+// Wait has w, the head of its line, wait at g, and at no other gate. Of one class those go
+// first that were the first to find any gate closed: who has waited at one and then has to
+// wait at another does not begin anew.
+func (gs *Gates) Wait(w *Waiter, g *Gate, now time.Time) {
+	if w.gate == g {
+		return
+	}
+	w.LeaveGate()
+	if !w.Held() {
+		w.atGate.since = now
+	}
+	w.gate = g
+	g.waiting.push(&w.atGate)
+}
+
+// Passes notes that the turn of w has come.
+func (gs *Gates) Passes(w *Waiter) {
+	for _, g := range gs.all {
+		if g != nil {
+			g.waiting.passes(w.class)
+		}
+	}
+}
+
+// Enter takes a slot in each gate.
+func (gs *Gates) Enter() {
+	for _, g := range gs.all {
+		if g != nil {
+			g.inFlight++
+		}
+	}
+}
+
+// Exit gives them back, and wakes those who wait for one.
+func (gs *Gates) Exit() {
+	for _, g := range gs.all {
+		if g != nil {
+			g.inFlight--
+			g.waiting.wakeHead()
+		}
+	}
+}

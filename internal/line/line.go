@@ -1,0 +1,232 @@
+// Package line has those who wait for something that only one at a time may take, and for
+// slots of which several are free at once. It does not lock: the caller does.
+package line
+
+import (
+	"container/heap"
+	"time"
+)
+
+// Classes is how many classes a line has. Class 0 goes first.
+const Classes = 3
+
+// starvesAfter: of any ten that leave a line one is of each class that waits. It is 8 and
+// not 9, since two classes can be due at the same time.
+const starvesAfter = 8
+
+// A Waiter stands in one [Line]. While it is the head it may stand at one [Gate] as well.
+type Waiter struct {
+	class    int
+	deadline time.Time
+	wake     chan struct{} // buffered, 1
+	inLine   node
+	atGate   node
+	gate     *Gate // where atGate stands; nil: nowhere
+	ended    int   // index in the line's deadlines, from 1; 0: not among them
+}
+
+// NewWaiter returns a Waiter of a class, from 0 to [Classes]-1. The zero deadline is none.
+// Of one class those that arrived earlier go first.
+func NewWaiter(class int, deadline, arrived time.Time) *Waiter {
+	w := &Waiter{class: class, deadline: deadline, wake: make(chan struct{}, 1)}
+	w.inLine = node{w: w, since: arrived}
+	w.atGate = node{w: w}
+	return w
+}
+
+// Deadline is what NewWaiter was given.
+func (w *Waiter) Deadline() time.Time { return w.deadline }
+
+// Held reports whether w has ever waited for a gate.
+func (w *Waiter) Held() bool { return !w.atGate.since.IsZero() }
+
+// Wake receives a value when w must look again.
+func (w *Waiter) Wake() <-chan struct{} { return w.wake }
+
+func (w *Waiter) notify() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// A Line is a turnstile: first in, first out within each class, and a higher class goes
+// first. No class starves: of any ten that leave at least one is of each class that
+// waits. The zero Line is empty.
+type Line struct {
+	order     order
+	deadlines deadlines
+}
+
+// Join puts w into the line.
+func (l *Line) Join(w *Waiter) {
+	l.order.push(&w.inLine)
+	if !w.deadline.IsZero() {
+		heap.Push(&l.deadlines, w)
+	}
+}
+
+// Leave takes w, which is in the line, out of it.
+func (l *Line) Leave(w *Waiter) {
+	l.order.remove(&w.inLine)
+	if w.ended > 0 {
+		heap.Remove(&l.deadlines, w.ended-1)
+	}
+}
+
+// Passes notes that the turn of w, which is still in the line, has come.
+func (l *Line) Passes(w *Waiter) { l.order.passes(w.class) }
+
+// Head is the one whose turn it is; nil if nobody waits.
+func (l *Line) Head() *Waiter { return l.order.head() }
+
+// Len is how many wait.
+func (l *Line) Len() int { return l.order.len() }
+
+// Ahead is how many of those that wait a newcomer of the class lets go first.
+func (l *Line) Ahead(class int) (n int) {
+	for c := 0; c <= class; c++ {
+		n += l.order.classes[c].len
+	}
+	return n
+}
+
+// WakeHead has the head look again.
+func (l *Line) WakeHead() { l.order.wakeHead() }
+
+// WakeAll has everybody look again. It takes time for each.
+func (l *Line) WakeAll() {
+	for c := range l.order.classes {
+		for n := l.order.classes[c].first; n != nil; n = n.next {
+			n.w.notify()
+		}
+	}
+}
+
+// WakeEnding wakes those whose deadline is before t, each of them once: it takes no time
+// for the others, nor for those that it has woken before.
+func (l *Line) WakeEnding(t time.Time) {
+	for len(l.deadlines) > 0 && l.deadlines[0].deadline.Before(t) {
+		heap.Pop(&l.deadlines).(*Waiter).notify()
+	}
+}
+
+// deadlines is a heap: the earliest is the first.
+type deadlines []*Waiter
+
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, j int) bool { return d[i].deadline.Before(d[j].deadline) }
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].ended, d[j].ended = i+1, j+1
+}
+
+func (d *deadlines) Push(w any) {
+	*d = append(*d, w.(*Waiter))
+	w.(*Waiter).ended = len(*d)
+}
+
+func (d *deadlines) Pop() any {
+	old := *d
+	w := old[len(old)-1]
+	old[len(old)-1] = nil
+	*d = old[:len(old)-1]
+	if len(*d) == 0 {
+		*d = nil // a line keeps no memory of those that it once had
+	}
+	w.ended = 0
+	return w
+}
+
+// An order is a queue for each class.
+type order struct {
+	classes [Classes]queue
+	passed  [Classes]uint8 // how many of other classes have passed since the class's first could have
+}
+
+type queue struct {
+	first, last *node
+	len         int
+}
+
+// A node is a waiter's place in an order.
+type node struct {
+	w          *Waiter
+	prev, next *node
+	since      time.Time // those that have an earlier one are ahead
+}
+
+func (o *order) push(n *node) {
+	q := &o.classes[n.w.class]
+	at := q.last
+	for at != nil && n.since.Before(at.since) {
+		at = at.prev
+	}
+	n.prev = at
+	if at == nil {
+		n.next, q.first = q.first, n
+	} else {
+		n.next, at.next = at.next, n
+	}
+	if n.next == nil {
+		q.last = n
+	} else {
+		n.next.prev = n
+	}
+	q.len++
+}
+
+func (o *order) remove(n *node) {
+	q := &o.classes[n.w.class]
+	if n.prev == nil {
+		q.first = n.next
+	} else {
+		n.prev.next = n.next
+	}
+	if n.next == nil {
+		q.last = n.prev
+	} else {
+		n.next.prev = n.prev
+	}
+	n.prev, n.next = nil, nil
+	if q.len--; q.len == 0 {
+		o.passed[n.w.class] = 0
+	}
+}
+
+func (o *order) passes(class int) {
+	for c := range o.classes {
+		if c == class || o.classes[c].len == 0 {
+			o.passed[c] = 0
+		} else {
+			o.passed[c]++
+		}
+	}
+}
+
+func (o *order) starves(class int) bool { return o.passed[class] >= starvesAfter }
+
+func (o *order) head() *Waiter {
+	var first *node
+	for c := range o.classes {
+		n := o.classes[c].first
+		if n != nil && o.starves(c) {
+			return n.w
+		}
+		if first == nil {
+			first = n
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return first.w
+}
+
+func (o *order) wakeHead() {
+	if w := o.head(); w != nil {
+		w.notify()
+	}
+}
+
+func (o *order) len() int { return o.classes[0].len + o.classes[1].len + o.classes[2].len }

@@ -1,0 +1,423 @@
+package token
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/twilio-pacer/pacer/internal/spacing"
+)
+
+// A Demand is what a process wants of a bucket in a store. Its fields are those of
+// pacer.Demand, which explains them.
+type Demand struct {
+	N        int
+	Rate     float64
+	Burst    int
+	Unused   int
+	Last     int64
+	Back     bool
+	Hold     time.Duration
+	TooLong  bool
+	Accepted int
+	Learn    bool
+}
+
+// A Grant is what the store has given out. Its fields are those of pacer.Grant, which
+// explains them.
+type Grant struct {
+	N         int
+	Number    int64
+	From      time.Time
+	Every     time.Duration
+	Again     time.Time
+	Hold      time.Time
+	Pace      float64
+	Learned   float64
+	Processes int
+}
+
+// A Link is what is known about a store. All buckets of one limiter have the same Link.
+// The zero Link is that of a store that answers.
+type Link struct {
+	Err   error     // why it does not answer; nil: it does
+	Since time.Time // since when; zero if it does
+	Asked int64     // round trips, ever
+
+	again    time.Time // when to try again
+	back     bool      // it answers again
+	trying   bool
+	rejoined time.Time
+	others   int // the most processes that any bucket had, this one included; 0: not known
+}
+
+const (
+	grantTime    = 50 * time.Millisecond  // of tokens taken at once
+	foresight    = 100 * time.Millisecond // of tokens used, as a forecast of those that will be
+	maxGrant     = 50                     // tokens
+	brisk        = 200                    // tokens per second of a bucket from which they are taken by forecast
+	askAway      = 500 * time.Millisecond // between attempts while the store does not answer
+	countedAfter = 10 * time.Second       // from rejoining
+	quietAtFirst = 500 * time.Millisecond // what others still have in hand is used up by then
+	awayShare    = 0.9                    // of the rate, all processes together, meanwhile
+	unknownShare = 0.1                    // of that, for one process that never had an answer
+)
+
+// late is how long after its time a token may be used. All processes keep 2 % below the
+// rate, so that a request that is late by less than that does not crowd the window of the
+// one that follows it a second later.
+const late = time.Duration(0.75 * spacing.MaxSlack * float64(time.Second))
+
+// spare is the same for tokens of a fast bucket that were taken before anyone needed
+// them: while there are such the window is not full.
+const spare = 2 * foresight
+
+// Leased are tokens of a bucket that several processes share, taken from a store. While
+// the store does not answer, or while it does not pace the bucket, the process has a
+// bucket of its own.
+type Leased struct {
+	link    *Link
+	allowed func() float64 // requests/s by limits and by what was learned; Unlimited
+	waiting func() int     // requests in the line
+	tell    func(Demand)   // sends a demand; the answer is for Granted or Failed
+
+	own     Own
+	burst   int
+	grants  []Grant   // with tokens left, in order
+	left    int       // tokens in them
+	due     time.Time // of the head's token
+	unused  int       // to be given back, of the grant numbered last
+	last    int64
+	size    int // of the last grant
+	asking  bool
+	again   time.Time // before which it is no use to ask
+	paced   bool      // the store paces it, whether or not a limit does
+	pace    float64   // of the whole bucket; 0: not known
+	learned float64
+	quiet   time.Time // until when it keeps still since the store does not answer
+	others  int       // processes, this one included; 0: not known
+	usage   usage
+}
+
+// NewLeased returns the tokens of a bucket about which the store has not been asked yet.
+func NewLeased(link *Link, burst int, allowed func() float64, waiting func() int, tell func(Demand)) *Leased {
+	e := &Leased{link: link, burst: burst, allowed: allowed, waiting: waiting, tell: tell}
+	e.own.bucket = full(e.Share(allowed()), e.burst)
+	return e
+}
+
+// Shared reports that tokens come from the store. It is false for nil.
+func (e *Leased) Shared() bool {
+	return e != nil && e.link.Err == nil && (e.paced || e.allowed() < Unlimited)
+}
+
+// Pace is that of the whole bucket by the store's last answer; 0: not known.
+func (e *Leased) Pace() float64 { return e.pace }
+
+// Learned is the limit that the store has learned by its last answer; 0: none.
+func (e *Leased) Learned() float64 { return e.learned }
+
+// Paced reports that the store paces the bucket, whether or not a limit does. It is
+// false for nil.
+func (e *Leased) Paced() bool { return e != nil && e.paced }
+
+// HeldByOthers notes that the store will pace the bucket: another process was throttled.
+func (e *Leased) HeldByOthers() { e.paced = true }
+
+// TakeNow implements [Source].
+func (e *Leased) TakeNow(now time.Time) bool {
+	if !e.Shared() {
+		return !e.isQuiet(now) && e.own.TakeNow(now)
+	}
+	due, ok := e.first(now)
+	if !ok || due.After(now) {
+		return false
+	}
+	e.use(now)
+	if n := e.forecast(now); n > 1 && e.left <= n/4 {
+		e.ask(now)
+	}
+	return true
+}
+
+// Reserve implements [Source]. It asks for more tokens in time.
+func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
+	if !e.Shared() {
+		if e.isQuiet(now) {
+			return e.quiet.Sub(now)
+		}
+		return e.own.Reserve(now, pace)
+	}
+	due, ok := e.first(now)
+	if !ok || (e.left <= e.size/4 && e.left < min(e.waiting(), e.most())) {
+		e.ask(now)
+	}
+	switch {
+	case ok:
+		e.due = due
+		return due.Sub(now)
+	case e.again.After(now):
+		return e.again.Sub(now)
+	default:
+		return UntilWoken
+	}
+}
+
+// Reserved implements [Source].
+func (e *Leased) Reserved() (due time.Time, ok bool) { return e.own.Reserved() }
+
+// Take implements [Source].
+func (e *Leased) Take(now time.Time) (due time.Time) {
+	due = e.own.Take(now)
+	if e.Shared() {
+		e.use(now)
+		due = e.due
+	}
+	return due
+}
+
+// Unreserve implements [Source].
+func (e *Leased) Unreserve(now time.Time) { e.own.Unreserve(now) }
+
+// Return implements [Source]. Only tokens of the last grant are of use to others.
+func (e *Leased) Return(now time.Time) {
+	e.own.Unreserve(now)
+	if n := len(e.grants); n > 0 {
+		e.unused, e.last = e.grants[n-1].N, e.grants[n-1].Number
+	}
+	e.grants, e.left, e.again = nil, 0, time.Time{}
+}
+
+// Reshape implements [Source].
+func (e *Leased) Reshape(now time.Time, pace float64, burst int) {
+	e.burst = burst
+	e.own.Reshape(now, pace, burst)
+}
+
+// Reopen implements [Source].
+func (e *Leased) Reopen(now time.Time, pace float64, burst int, rested bool) {
+	e.own.Reopen(now, pace, burst, rested)
+}
+
+// Full implements [Source].
+func (e *Leased) Full(now time.Time, burst int) bool { return e.own.Full(now, burst) }
+
+// Share implements [Source]. It is an equal part while the store does not answer.
+func (e *Leased) Share(perSecond float64) float64 {
+	if e.link.Err == nil {
+		return perSecond
+	}
+	if e.paced {
+		perSecond = min(perSecond, e.pace)
+	}
+	switch {
+	case perSecond >= Unlimited:
+		return Unlimited
+	case e.others > 0:
+		return awayShare / float64(e.others) * perSecond
+	case e.link.others > 0:
+		return awayShare / float64(e.link.others) * perSecond
+	}
+	return awayShare * unknownShare * perSecond
+}
+
+// first returns when the next token in hand may be used; ok is false if there is none.
+// Tokens whose time has passed are dropped.
+func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
+	tolerance := late
+	if e.pace >= brisk && e.waiting() <= 1 {
+		tolerance = spare
+	}
+	for len(e.grants) > 0 {
+		g := &e.grants[0]
+		if !g.From.Add(tolerance).Before(now) {
+			return g.From, true
+		}
+		e.pop()
+	}
+	return time.Time{}, false
+}
+
+// pop takes the next token out.
+func (e *Leased) pop() {
+	g := &e.grants[0]
+	g.N--
+	e.left--
+	g.From = g.From.Add(g.Every)
+	if g.N == 0 {
+		e.grants = e.grants[1:]
+	}
+}
+
+func (e *Leased) use(now time.Time) {
+	e.pop()
+	e.usage.add(now)
+}
+
+// most is how many tokens are taken at once at most.
+func (e *Leased) most() int {
+	perSecond := e.allowed()
+	if e.pace > 0 {
+		perSecond = min(perSecond, e.pace)
+	}
+	return int(min(maxGrant, max(1, perSecond*grantTime.Seconds())))
+}
+
+// forecast is how many tokens are likely to be used soon.
+func (e *Leased) forecast(now time.Time) int {
+	if e.pace < brisk {
+		return 0
+	}
+	return int(e.usage.perSecond(now) * foresight.Seconds())
+}
+
+// ask asks the store for tokens, unless that is under way or would be in vain.
+func (e *Leased) ask(now time.Time) {
+	if e.asking || e.again.After(now) {
+		return
+	}
+	e.asking = true
+	e.Tell(e.Demand(min(e.most(), max(1, e.waiting()-e.left, e.forecast(now)-e.left))))
+}
+
+// Demand returns a demand for n tokens, which is to be told.
+func (e *Leased) Demand(n int) Demand {
+	d := Demand{N: n, Rate: e.allowed(), Burst: e.burst, Unused: e.unused, Last: e.last}
+	if d.Rate < Unlimited {
+		d.Rate /= 1 + spacing.MaxSlack
+	}
+	e.unused = 0
+	return d
+}
+
+// Tell sends a demand to the store.
+func (e *Leased) Tell(d Demand) {
+	e.link.Asked++
+	e.tell(d)
+}
+
+// Rejoin asks again, once in a while, while the store does not answer, and rejoins the
+// other processes when it does. It reports that this has happened: all buckets of the
+// limiter then have tokens of the store again, and must unreserve what is their own.
+func (e *Leased) Rejoin(now time.Time) bool {
+	l := e.link
+	if l.Err == nil || l.trying || l.again.After(now) || (!e.paced && e.allowed() >= Unlimited) {
+		return false
+	}
+	if l.back {
+		l.Err, l.Since, l.back, l.rejoined = nil, time.Time{}, false, now
+		return true
+	}
+	l.trying = true
+	d := e.Demand(0)
+	d.Back = true
+	e.Tell(d)
+	return false
+}
+
+// Failed takes in that the store has not answered a demand. It reports that this is news:
+// all buckets of the limiter must go on by themselves then, see Away.
+func (e *Leased) Failed(d Demand, err error, now time.Time) bool {
+	e.replied(d)
+	l := e.link
+	news := l.Err == nil
+	l.Err, l.again, l.back = err, now.Add(askAway), false
+	if news {
+		l.Since = now
+	}
+	return news
+}
+
+func (e *Leased) replied(d Demand) {
+	if d.N > 0 {
+		e.asking = false
+	}
+	if e.link.Err != nil {
+		e.link.trying = false
+	}
+}
+
+// Away has the bucket go on by itself, at its share of the rate. It begins empty, and
+// after a while: the window may be full, and others use up what they have in hand.
+func (e *Leased) Away(now time.Time, pace float64) {
+	e.Return(now)
+	e.unused = 0
+	e.quiet = now.Add(quietAtFirst)
+	e.own.bucket = rate.NewLimiter(limit(pace), e.burst)
+	e.own.bucket.AllowN(now, e.burst)
+}
+
+// isQuiet reports that the bucket keeps still since the store does not answer.
+func (e *Leased) isQuiet(now time.Time) bool {
+	return e.link.Err != nil && now.Before(e.quiet) && e.Share(e.allowed()) < Unlimited
+}
+
+// Granted takes in the store's answer to a demand. It returns for how long the bucket must
+// keep still; 0: it need not. A cool-down leaves no tokens.
+func (e *Leased) Granted(d Demand, g Grant, now time.Time) (hold time.Duration) {
+	e.replied(d)
+	l := e.link
+	if l.Err != nil {
+		l.again, l.back = g.Again, d.Back
+	}
+	e.pace, e.learned, e.paced = g.Pace, g.Learned, g.Pace < Unlimited
+	if l.Err == nil && (g.Processes > e.others || now.Sub(l.rejoined) > countedAfter) { // all come back, but not at once
+		e.others = max(g.Processes, 1)
+		l.others = max(l.others, e.others)
+	}
+	if hold = g.Hold.Sub(now); hold > 0 {
+		e.Return(now)
+		e.unused = 0
+		return hold
+	}
+	if l.Err != nil {
+		return 0
+	}
+	e.again = time.Time{}
+	if g.N == 0 {
+		if d.N > 0 {
+			e.again = g.Again
+		}
+		return 0
+	}
+	e.left += g.N
+	e.size = g.N
+	if past := now.Sub(g.From); past > 0 && g.Every > 0 {
+		// What may be used at once is late only from now on.
+		n := min(g.N, 1+int(past/g.Every))
+		e.grants = append(e.grants, Grant{N: n, Number: g.Number, From: now})
+		g.From, g.N = g.From.Add(time.Duration(n)*g.Every), g.N-n
+	}
+	if g.N > 0 {
+		e.grants = append(e.grants, g)
+	}
+	return 0
+}
+
+// A usage estimates how many tokens a second are used.
+type usage struct {
+	began       time.Time // the present half second
+	now, before int
+}
+
+const usageTime = 500 * time.Millisecond
+
+func (u *usage) add(now time.Time) {
+	u.age(now)
+	u.now++
+}
+
+func (u *usage) age(now time.Time) {
+	switch age := now.Sub(u.began); {
+	case age >= 2*usageTime:
+		u.began, u.now, u.before = now, 0, 0
+	case age >= usageTime:
+		u.began, u.now, u.before = u.began.Add(usageTime), 0, u.now
+	}
+}
+
+func (u *usage) perSecond(now time.Time) float64 {
+	u.age(now)
+	past := now.Sub(u.began).Seconds() / usageTime.Seconds()
+	return (float64(u.before)*(1-past) + float64(u.now)) / usageTime.Seconds()
+}
