@@ -40,11 +40,11 @@ type place struct {
 // A sharedGate is a gate that several buckets pass.
 type sharedGate struct {
 	line.Gate
-	key      gateKey
-	learned  concurrency   // of an account's gate
-	buckets  int           // how many pass it
-	used     time.Time     // when one of those that were dropped was last used
-	unused   *list.Element // in the limiter's list of those without buckets; nil: it has some
+	key     gateKey
+	learned concurrency   // of an account's gate
+	buckets int           // how many pass it
+	used    time.Time     // when one of those that were dropped was last used
+	unused  *list.Element // in the limiter's list of those without buckets; nil: it has some
 }
 
 type gateKey struct{ account, region, resource string } // resource is "" for the account's
