@@ -20,7 +20,7 @@ type Gate struct {
 func (g *Gate) InFlight() int { return g.inFlight }
 
 // Waiting is how many wait for a slot.
-func (g *Gate) Waiting() int { return g.waiting.len() }
+func (g *Gate) Waiting() int { return g.waiting.len }
 
 // WakeHead has the first of those that wait look again. It is to be called when a limit
 // was raised.
@@ -39,7 +39,7 @@ func (g *Gate) room() int {
 }
 
 // free reports room for a newcomer. Those that wait go first.
-func (g *Gate) free() bool { return g.room() > g.waiting.len() }
+func (g *Gate) free() bool { return g.room() > g.waiting.len }
 
 // admits reports that there is a slot, and that nobody who waits goes before w.
 func (g *Gate) admits(w *Waiter) bool {

@@ -81,7 +81,7 @@ func (l *Line) Passes(w *Waiter) { l.order.passes(w.class) }
 func (l *Line) Head() *Waiter { return l.order.head() }
 
 // Len is how many wait.
-func (l *Line) Len() int { return l.order.len() }
+func (l *Line) Len() int { return l.order.len }
 
 // Ahead is how many of those that wait a newcomer of the class lets go first.
 func (l *Line) Ahead(class int) (n int) {
@@ -140,6 +140,7 @@ func (d *deadlines) Pop() any {
 
 // An order is a queue for each class.
 type order struct {
+	len     int // of all classes
 	classes [Classes]queue
 	passed  [Classes]uint8 // how many of other classes have passed since the class's first could have
 }
@@ -174,6 +175,7 @@ func (o *order) push(n *node) {
 		n.next.prev = n
 	}
 	q.len++
+	o.len++
 }
 
 func (o *order) remove(n *node) {
@@ -189,6 +191,7 @@ func (o *order) remove(n *node) {
 		n.next.prev = n.prev
 	}
 	n.prev, n.next = nil, nil
+	o.len--
 	if q.len--; q.len == 0 {
 		o.passed[n.w.class] = 0
 	}
@@ -207,6 +210,9 @@ func (o *order) passes(class int) {
 func (o *order) starves(class int) bool { return o.passed[class] >= starvesAfter }
 
 func (o *order) head() *Waiter {
+	if o.len == 0 {
+		return nil
+	}
 	var first *node
 	for c := range o.classes {
 		n := o.classes[c].first
@@ -217,16 +223,11 @@ func (o *order) head() *Waiter {
 			first = n
 		}
 	}
-	if first == nil {
-		return nil
-	}
 	return first.w
 }
 
 func (o *order) wakeHead() {
-	if w := o.head(); w != nil {
-		w.notify()
+	if o.len > 0 {
+		o.head().notify()
 	}
 }
-
-func (o *order) len() int { return o.classes[0].len + o.classes[1].len + o.classes[2].len }

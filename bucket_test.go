@@ -1,0 +1,152 @@
+package pacer
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A bucket in use takes 1.8 KB at 1/s and 4 KB at 1,000/s, at most. What throttled answers
+// have taught is not in it.
+func TestMemoryOfBucketInUse(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector has memory of its own")
+	}
+	const buckets = 500
+	for _, tc := range []struct {
+		rate float64
+		most int64 // bytes
+	}{{1, 1800}, {80, 3300}, {100, 3300}, {1000, 4000}} {
+		l := newLimiter(t, Limit{Resource: Messages, Rate: tc.rate})
+		l.SetLearning(false)
+		before := heap()
+		synctest.Test(t, func(t *testing.T) {
+			for range int(3*tc.rate) + 1 {
+				for i := range buckets {
+					done, err := l.Acquire(bg, from(strconv.Itoa(i)))
+					if err != nil {
+						t.Fatal(err)
+					}
+					done(Outcome{})
+				}
+				time.Sleep(time.Duration(1.03 * float64(time.Second) / tc.rate))
+			}
+			each := (heap() - before) / buckets
+			t.Logf("%v/s: %d bytes", tc.rate, each)
+			if each > tc.most {
+				t.Errorf("%v/s: %d bytes, expected %d at most", tc.rate, each, tc.most)
+			}
+		})
+		runtime.KeepAlive(l)
+	}
+}
+
+// An account whose limit in flight was learned is forgotten an hour after its last use,
+// whether or not it is ever used again.
+func TestAccountsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t)
+		for i := range 20 {
+			r := from(unlisted)
+			r.Account = fmt.Sprint("AC", i)
+			x := &lane{l: l, r: r}
+			x.throttleWith(Outcome{ConcurrentRequests: 21})
+			r.Sender = "x" // a bucket that learns nothing
+			if err := (&lane{l: l, r: r}).pass(bg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		accounts := func() (n int) {
+			var s Stats
+			l.describe(&s)
+			return len(s.Accounts)
+		}
+		time.Sleep(50 * time.Minute)
+		if n := accounts(); n != 20 {
+			t.Errorf("%d accounts after 50 minutes", n)
+		}
+		time.Sleep(15 * time.Minute)
+		if n := accounts(); n != 0 || len(l.gates) != 0 {
+			t.Errorf("%d accounts, %d gates after 65 minutes", n, len(l.gates))
+		}
+		if time.Sleep(2 * time.Minute); l.sweeper != nil {
+			t.Error("it is still swept")
+		}
+	})
+}
+
+// A head that has waited for the account's slot, and then has to wait for its resource's,
+// does not begin anew at the account's.
+func TestPlaceForTheAccountsSlotIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(t, Limit{Resource: "*", Rate: Unlimited, MaxInFlight: 6}, Limit{Resource: Messages, Rate: Unlimited, MaxInFlight: 2})
+		counts := make(map[string]int)
+		var mu sync.Mutex
+		load := func(r Resource, callers int) {
+			for range callers {
+				go func() {
+					for time.Since(l.start) < time.Minute {
+						done, err := l.Acquire(bg, r)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						time.Sleep(100 * time.Millisecond)
+						mu.Lock()
+						counts[r.Name]++
+						mu.Unlock()
+						done(Outcome{})
+					}
+				}()
+			}
+		}
+		for i := range 5 {
+			load(from(fmt.Sprint(sender, i)), 4)
+		}
+		for i := range 20 {
+			load(Resource{Account: account, Region: "us1", Product: "api", Name: fmt.Sprint("Other", i), Op: Read}, 4)
+		}
+		time.Sleep(2 * time.Minute)
+		t.Logf("%.1f messages/s", float64(counts[Messages])/60)
+		if got := float64(counts[Messages]) / 60; got < 10 {
+			t.Errorf("%.1f messages/s: expected 12 of the 60 requests/s, for 5 buckets of 25", got)
+		}
+	})
+}
+
+// A throttled answer wakes those that cannot wait for the cool-down's end, at once, and
+// nobody else.
+func TestCoolDownEndsHopelessWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 0.1}), sender)
+		done, err := lane.enter(bg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan time.Duration, 3)
+		for _, timeout := range []time.Duration{41 * time.Second, 42 * time.Second, time.Hour} {
+			ctx, cancel := context.WithTimeout(bg, timeout)
+			defer cancel()
+			go func() {
+				if lane.pass(ctx) != nil {
+					ended <- timeout
+				}
+			}()
+		}
+		time.Sleep(time.Second)
+		done(Outcome{Throttled: true, RetryAfter: 50 * time.Second})
+		time.Sleep(time.Second)
+		if n := len(ended); n != 2 {
+			t.Errorf("%d have failed, expected the two whose deadline is within the cool-down", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := len(ended); n != 2 {
+			t.Errorf("%d have failed in the end", n)
+		}
+	})
+}

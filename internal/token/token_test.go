@@ -1,0 +1,221 @@
+package token
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+)
+
+var start = time.Unix(1_800_000_000, 0)
+
+const ms = time.Millisecond
+
+func at(d time.Duration) time.Time { return start.Add(d) }
+
+var (
+	_ Source = (*Own)(nil)
+	_ Source = (*Leased)(nil)
+)
+
+// The head's token stays reserved for the next head, and comes back if nobody waits.
+func TestReservationPassesOn(t *testing.T) {
+	o := NewOwn(10, 2)
+	o.TakeNow(start)
+	o.TakeNow(start)
+	if o.TakeNow(start) {
+		t.Error("a third token of a burst of two")
+	}
+	for range 3 {
+		if d := o.Reserve(start, 10); d != 100*ms {
+			t.Fatalf("due in %v, expected 100 ms", d)
+		}
+	}
+	if due, ok := o.Reserved(); !ok || !due.Equal(at(100*ms)) {
+		t.Errorf("reserved for %v, %v", due.Sub(start), ok)
+	}
+	o.Unreserve(start)
+	if _, ok := o.Reserved(); ok || o.Reserve(start, 5) != 200*ms {
+		t.Error("the token has not come back, or has the old pace")
+	}
+	if due := o.Take(at(200 * ms)); !due.Equal(at(200 * ms)) {
+		t.Errorf("was due at %v", due.Sub(start))
+	}
+	if o.Full(at(500*ms), 2) || !o.Full(at(700*ms), 2) {
+		t.Error("full at another time than after 0.6 s")
+	}
+}
+
+// After a cool-down one request finds a token, and those behind it find none.
+func TestReopenLetsOneThrough(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		used   int // of a burst of 10
+		rested bool
+		first  time.Duration
+	}{
+		{"full", 0, true, 0},
+		{"half empty", 5, true, 0},
+		{"empty", 12, true, 0},
+		{"empty, and not rested", 12, false, 3 * time.Second},
+	} {
+		o := NewOwn(1, 10)
+		o.bucket.ReserveN(start, tc.used)
+		if tc.used > 10 { // more than the burst can be reserved in steps only
+			for range tc.used {
+				o.bucket.ReserveN(start, 1)
+			}
+		}
+		o.Reopen(start, 1, 10, tc.rested)
+		if d := o.Reserve(start, 1); d != tc.first {
+			t.Errorf("%s: the first waits %v, expected %v", tc.name, d, tc.first)
+		}
+		o.Take(start)
+		if d := o.Reserve(start, 1); d != tc.first+time.Second {
+			t.Errorf("%s: the second waits %v, expected %v", tc.name, d, tc.first+time.Second)
+		}
+	}
+}
+
+func TestUnlimitedTokens(t *testing.T) {
+	o := NewOwn(Unlimited, 1)
+	for range 1000 {
+		if !o.TakeNow(start) {
+			t.Fatal("a token is not there")
+		}
+	}
+	o.Reshape(start, 1, 1)
+	if d := o.Reserve(start, 1); d > time.Second {
+		t.Errorf("then, at 1/s: %v", d)
+	}
+}
+
+// A fake is a bucket whose tokens are leased, and records what the store is asked.
+type fake struct {
+	*Leased
+	link    Link
+	allowed float64
+	waiting int
+	asked   []Demand
+}
+
+func newFake(allowed float64) *fake {
+	f := &fake{allowed: allowed}
+	f.Leased = f.bucket()
+	return f
+}
+
+func (f *fake) bucket() *Leased {
+	return NewLeased(&f.link, 1, func() float64 { return f.allowed }, func() int { return f.waiting }, func(d Demand) { f.asked = append(f.asked, d) })
+}
+
+func (f *fake) last() Demand { return f.asked[len(f.asked)-1] }
+
+// Tokens of a grant may be used one after the other, and those that are left go back.
+func TestGrantIsASchedule(t *testing.T) {
+	f := newFake(100)
+	f.waiting = 5
+	if d := f.Reserve(start, 100); d != UntilWoken || f.last().N != 5 {
+		t.Fatalf("due in %v, asked for %+v", d, f.asked)
+	}
+	if d := f.Reserve(start, 100); d != UntilWoken || len(f.asked) != 1 {
+		t.Fatalf("due in %v, asked again: %+v", d, f.asked)
+	}
+	f.Granted(f.last(), Grant{N: 5, Number: 7, From: start, Every: 10 * ms, Pace: 100, Processes: 2}, start)
+	f.waiting = 0
+	for i := range 3 {
+		due := time.Duration(i) * 10 * ms
+		if d := f.Reserve(start, 100); d != due {
+			t.Fatalf("the %d. is due in %v, expected %v", i, d, due)
+		}
+		if got := f.Take(at(due)); !got.Equal(at(due)) {
+			t.Errorf("the %d. was due at %v", i, got.Sub(start))
+		}
+	}
+	f.Return(at(20 * ms))
+	if d := f.Demand(0); d.Unused != 2 || d.Last != 7 {
+		t.Errorf("given back: %+v, expected 2 of grant 7", d)
+	}
+	if d := f.Demand(0); d.Unused != 0 {
+		t.Errorf("given back once more: %+v", d)
+	}
+}
+
+// A token is of no use long after its time, and a cool-down leaves none.
+func TestTokensEnd(t *testing.T) {
+	f := newFake(100)
+	f.waiting = 2
+	grant := Grant{N: 2, From: start, Every: 10 * ms, Pace: 100}
+	f.Reserve(start, 100)
+	f.Granted(f.last(), grant, start)
+	if f.Reserve(at(time.Second), 100) != UntilWoken {
+		t.Error("a token is used a second after its time")
+	}
+	f.Granted(f.last(), grant, start)
+	grant.Hold = at(3 * time.Second)
+	if hold := f.Granted(f.Demand(0), grant, at(time.Second)); hold != 2*time.Second || len(f.grants) != 0 || f.Demand(0).Unused != 0 {
+		t.Errorf("hold %v, %d grants, %d unused", hold, len(f.grants), f.unused)
+	}
+}
+
+// While the store does not answer each process has its share, after a moment in which it
+// keeps still. When the store answers again all buckets rejoin at the time that it says.
+func TestOutage(t *testing.T) {
+	f := newFake(100)
+	other := f.bucket()
+	f.waiting = 1
+	f.Reserve(start, 100)
+	f.Granted(f.last(), Grant{N: 1, From: start, Every: 10 * ms, Pace: 100, Processes: 3}, start)
+	f.Take(start)
+	f.Reserve(start, 100)
+	gone := errors.New("gone")
+	if !f.Failed(f.last(), gone, start) || f.Failed(f.last(), gone, start) {
+		t.Error("an outage is news once")
+	}
+	for _, x := range []*Leased{f.Leased, other} {
+		if got := x.Share(100); got != 100*awayShare/3 {
+			t.Errorf("share %v, expected 30", got)
+		}
+		x.Away(start, 30)
+		if d := x.Reserve(start, 30); d != quietAtFirst || x.TakeNow(start) {
+			t.Errorf("it goes on in %v, expected %v", d, quietAtFirst)
+		}
+		if d := x.Reserve(at(quietAtFirst), 30); d > 0 {
+			t.Errorf("after that it waits %v", d)
+		}
+	}
+	var asked []time.Duration
+	for now := time.Duration(0); now < 2*time.Second; now += 50 * ms {
+		n := len(f.asked)
+		if f.Rejoin(at(now)) || other.Rejoin(at(now)) {
+			t.Fatal("rejoined a store that does not answer")
+		}
+		if len(f.asked) > n {
+			asked = append(asked, now)
+			f.Failed(f.last(), gone, at(now))
+		}
+	}
+	if want := []time.Duration{500 * ms, 1000 * ms, 1500 * ms}; !slices.Equal(asked, want) {
+		t.Errorf("asked at %v, expected %v", asked, want)
+	}
+	f.Rejoin(at(2 * time.Second))
+	f.Granted(f.last(), Grant{Pace: 100, Processes: 1, Again: at(3 * time.Second)}, at(2*time.Second))
+	if !f.last().Back || other.Rejoin(at(2900*ms)) {
+		t.Error("rejoined before the store's time")
+	}
+	if !other.Rejoin(at(3*time.Second)) || f.Rejoin(at(3*time.Second)) || f.link.Err != nil || !f.Shared() || f.Share(100) != 100 {
+		t.Errorf("not rejoined: %+v", f.link)
+	}
+}
+
+// A bucket that nothing limits does not ask, until the store paces it.
+func TestUnpacedBucketDoesNotAsk(t *testing.T) {
+	f := newFake(Unlimited)
+	if !f.TakeNow(start) || f.Reserve(start, Unlimited) != 0 || f.Shared() || len(f.asked) > 0 {
+		t.Errorf("asked for %+v", f.asked)
+	}
+	f.HeldByOthers()
+	if f.TakeNow(start) || f.Reserve(start, Unlimited) != UntilWoken || len(f.asked) != 1 {
+		t.Errorf("another process was throttled: asked for %+v", f.asked)
+	}
+}
