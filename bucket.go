@@ -172,7 +172,7 @@ func (b *bucket) pace() float64 {
 // ceiling is the rate by what is configured and learned; Unlimited.
 func (b *bucket) ceiling() float64 {
 	perSecond := min(b.allowed.rate, b.learned.pace())
-	if told := b.learned.told; told > 0 {
+	if told := b.learned.told; told > 0 && !b.allowed.never() {
 		perSecond = min(perSecond, float64(told))
 	}
 	return perSecond

@@ -25,10 +25,10 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 	if p.err != nil {
 		return nil, neverSent(p.err)
 	}
-	account := p.base.AccountSid()
-	if account == "" && p.provided && strings.Contains(rawURL, "/Accounts//") {
+	if p.base.AccountSid() == "" && p.provided && strings.Contains(rawURL, "/Accounts//") {
 		return nil, errNoAccount
 	}
+	account := p.charged()
 	if p.anonymous {
 		account = "" // the request for a token is no account's: it must not wait for a slot of one
 	}
@@ -156,8 +156,7 @@ func (c *call) attempt() (throttled bool, err error) {
 	if c.observed() {
 		c.emit(Event{Kind: EventSent, Time: now, Took: now.Sub(sent), Status: c.wire.status, Code: a.code, Err: err})
 	}
-	outcome.ConcurrentRequests = c.wire.number("Twilio-Concurrent-Requests")
-	outcome.Allowed, outcome.Remaining = c.wire.number("X-Rate-Limit-Limit"), c.wire.number("X-Rate-Limit-Remaining")
+	c.wire.counts(&outcome)
 	if a.status == http.StatusUnauthorized {
 		c.rejected(token)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,7 +66,8 @@ type Client struct {
 	base client.BaseClient
 	own  *client.Client // base, if it is twilio-go's own; nil: a black box
 
-	provided bool // with a ClientCredentialProvider, which has no account SID
+	provided bool   // with a ClientCredentialProvider, which has no account SID
+	user     string // ClientParams.Username beside a BaseClient of the program's own
 	auth     atomic.Pointer[auth]
 	timeout  atomic.Int64 // as set by SetTimeout; below 0: that of the http.Client
 }
@@ -102,7 +104,7 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	case params.ClientCredentialProvider != nil:
 		errs = append(errs, c.useCredentialProvider(params))
 	case params.Client != nil:
-		c.base = params.Client
+		c.base, c.user = params.Client, params.Username
 	default:
 		c.base = twilio.NewRestClientWithParams(params).RequestHandler.Client
 	}
@@ -190,3 +192,20 @@ func (c *Client) SeesAttempts() bool { return c.own != nil }
 
 // AccountSid returns the SID that stands in the paths of requests which name none.
 func (c *Client) AccountSid() string { return c.base.AccountSid() }
+
+// charged returns the SID of the account that Twilio charges for requests whose paths have
+// none: that of the credentials. For an API key and for OAuth it is the AccountSid, as
+// nothing else is known. It may change while the client is in use.
+func (c *Client) charged() string {
+	user := c.user
+	if c.own != nil {
+		user = ""
+		if c.own.Credentials != nil && c.auth.Load() == nil {
+			user = c.own.Username
+		}
+	}
+	if strings.HasPrefix(user, "AC") {
+		return user
+	}
+	return c.base.AccountSid()
+}

@@ -1,11 +1,16 @@
 package pacer
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/twilio/twilio-go/client"
+
+	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
 // withCredentials sets the environment of a program that has an account.
@@ -130,4 +135,85 @@ func TestOAuthWithoutAnAccount(t *testing.T) {
 	if _, err := c.LookupsV2.FetchPhoneNumber(sender, nil); err != nil || len(paths) != 2 {
 		t.Errorf("a lookup: %v, sent %v", err, paths)
 	}
+}
+
+// A parent and a client for its subaccount, with the parent's credentials, share what Twilio
+// charges to the parent: all that has no account in its path.
+func TestCredentialsDecideWhichAccountIsCharged(t *testing.T) {
+	const parent = account
+	box := &blackBox{}
+	box.SetAccountSid(subaccount)
+	foreign := func(user string) *client.Client {
+		c := &client.Client{Credentials: client.NewCredentials(user, "t0k3n")}
+		c.SetAccountSid(subaccount)
+		return c
+	}
+	for name, tt := range map[string]struct {
+		params ClientParams
+		want   string
+	}{
+		"an account's own":                          {ClientParams{Username: subaccount, Password: "t0k3n"}, subaccount},
+		"the parent's":                              {ClientParams{Username: parent, Password: "t0k3n", AccountSid: subaccount}, parent},
+		"the parent's, in a client.Client":          {ClientParams{Client: foreign(parent)}, parent},
+		"an API key":                                {ClientParams{Username: apiKey, Password: "t0k3n", AccountSid: subaccount}, subaccount},
+		"an API key, in a client.Client":            {ClientParams{Client: foreign(apiKey)}, subaccount},
+		"a client.Client without credentials":       {ClientParams{Client: func() *client.Client { c := foreign(""); c.Credentials = nil; return c }()}, subaccount},
+		"OAuth":                                     {ClientParams{ClientCredentialProvider: provider, AccountSid: subaccount}, subaccount},
+		"a BaseClient of the program's own":         {ClientParams{Client: box}, subaccount},
+		"a BaseClient, and the parent's user name":  {ClientParams{Client: box, Username: parent}, parent},
+		"a BaseClient, and an API key as user name": {ClientParams{Client: box, Username: apiKey}, subaccount},
+	} {
+		c, err := New(tt.params, WithLimits(nil))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := c.charged(); got != tt.want {
+			t.Errorf("%s: charged to %s, expected %s", name, got, tt.want)
+		}
+		turn, err := c.Turn(t.Context(), Resource{Account: "ACeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee", Region: "us1", Product: "lookups", Name: "PhoneNumbers", Op: Read})
+		if err != nil {
+			t.Fatal(err)
+		}
+		turn.Drop()
+		turn, err = c.Turn(t.Context(), Resource{Account: "ACeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee", Region: "us1", Product: "api", Name: Calls, Op: Create})
+		if err != nil {
+			t.Fatal(err)
+		}
+		turn.Drop()
+		for _, b := range c.Stats().Buckets {
+			want := tt.want
+			if b.Resource.Product == "api" {
+				want = "ACeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee" // its path says so
+			}
+			if b.Resource.Account != want {
+				t.Errorf("%s: a turn for %v is charged to %s, expected %s", name, b.Resource, b.Resource.Account, want)
+			}
+		}
+	}
+}
+
+func TestParentAndSubaccountShareTheParentsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := twiliotest.New(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: Lookups, Rate: 10}}})
+		limiter, err := NewLimiter(Limits{{Resource: Lookups, Rate: 10}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for _, accountSid := range []string{"", subaccount} {
+			c, err := New(ClientParams{Username: twiliotest.AccountSid, Password: twiliotest.AuthToken, AccountSid: accountSid},
+				WithHTTPClient(fake.Client()), WithLimiter(limiter), quiet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 100 {
+				wg.Go(func() { _, _ = c.LookupsV2.FetchPhoneNumber(fmt.Sprintf("+1500555%04d", i), nil) })
+			}
+		}
+		wg.Wait()
+		if s := fake.Stats(); s.Throttled != 0 || s.Accepted != 200 {
+			t.Errorf("%d of 200 lookups accepted, %d throttled: expected none", s.Accepted, s.Throttled)
+		}
+	})
 }

@@ -420,6 +420,9 @@ func (b *bucket) unlearn() {
 // this limiter has used clearly less, others use it too: that is a congestion before
 // anything was throttled. Of a shared bucket others are to use it.
 func (b *bucket) told(o Outcome, now time.Time) {
+	if b.allowed.never() {
+		return
+	}
 	if b.learned.told != o.Allowed {
 		b.learned.told = o.Allowed
 		b.tokens.Unreserve(now)
@@ -427,7 +430,7 @@ func (b *bucket) told(o Outcome, now time.Time) {
 		b.line.WakeHead()
 	}
 	allowed := float64(o.Allowed)
-	if b.limiter.shared != nil || o.Remaining > 0 || o.Throttled || now.Sub(b.learned.cut) < time.Second {
+	if b.limiter.shared != nil || o.Remaining != 0 || o.Throttled || now.Sub(b.learned.cut) < time.Second {
 		return
 	}
 	if used, _ := b.acceptances.until(now); float64(used) < 0.9*allowed {

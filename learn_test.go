@@ -606,11 +606,95 @@ func TestOnlyWholeNumbersOfHeadersCount(t *testing.T) {
 	for _, tc := range []struct {
 		value string
 		want  int
-	}{{"7", 7}, {" 7 ", 7}, {"", 0}, {"-1", 0}, {"1.5", 0}, {"many", 0}, {"99999999999999999999", 0}} {
+		ok    bool
+	}{{"7", 7, true}, {" 7 ", 7, true}, {"0", 0, true}, {"", 0, false}, {"-1", 0, false}, {"1.5", 0, false}, {"many", 0, false}, {"99999999999999999999", 0, false}} {
 		w := wire{header: http.Header{"X-Rate-Limit-Limit": {tc.value}}}
-		if got := w.number("X-Rate-Limit-Limit"); got != tc.want {
-			t.Errorf("%q: %d, expected %d", tc.value, got, tc.want)
+		if got, ok := w.number("X-Rate-Limit-Limit"); got != tc.want || ok != tc.ok {
+			t.Errorf("%q: %d, %v, expected %d, %v", tc.value, got, ok, tc.want, tc.ok)
 		}
+		if _, ok := w.number("X-Rate-Limit-Remaining"); ok {
+			t.Errorf("%q: a header that is absent counts", tc.value)
+		}
+	}
+}
+
+// X-Rate-Limit-Limit may come without -Remaining, which then is not known. It is not 0.
+func TestRemainingThatIsNotSaidIsNotZero(t *testing.T) {
+	for name, headers := range map[string][]string{
+		"absent":   {"X-Rate-Limit-Limit", "100"},
+		"empty":    {"X-Rate-Limit-Limit", "100", "X-Rate-Limit-Remaining", ""},
+		"nonsense": {"X-Rate-Limit-Limit", "100", "X-Rate-Limit-Remaining", "some"},
+		"negative": {"X-Rate-Limit-Limit", "100", "X-Rate-Limit-Remaining", "-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(int, *http.Request) *http.Response { return respond(201, createdBody, headers...) }, WithLimits(nil))
+				for range 30 {
+					_ = createOn(w.c.RestClient, unlisted)
+					time.Sleep(time.Second)
+				}
+				if b := w.c.Stats().Buckets[0]; b.Learned != 0 {
+					t.Errorf("learned %v/s: nothing said that others use the rate", b.Learned)
+				}
+				began := time.Now()
+				var wg sync.WaitGroup
+				for range 500 {
+					wg.Go(func() { _ = createOn(w.c.RestClient, unlisted) })
+				}
+				wg.Wait()
+				if took := time.Since(began); took > 5500*time.Millisecond {
+					t.Errorf("500 calls took %v, expected 5 s at 100/s", took)
+				}
+			})
+		})
+	}
+}
+
+// "Unlimited" is the program's word: no header and no throttled answer sets a pace.
+func TestUnlimitedIsNotPacedByHeaders(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"from the start": {{Resource: "*", Rate: Unlimited}},
+		"set later":      nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(int, *http.Request) *http.Response {
+					return respond(201, createdBody, "X-Rate-Limit-Limit", "1", "X-Rate-Limit-Remaining", "0")
+				}, WithLimits(limits))
+				_ = createOn(w.c.RestClient, unlisted)
+				if limits == nil {
+					if err := w.c.SetLimits(Limits{{Resource: "*", Rate: Unlimited}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				began := time.Now()
+				for range 20 {
+					_ = createOn(w.c.RestClient, unlisted)
+				}
+				if took := time.Since(began); took > 0 {
+					t.Errorf("20 calls took %v: they waited for a pace", took)
+				}
+			})
+		})
+	}
+}
+
+// Twilio counts the request itself, so that a header of 0 says as little as none.
+func TestConcurrentRequestsOfZeroSayNothing(t *testing.T) {
+	for _, headers := range [][]string{nil, {"Twilio-Concurrent-Requests", "0"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(n int, _ *http.Request) *http.Response {
+				time.Sleep(100 * time.Millisecond)
+				if n == 5 {
+					return respond(429, throttleBody, headers...)
+				}
+				return respond(201, createdBody, headers...)
+			}, quiet)
+			w.sendAll(5)
+			if a := w.c.Stats().Accounts[0]; a.Learned != 4 {
+				t.Errorf("headers %v: %d in flight learned, expected 4, one less than this client had", headers, a.Learned)
+			}
+		})
 	}
 }
 

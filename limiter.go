@@ -36,15 +36,15 @@ type Outcome struct {
 	TooLong bool
 	// ConcurrentRequests is how many requests of the account, of this and other
 	// processes, Twilio had in progress, itself included (header
-	// Twilio-Concurrent-Requests); 0 if it did not say.
+	// Twilio-Concurrent-Requests); 0 if it did not say. A header of 0 says nothing.
 	ConcurrentRequests int
 	// Rate: the answer says that a rate was exceeded, and not how many requests the
 	// account may have in progress. If it is false a throttle may mean either.
 	Rate bool
 	// Allowed and Remaining are what the answer says of the resource's own rate and
 	// of what is left of it, throttled or not (headers X-Rate-Limit-Limit and
-	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send); Allowed is 0
-	// if it does not say.
+	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send). Allowed is 0, and
+	// Remaining below 0, if it does not say.
 	Allowed, Remaining int
 	// Retry: the request was not the first attempt of its call.
 	Retry bool

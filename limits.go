@@ -48,6 +48,7 @@ type Limit struct {
 
 	// Sender restricts the rule to messages from one sender: a phone number in
 	// E.164 form, "whatsapp:+15550006", a short code, or a Messaging Service SID.
+	// It matches all notations of that number in requests: see [Resource].Sender.
 	// "" is every sender, each with a bucket of its own.
 	Sender string `json:"sender,omitempty"`
 
@@ -196,6 +197,7 @@ type allowance struct {
 }
 
 // never reports that the resource is not to be paced, by the program's own word.
+// Then nothing else sets a pace: neither throttled answers nor the X-Rate-Limit headers.
 func (a *allowance) never() bool { return a.listed && a.rate >= Unlimited }
 
 func (ls Limits) allow(r Resource) allowance {
@@ -339,8 +341,8 @@ func (l Limit) validateFields() error {
 	if l.Sender != "" && l.Op != "" && l.Op != Create {
 		return fmt.Errorf("op: %s: expected \"create\" or none with a sender", quoted(string(l.Op)))
 	}
-	if l.Sender != "" && kindOf(l.Sender) == otherSender && !alphanumericSender(l.Sender) {
-		return fmt.Errorf("sender: %s: expected a phone number such as +15005550006, a short code, whatsapp:+15005550006, an alphanumeric sender, or a Messaging Service SID, as in the request", quoted(l.Sender))
+	if l.Sender != "" && (l.Sender != canonicalParty(l.Sender) || kindOf(l.Sender) == otherSender && !alphanumericSender(l.Sender)) {
+		return fmt.Errorf("sender: %s: expected a phone number such as +15005550006, a short code, whatsapp:+15005550006, an alphanumeric sender, or a Messaging Service SID, without blanks or marks in a number", quoted(l.Sender))
 	}
 	if l.Account != "" && !(isSID(l.Account) && strings.HasPrefix(l.Account, "AC")) {
 		return fmt.Errorf("account: %s: expected an account SID, AC and 32 hex digits", quoted(l.Account))

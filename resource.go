@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // An Op is what a request does to its resource. Twilio limits them apart, and so
@@ -28,7 +29,8 @@ const (
 // may be a phone number and is not.
 type Resource struct {
 	// Account is the SID of the account that is charged: the one in the URL's path
-	// (which may be a subaccount), else the client's AccountSid.
+	// (which may be a subaccount), else the account of the credentials. Of these it is
+	// the user name, if that begins with AC, else, for an API key, the client's AccountSid.
 	Account string
 	// Region is the Twilio region that the host names, "us1" where it names none.
 	// Regions are separate stacks with separate limits; edges are only entrances.
@@ -43,6 +45,9 @@ type Resource struct {
 	Op Op
 	// Sender is, when a message is created, its From, else its
 	// MessagingServiceSid; Twilio limits each sender by itself. Otherwise "".
+	// A phone number is in E.164 form, whatever its notation in the request:
+	// "+1 500 555 0006" and "15005550006" are "+15005550006", with or without a
+	// channel ("whatsapp:+15005550006"). What is no phone number stays as it is.
 	Sender string `json:"-"`
 }
 
@@ -55,10 +60,11 @@ func (r Resource) String() string {
 // ResourceOf maps a request to its resource. method, rawURL and form are as twilio-go
 // gives them to its client.BaseClient, account is the SID of the account whose credentials
 // the request is sent with. Any input has a resource; of a nonsensical one it is one of
-// its own. It allocates only for names of more than one segment.
-func ResourceOf(method, rawURL string, form url.Values, clientAccount string) Resource {
+// its own. It allocates only for names of more than one segment, and for a sender that is
+// not in E.164 form.
+func ResourceOf(method, rawURL string, form url.Values, account string) Resource {
 	host, path := splitURL(rawURL)
-	r := Resource{Account: clientAccount}
+	r := Resource{Account: account}
 	r.Product, r.Region = productAndRegion(host)
 
 	path = strings.TrimSuffix(path, ".json")
@@ -95,9 +101,69 @@ func ResourceOf(method, rawURL string, form url.Values, clientAccount string) Re
 
 	r.Op = opOf(method, r.Product, r.Name, endsInID, idBefore)
 	if r.Op == Create && r.Product == "api" && r.Name == Messages {
-		if r.Sender = strings.TrimSpace(form.Get("From")); r.Sender == "" {
-			r.Sender = strings.TrimSpace(form.Get("MessagingServiceSid"))
+		if r.Sender = canonicalParty(form.Get("From")); r.Sender == "" {
+			r.Sender = canonicalParty(form.Get("MessagingServiceSid"))
 		}
+	}
+	return r
+}
+
+// namesAccount reports that the URL's path has the account. Only the core API's paths have.
+func (r Resource) namesAccount() bool { return r.Product == "api" && r.Name != "Accounts" }
+
+// canonicalParty returns the notation of a sender or receiver that all its notations have
+// in common. A phone number is in E.164 form then, a channel in lower case. What is neither
+// stays as it is, but for blanks around it.
+//
+// Twilio documents E.164, and takes other notations, too: of North American numbers those
+// without "+" or without "+1".
+func canonicalParty(s string) string {
+	s = strings.TrimSpace(s)
+	channel, address, found := strings.Cut(s, ":")
+	if !found {
+		return canonicalNumber(s, true)
+	}
+	name := strings.ToLower(strings.TrimSpace(channel))
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz-") != "" {
+		return s
+	}
+	number := canonicalNumber(strings.TrimSpace(address), name == "whatsapp")
+	if name == channel && number == address {
+		return s // without allocating
+	}
+	return name + ":" + number
+}
+
+// canonicalNumber returns a phone number in E.164 form, and everything else as it is.
+// always: the text is a number also without its "+".
+func canonicalNumber(s string, always bool) string {
+	digits := strings.Map(digitsOnly, s)
+	if strings.Contains(s, "(0)") { // "+44 (0) 20": the zero is not dialled from abroad
+		digits = strings.Map(digitsOnly, strings.Replace(s, "(0)", "", 1))
+	}
+	national, international := strings.CutPrefix(digits, "+")
+	switch n := len(national); {
+	case n == 0, n > 15, national[0] == '0', strings.Trim(national, "0123456789") != "":
+	case international:
+		return digits
+	case !always:
+	case n <= 8:
+		return digits // a short code
+	case n == 10 && national[0] >= '2' && national[3] >= '2': // North America, where neither part begins with 0 or 1
+		return "+1" + digits
+	case n >= 11:
+		return "+" + digits
+	}
+	return s
+}
+
+// digitsOnly drops what people write between the digits of a phone number. It keeps all else.
+func digitsOnly(r rune) rune {
+	switch {
+	case '0' <= r && r <= '9', r == '+':
+		return r
+	case strings.ContainsRune("().-/", r), unicode.IsSpace(r), unicode.In(r, unicode.Pd, unicode.Cf): // other dashes, marks without width
+		return -1
 	}
 	return r
 }

@@ -7,7 +7,12 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
 type operation struct{ method, url, id string }
@@ -207,6 +212,63 @@ func TestResourceKeepsPhoneNumbersToItself(t *testing.T) {
 	}
 }
 
+func TestNotationsOfOneSenderAreOneBucket(t *testing.T) {
+	for want, notations := range map[string][]string{
+		"+15005550006": {"+15005550006", " +15005550006\t", "+1 500 555 0006", "+1 (500) 555-0006", "+1.500.555.0006", "15005550006", "1-500-555-0006", "5005550006", "(500) 555-0006",
+			"+1\u00a0500\u2011555\u20110006", "\u202a+15005550006\u202c", "\ufeff+15005550006", "+1\u2009500\u2009555\u20130006"},
+		"+442079460000":          {"+442079460000", "+44 (0) 20 7946 0000", "+44 20 7946 0000", "442079460000"},
+		"+4712345678":            {"+4712345678", "+47 12 34 56 78"},
+		"whatsapp:+15005550006":  {"whatsapp:+15005550006", "WhatsApp:+15005550006", "whatsapp: +1 500 555 0006", "whatsapp:15005550006", "whatsapp:(500) 555-0006", " whatsapp:+15005550006"},
+		"whatsapp:+14155238886":  {"whatsapp:14155238886", "whatsapp:+1 415 523 8886"},
+		"12345":                  {"12345", "12 345", "123-45"},
+		serviceSID:               {serviceSID, serviceSID + " "},
+		"ACME":                   {"ACME", " ACME "},
+		"ACME 24-7":              {"ACME 24-7"},
+		"messenger:110000000000": {"messenger:110000000000", "Messenger:110000000000"}, // a page's ID, and no number
+		"rcs:brand_agent":        {"rcs:brand_agent", "RCS:brand_agent"},
+		"rcs:+15005550006":       {"rcs:+1 500 555 0006"},
+		"020 7946 0000":          {"020 7946 0000"}, // of some country
+		"123456789":              {"123456789"},
+		"+":                      {"+"},
+		"+0 1":                   {"+0 1"},
+		"+1500555000612345":      {"+1500555000612345"}, // too long for a number
+		"++15005550006":          {"++15005550006"},
+		"a b:c":                  {"a b:c"},
+		"":                       {"", " "},
+	} {
+		for _, notation := range notations {
+			r := ResourceOf("POST", "https://api.twilio.com/2010-04-01/Accounts/"+account+"/Messages.json", url.Values{"From": {notation}}, account)
+			if r.Sender != want {
+				t.Errorf("%q: sender %q, expected %q", notation, r.Sender, want)
+			}
+		}
+	}
+}
+
+// 60 messages of one number in three notations leave at the number's default rate, 1/s.
+func TestNotationsOfOneSenderShareItsDefaultRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := twiliotest.New(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: Messages, Rate: 1, PerSender: true}}})
+		c := fakeClient(t, fake)
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i := range 60 {
+			wg.Go(func() {
+				if err := createOn(c.RestClient, []string{"+15005550006", "+1 500 555 0006", "15005550006"}[i%3]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if s := fake.Stats(); s.Throttled != 0 || time.Since(began) != 59*time.Second {
+			t.Errorf("%d throttled, all sent after %v, expected 59 s", s.Throttled, time.Since(began))
+		}
+		if n := c.Stats().BucketsInAll; n != 1 {
+			t.Errorf("%d buckets for one number", n)
+		}
+	})
+}
+
 func FuzzResourceOf(f *testing.F) {
 	for _, op := range operations(f)[:200] {
 		f.Add(op.method, op.with("XX0123456789abcdef0123456789abcdef"), "+15005550006")
@@ -225,6 +287,9 @@ func FuzzResourceOf(f *testing.F) {
 		}
 		if r.Sender != "" && (r.Product != "api" || r.Name != Messages || r.Op != Create) {
 			t.Errorf("%q: sender for %v", rawURL, r)
+		}
+		if sender := canonicalParty(from); canonicalParty(sender) != sender {
+			t.Errorf("%q becomes %q, and that %q", from, sender, canonicalParty(sender))
 		}
 	})
 }

@@ -26,10 +26,17 @@ type Turn struct {
 // in-flight slot, in the order of ctx's priority ([WithPriority]). It fails as
 // [Limiter].Acquire does; the error is mostly a [*WaitError], whose RetryAfter is above 0
 // when the resource is closed for longer than calls are to wait ([WithMaxRetryAfter]).
+//
+// The account that r names counts only for the core API, whose paths have it. For all
+// other products it is that of the client's credentials, which Twilio charges.
 func (c *Client) Turn(ctx context.Context, r Resource) (*Turn, error) {
 	if c.err != nil {
 		return nil, neverSent(c.err)
 	}
+	if !r.namesAccount() {
+		r.Account = c.charged()
+	}
+	r.Sender = canonicalParty(r.Sender)
 	start := time.Now()
 	c.cfg.recorder.waiting.Add(1)
 	defer c.cfg.recorder.waiting.Add(-1)

@@ -261,18 +261,28 @@ func drain(body io.ReadCloser) []byte {
 	return b
 }
 
-// number reads a header in which Twilio counts something; 0 if it does not. The name
-// is to be in canonical form.
-func (w *wire) number(header string) int {
+// number reads a header in which Twilio counts something. ok is false, and n is 0, if it
+// does not. The name must be in canonical form.
+func (w *wire) number(header string) (n int, ok bool) {
 	values := w.header[header]
 	if len(values) == 0 {
-		return 0
+		return 0, false
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(values[0]))
-	if err != nil {
-		return 0
+	if err != nil || n < 0 {
+		return 0, false
 	}
-	return max(n, 0)
+	return n, true
+}
+
+// counts notes what the answer's headers say of limits, throttled or not.
+func (w *wire) counts(o *Outcome) {
+	o.ConcurrentRequests, _ = w.number("Twilio-Concurrent-Requests") // itself is one: 0 says nothing
+	o.Allowed, _ = w.number("X-Rate-Limit-Limit")
+	remaining, ok := w.number("X-Rate-Limit-Remaining")
+	if o.Remaining = remaining; !ok {
+		o.Remaining = -1
+	}
 }
 
 // boundBody is the body of an answer that ends with its context: the attempt's timeout,

@@ -27,7 +27,8 @@ type Option func(*Queue) error
 
 // WithAccount sets the SID of the account for requests that name none in a
 // PathAccountSid. The default is TWILIO_ACCOUNT_SID of the environment. It is no secret;
-// the credentials are the worker's. What is no account's SID is an error.
+// the credentials are the worker's, and decide whose limits apply to requests without an
+// account in their path, as for Verify. What is no account's SID is an error.
 func WithAccount(sid string) Option {
 	return func(q *Queue) error {
 		q.account = sid

@@ -33,7 +33,8 @@ type Limit struct {
 	Window time.Duration
 
 	// PerSender counts apart for each From or, where there is none, for each
-	// MessagingServiceSid.
+	// MessagingServiceSid. Notations of one phone number are one sender, as for
+	// Twilio: "+1 500 555 0006", "15005550006" and "+15005550006".
 	PerSender bool
 
 	// Strict accepts requests only when at least Window/Rate has passed since
@@ -112,7 +113,7 @@ func newMeters(limits []Limit) []*meter {
 func (m *meter) count(in *inbound) *window {
 	key := meterKey{account: in.req.Account}
 	if m.limit.PerSender {
-		key.sender = in.req.Sender
+		key.sender = e164(in.req.Sender)
 	}
 	w := m.counts[key]
 	if w == nil {

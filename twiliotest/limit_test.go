@@ -54,6 +54,22 @@ func TestStrict(t *testing.T) {
 	})
 }
 
+func TestPerSenderCountsNotationsOfOneNumberTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := twiliotest.New(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: "Messages", Rate: 1, PerSender: true}}})
+		for sender, want := range map[string]int{"+15005550006": 201, "+15005550001": 201, "whatsapp:+15005550006": 201, "ACME": 201} {
+			form := message("x")
+			form.Set("From", sender)
+			equal(t, []int{send(t, f, form).status}, want)
+		}
+		for _, sender := range []string{"+1 (500) 555-0006", "15005550001", "whatsapp:15005550006", "5005550006"} {
+			form := message("x")
+			form.Set("From", sender)
+			equal(t, []int{send(t, f, form).status}, 429)
+		}
+	})
+}
+
 // TestWindowHolds checks what the documentation says about every window,
 // against a flood at odd times.
 func TestWindowHolds(t *testing.T) {
