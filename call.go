@@ -63,10 +63,13 @@ type call struct {
 	start       time.Time
 	turn        *Turn // that the program has waited for; nil: the call waits itself
 
+	slot     func(Outcome) // ends what the limiter has given out; nil: the call has nothing of it
 	schedule schedule
 	wire     wire
 	attempts int
 	waited   time.Duration // in the limiter and between attempts
+	turnCame time.Time     // when the last wait in the limiter ended
+	turnWait time.Duration // in the limiter, of which observers have not been told; 0: none
 	asleep   time.Time     // since when it waits for its next attempt; zero: it does not
 	resp     *http.Response
 
@@ -80,6 +83,7 @@ type call struct {
 func (c *call) do() (resp *http.Response, err error) {
 	err = errPanicked // unless it returns
 	defer func() { c.done(err) }()
+	defer c.giveBack(Outcome{Unused: true})
 	throttled, failed := c.attempt()
 	if throttled && c.turn == nil {
 		failed = c.retry(failed)
@@ -98,6 +102,7 @@ var errPanicked = errors.New("the call panicked")
 // something open for each call.
 func (c *call) done(err error) {
 	c.wakeUp()
+	c.tellWaited()
 	now := time.Now()
 	c.cfg.recorder.called(now, err)
 	if c.observed() {
@@ -128,70 +133,95 @@ func (c *call) attempt() (throttled bool, err error) {
 	c.wakeUp()
 	c.sent = false
 	if err := c.ctx.Err(); err != nil {
-		if c.turn != nil {
-			c.turn.done(Outcome{Unused: true})
-		}
 		return false, err // a wait that was cancelled must not send
 	}
-	token, done, err := c.depart()
+	token, err := c.depart()
 	if err != nil {
 		return false, err
 	}
-	outcome := Outcome{Failed: true} // unless it says something about a limit
-	defer func() { done(outcome) }() // deferred: a panic must not keep the slot
+	return c.judge(c.sendOnce(token))
+}
+
+// A reply is what came of one attempt.
+type reply struct {
+	err   error
+	ended time.Time
+	took  time.Duration
+	code  int  // Twilio's; 0: none
+	kind  Kind // why Twilio would not take it now; "": it is no such answer
+}
+
+// sendOnce sends the request, and tells the limiter what became of it before anybody else
+// can hear of it. Until then the call has its slot, and runs no function of the program's
+// but the transport.
+func (c *call) sendOnce(token string) (r reply) {
+	outcome := Outcome{Failed: true, Retry: c.attempts > 0} // of a transport that panics
+	defer func() { c.giveBack(outcome) }()
 
 	c.attempts++
 	c.sent = true
-	outcome.Retry = c.attempts > 1
-	sent := time.Now()
-	c.resp, err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
-	now := time.Now()
-	a := readAnswer(err)
-	if err != nil && c.wire.status != 0 {
+	began := time.Now()
+	c.resp, r.err = c.send(token) //nolint:bodyclose // twilio-go closes what SendRequest returns
+	r.ended = time.Now()
+	r.took = r.ended.Sub(began)
+	a := readAnswer(r.err)
+	if r.err != nil && c.wire.status != 0 {
 		a.status = c.wire.status
-		setStatus(err, a.status)
-	} else if err != nil {
+		setStatus(r.err, a.status)
+	} else if r.err != nil {
 		c.wire.status = a.status // of a BaseClient of the program's own the error is all there is
 	}
-	if c.observed() {
-		c.emit(Event{Kind: EventSent, Time: now, Took: now.Sub(sent), Status: c.wire.status, Code: a.code, Err: err})
-	}
-	c.wire.counts(&outcome)
 	if a.status == http.StatusUnauthorized {
 		c.rejected(token)
 	}
-	kind := classify(a.status, a.code)
-	outcome.Failed = kind != Throttled && (kind != "" || saysNothing(err, c.wire.status))
-	if c.notNow = kind != ""; !c.notNow {
-		c.cfg.recorder.requested(c, false, now)
-		return false, err
+	r.code, r.kind = a.code, classify(a.status, a.code)
+	if c.notNow = r.kind != ""; c.notNow {
+		c.answer = r.err
+		c.last = &RateLimit{
+			Kind: r.kind, Resource: c.resource.String(), Status: a.status, Code: a.code,
+			RequestID:  c.wire.header.Get("Twilio-Request-Id"),
+			RetryAfter: parseRetryAfter(c.wire.header, r.ended),
+		}
 	}
-	c.answer = err
-	c.last = &RateLimit{
-		Kind: kind, Resource: c.resource.String(), Status: a.status, Code: a.code,
-		RequestID: c.wire.header.Get("Twilio-Request-Id"),
+	outcome.Failed = r.kind != Throttled && (c.notNow || saysNothing(r.err, c.wire.status))
+	c.wire.counts(&outcome)
+	if r.kind == Throttled {
+		outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)
+		outcome.RetryAfter = c.schedule.throttled(c.last.RetryAfter)
+		outcome.TooLong = c.last.RetryAfter > c.cfg.maxRetryAfter
 	}
-	c.last.RetryAfter = parseRetryAfter(c.wire.header, now)
-	if kind != Throttled {
-		c.cfg.recorder.requested(c, false, now)
-		return false, err
-	}
+	return r
+}
 
-	c.cfg.recorder.requested(c, true, now)
-	retryAfter := c.last.RetryAfter
-	outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)
-	outcome.RetryAfter = c.schedule.throttled(retryAfter)
-	outcome.TooLong = retryAfter > c.cfg.maxRetryAfter
+// judge tells the program of an attempt, and says whether the request may be sent again.
+func (c *call) judge(r reply) (throttled bool, err error) {
+	c.tellWaited()
 	if c.observed() {
-		c.emit(Event{Kind: EventThrottled, Status: a.status, Code: a.code, RetryAfter: retryAfter, Err: err})
+		c.emit(Event{Kind: EventSent, Time: r.ended, Took: r.took, Status: c.wire.status, Code: r.code, Err: r.err})
 	}
-	if c.turn != nil {
-		return true, err
+	throttled = r.kind == Throttled
+	c.cfg.recorder.requested(c, throttled, r.ended)
+	if !throttled {
+		return false, r.err
 	}
-	if refused := c.outlasts(c.schedule.next); refused != nil {
-		return false, refused
+	if c.observed() {
+		c.emit(Event{Kind: EventThrottled, Status: c.last.Status, Code: r.code, RetryAfter: c.last.RetryAfter, Err: r.err})
 	}
-	return true, err
+	if c.turn == nil {
+		if refused := c.outlasts(c.schedule.next); refused != nil {
+			return false, refused
+		}
+	}
+	return true, r.err
+}
+
+// giveBack tells the limiter what became of its slot, once. It does nothing if the call has
+// none.
+func (c *call) giveBack(o Outcome) {
+	if done := c.slot; done != nil {
+		c.slot = nil
+		done(o)
+	}
 }
 
 // saysNothing reports that an attempt which was not throttled was not accepted either, so
@@ -207,32 +237,36 @@ func saysNothing(err error, status int) bool {
 	return Unauthorized(err)
 }
 
-// acquire waits for the limiter, from start on, and no longer than WithMaxWait allows.
-func (c *call) acquire(start time.Time) (func(Outcome), error) {
-	if c.turn != nil {
-		c.waited = c.turn.waited
-		if c.waited >= aWait && c.observed() {
-			c.emit(Event{Kind: EventWaited, Wait: c.waited})
-		}
-		return c.turn.done, nil
+// takeTurn waits for a slot of the limiter, from start on, unless the call has one: that of
+// the program's own [Turn].
+func (c *call) takeTurn(start time.Time) error {
+	switch {
+	case c.slot != nil:
+		return nil
+	case c.turn != nil:
+		return c.awaitTurn(c.ctx)
 	}
+	return c.acquire(start)
+}
+
+// acquire waits for a slot of the limiter, from start on, and no longer than WithMaxWait
+// allows.
+func (c *call) acquire(start time.Time) error {
 	ctx := c.ctx
 	if c.cfg.maxWait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waited))
 		defer cancel()
 	}
-	done, err := c.awaitTurn(ctx)
+	err := c.awaitTurn(ctx)
 	wait := time.Since(start)
 	c.waited += wait
 	if wait >= aWait {
 		c.cfg.recorder.waited(start.Add(wait), wait)
 	}
 	if err == nil {
-		if wait >= aWait && c.observed() {
-			c.emit(Event{Kind: EventWaited, Wait: wait})
-		}
-		return done, nil
+		c.hasWaited(wait, start.Add(wait))
+		return nil
 	}
 	if c.cfg.maxWait > 0 && c.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !c.endsBefore(start.Add(c.cfg.maxWait)) {
 		need := c.cfg.maxWait - c.waited // at least
@@ -242,13 +276,35 @@ func (c *call) acquire(start time.Time) (func(Outcome), error) {
 		}
 		err = c.overMaxWait(need)
 	}
-	return nil, err
+	return err
 }
 
-func (c *call) awaitTurn(ctx context.Context) (func(Outcome), error) {
+func (c *call) awaitTurn(ctx context.Context) (err error) {
 	c.cfg.recorder.waiting.Add(1)
 	defer c.cfg.recorder.waiting.Add(-1)
-	return c.cfg.limiter.Acquire(ctx, c.resource)
+	c.slot, err = c.cfg.limiter.Acquire(ctx, c.resource)
+	return err
+}
+
+// hasWaited notes a wait in the limiter, which has ended now. Observers hear of it when the
+// attempt is over: until then the call has the slot that it waited for.
+func (c *call) hasWaited(wait time.Duration, now time.Time) {
+	if wait >= aWait && c.observed() {
+		c.turnWait += wait
+		c.turnCame = now
+	}
+}
+
+func (c *call) tellWaited() {
+	if c.turnWait == 0 {
+		return
+	}
+	e := Event{Kind: EventWaited, Time: c.turnCame, Wait: c.turnWait, Attempt: c.attempts}
+	if c.sent {
+		e.Attempt--
+	}
+	c.turnWait = 0
+	c.tell(e)
 }
 
 // outlasts returns why the call cannot wait for d, if it cannot.
@@ -350,12 +406,19 @@ const aWait = time.Millisecond
 
 func (c *call) observed() bool { return len(c.cfg.observers) > 0 }
 
-// emit completes e with what all events have.
+// emit tells observers of what happens now. The call must have no slot: they may take as
+// long as they like, and use the client.
 func (c *call) emit(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	e.Resource, e.Method, e.Attempt = c.resource, c.method, c.attempts
+	e.Attempt = c.attempts
+	c.tell(e)
+}
+
+// tell completes e with what all events of the call have.
+func (c *call) tell(e Event) {
+	e.Resource, e.Method = c.resource, c.method
 	for _, observe := range c.cfg.observers {
 		observe(c.ctx, e)
 	}

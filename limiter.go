@@ -15,7 +15,8 @@ import (
 // processes. It must be safe for concurrent use.
 type Limiter interface {
 	// Acquire waits until a request of resource r may be sent, and returns done,
-	// which the caller calls exactly once, with what became of the request. If the
+	// which the caller calls exactly once, with what became of the request. pacer calls
+	// it when the attempt is over, before observers, alerts and the log hear of it. If the
 	// wait ends otherwise, Acquire returns an error and takes nothing: ctx.Err()
 	// when ctx ended, an error that wraps [ErrWaitTooLong] when the wait cannot end
 	// before ctx's deadline. Such an error should be a [*WaitError], which can say

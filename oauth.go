@@ -113,52 +113,49 @@ const (
 //
 // The last round is the exception: where the line is longer than a token lives, a call would
 // wait for ever otherwise. The program's own Turn is given back in the same way.
-func (c *call) depart() (token string, done func(Outcome), err error) {
+func (c *call) depart() (token string, err error) {
 	a := c.authFor(c.resource)
 	if a == nil {
 		start := c.start
 		if c.attempts > 0 {
 			start = time.Now()
 		}
-		done, err = c.acquire(start)
-		return "", done, err
+		return "", c.takeTurn(start)
 	}
 	ask := a.ask(c.ctx, c.cfg)
 	for round := 1; ; round++ {
-		if c.turn == nil || round > 1 {
+		if c.slot == nil {
 			if token, err = tokenOf(ask(c.ctx)); err != nil {
-				c.unauthorized = true
-				return "", nil, &noToken{c.resource, err}
+				return "", c.noToken(err)
 			}
 		}
 		got := time.Now()
-		if c.turn == nil || round == 1 {
-			done, err = c.acquire(got)
-		} else {
-			done, err = c.awaitTurn(c.ctx)
-		}
-		if err != nil {
-			return "", nil, err
+		if err := c.takeTurn(got); err != nil {
+			return "", err
 		}
 		switch {
 		case a.own == nil && token != "" && time.Since(got) < foreignTokenAge:
-			return token, done, nil
+			return token, nil
 		case round >= maxRounds:
 			token, err = tokenOf(ask(c.ctx))
 		default:
 			var inTime bool
 			if token, inTime, err = a.atOnce(c.ctx, ask); !inTime {
-				done(Outcome{Unused: true})
+				c.giveBack(Outcome{Unused: true})
 				continue
 			}
 		}
 		if err != nil {
-			done(Outcome{Unused: true})
-			c.unauthorized = true
-			return "", nil, &noToken{c.resource, err}
+			return "", c.noToken(err)
 		}
-		return token, done, nil
+		return token, nil
 	}
+}
+
+func (c *call) noToken(err error) error {
+	c.giveBack(Outcome{Unused: true})
+	c.unauthorized = true
+	return &noToken{c.resource, err}
 }
 
 func tokenOf(token string, err error) (string, error) {

@@ -12,8 +12,11 @@ type EventKind string
 
 // The events of a call, in the order in which they come. A call that is not throttled
 // has EventSent and EventDone, with EventWaited before them if it had to wait.
+//
+// While an attempt has a slot of the limiter nobody is told of it. Hence EventWaited comes
+// when the attempt is over, just before its EventSent; Time is when the turn came.
 const (
-	EventWaited    EventKind = "waited"    // its turn has come; Wait is how long it waited in the limiter
+	EventWaited    EventKind = "waited"    // its turn had come; Wait is how long it waited in the limiter
 	EventSent      EventKind = "sent"      // an attempt was answered, or failed; Took is how long that took
 	EventThrottled EventKind = "throttled" // the answer was a throttle; RetryAfter is what it asked for
 	EventRetrying  EventKind = "retrying"  // it will be sent again after Wait
@@ -24,7 +27,7 @@ const (
 // An Event is one step of one call, for [WithObserver].
 type Event struct {
 	Kind       EventKind
-	Time       time.Time
+	Time       time.Time     // when it happened; an observer may hear of it later
 	Resource   Resource      // Resource.String() is safe as a label, its Sender is not
 	Method     string        // of HTTP
 	Attempt    int           // 1 for the first; 0 if nothing has been sent yet

@@ -19,6 +19,7 @@ type Turn struct {
 	resource Resource
 	done     func(Outcome)
 	waited   time.Duration
+	came     time.Time // when the wait ended
 	used     atomic.Bool
 }
 
@@ -41,14 +42,15 @@ func (c *Client) Turn(ctx context.Context, r Resource) (*Turn, error) {
 	c.cfg.recorder.waiting.Add(1)
 	defer c.cfg.recorder.waiting.Add(-1)
 	done, err := c.cfg.limiter.Acquire(ctx, r)
-	waited := time.Since(start)
+	came := time.Now()
+	waited := came.Sub(start)
 	if waited >= aWait {
-		c.cfg.recorder.waited(start.Add(waited), waited)
+		c.cfg.recorder.waited(came, waited)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &Turn{client: c, resource: r, done: done, waited: waited}, nil
+	return &Turn{client: c, resource: r, done: done, waited: waited, came: came}, nil
 }
 
 // A SentRequest is a request in the form in which twilio-go's client.BaseClient takes it.
@@ -70,21 +72,56 @@ type SentRequest struct {
 // as ctx lasts; the client's timeout does not apply. The response's body is the caller's to
 // close. A Turn that is used already is an error. [AttemptOf] tells of an error how far
 // the attempt got.
+//
+// The turn's slot is free again before observers hear of the attempt. If functions of
+// [WithCallContext] take longer than 10 ms, or access tokens have to be fetched, it is given
+// back meanwhile, and Send waits for another one as long as ctx lasts.
 func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) {
 	if t.used.Swap(true) {
 		return nil, neverSent(errors.New("pacer: Turn.Send: this turn is used up: expected one Send or Drop for each"))
 	}
-	for _, begin := range t.client.cfg.callContext {
-		ctx = begin(ctx, t.resource)
-	}
 	c := &call{
-		paced: &paced{Client: t.client, ctx: ctx}, ctx: ctx,
+		paced:  &paced{Client: t.client},
 		method: r.Method, url: r.URL, form: r.Form, headers: r.Header, body: r.Body,
-		resource: t.resource, start: time.Now().Add(-t.waited), turn: t,
+		resource: t.resource, start: time.Now().Add(-t.waited),
+		turn: t, slot: t.done, waited: t.waited,
 	}
+	defer c.giveBack(Outcome{Unused: true}) // before any function of the program's is called
+	ctx = c.begin(ctx)
+	c.ctx, c.paced.ctx = ctx, ctx
+	c.hasWaited(t.waited, t.came)
 	c.schedule.ctx, c.schedule.cfg = ctx, t.client.cfg
 	c.schedule.skip(r.Throttled)
 	return c.do()
+}
+
+// slotPatience is how long a function of [WithCallContext] may keep a Turn's slot.
+const slotPatience = 10 * time.Millisecond
+
+// begin returns the context that the program's functions make for a Turn's request. They run
+// while the Turn is held. If they take long, perhaps because they use the client themselves,
+// the slot goes to others, and the request waits for another one.
+func (c *call) begin(ctx context.Context) context.Context {
+	if len(c.cfg.callContext) == 0 {
+		return ctx
+	}
+	done, gone := c.slot, make(chan struct{})
+	c.slot = nil
+	patience := time.AfterFunc(slotPatience, func() {
+		defer close(gone)
+		done(Outcome{Unused: true})
+	})
+	defer func() { // also if a function ends this goroutine
+		if patience.Stop() {
+			c.slot = done
+		} else {
+			<-gone
+		}
+	}()
+	for _, begin := range c.cfg.callContext {
+		ctx = begin(ctx, c.resource)
+	}
+	return ctx
 }
 
 // Drop gives the turn back unused: its slot is free again, its token is spent. After Send

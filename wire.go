@@ -280,7 +280,7 @@ func (w *wire) counts(o *Outcome) {
 	o.ConcurrentRequests, _ = w.number("Twilio-Concurrent-Requests") // itself is one: 0 says nothing
 	o.Allowed, _ = w.number("X-Rate-Limit-Limit")
 	remaining, ok := w.number("X-Rate-Limit-Remaining")
-	if o.Remaining = remaining; !ok {
+	if o.Remaining = remaining; !ok && o.Allowed > 0 {
 		o.Remaining = -1
 	}
 }
