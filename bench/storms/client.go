@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/bench/internal/clients"
@@ -28,6 +29,12 @@ var allClients = []*client{
 	{"twilio-go", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient { return clients.Plain(ctx, s) }},
 	{"go-retryablehttp", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
 		return clients.Retryable(ctx, s, retries)
+	}},
+	{"failsafe-adaptive", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
+		return clients.FailsafeAdaptive(ctx, s, retries)
+	}},
+	{"aws-adaptive", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
+		return clients.AWSAdaptive(ticking{ctx}, s, retries)
 	}},
 	{learning, paced(true)},
 	{notLearning, paced(false)},
@@ -61,6 +68,15 @@ func paced(learning bool) func(context.Context, clients.Setup, float64) *twilio.
 		}
 		return c.WithContext(ctx)
 	}
+}
+
+// ticking is a context at which a microsecond passes whenever somebody waits for it. The AWS SDK waits for the rest of a
+// token, which its rounding can make 0 s, and looks again: virtual time would stand still for ever.
+type ticking struct{ context.Context }
+
+func (t ticking) Done() <-chan struct{} {
+	time.Sleep(time.Microsecond)
+	return t.Context.Done()
 }
 
 // dial is a [storm.Dial]. All clients are used as twilio-go's services use them, by RequestHandler.Post.

@@ -86,7 +86,7 @@ func (f *flow) want(sc *Scene, t time.Duration) {
 	// A call has as many attempts as it needs, at most one more than retries, and waits between them.
 	cycle, reach := 0.0, 1.0 // reach: the chance that there is an n-th attempt
 	for n := 1; n <= retries+1; n++ {
-		cycle += reach * (pass*sc.Latency.mean(t).Seconds() + f.refused*sc.Latency.Low.Seconds())
+		cycle += reach * (pass*sc.Latency.mean(t).Seconds() + f.refused*sc.Latency.refused().Seconds())
 		reach *= f.refused
 		if n > retries || reach == 0 {
 			break

@@ -35,13 +35,17 @@ func newRecord(sc *Scene) *Record {
 }
 
 func (r *Record) begun(c *Call, now time.Duration) {
-	r.buckets[c.Stream.Bucket].line.join(c, now)
+	if !c.Stream.Hot {
+		r.buckets[c.Stream.Bucket].line.join(c, now)
+	}
 }
 
 func (r *Record) arrived(c *Call, accepted bool, now time.Duration) {
 	b := r.buckets[c.Stream.Bucket]
 	c.attempts++
-	b.line.left(c, now)
+	if !c.Stream.Hot {
+		b.line.left(c, now)
+	}
 	counts := b.throttled
 	if accepted {
 		counts = b.accepted
@@ -58,15 +62,19 @@ func (r *Record) throttled(c *Call, by *Rule, now time.Duration) {
 		hold += time.Second // the most that the article adds
 	}
 	until := now + min(hold, longestWait)
-	b.line.held = max(b.line.held, until)
-	b.line.rejoin(c, until)
-	if by.Trouble {
+	if !c.Stream.Hot {
+		b.line.held = max(b.line.held, until)
+		b.line.rejoin(c, until)
+	}
+	if by.Trouble || r.scene.Trouble.Has(now) && r.scene.Trouble.To > 0 {
 		b.cooled = max(b.cooled, until)
 	}
 }
 
 func (r *Record) ended(c *Call, lost bool, now time.Duration) {
-	r.buckets[c.Stream.Bucket].line.gone(c, now)
+	if !c.Stream.Hot {
+		r.buckets[c.Stream.Bucket].line.gone(c, now)
+	}
 	r.calls++
 	if lost {
 		r.lost++
@@ -76,7 +84,8 @@ func (r *Record) ended(c *Call, lost bool, now time.Duration) {
 	}
 }
 
-// A line is who waits in one bucket, and for how long its head has waited with nothing but a learned rate in its way.
+// A line is who waits in one bucket, and for how long its head has waited with nothing but a learned rate in its way. Hot
+// streams are left out: what is held for them alone is no line.
 type line struct {
 	waiting int
 	since   time.Duration // since when somebody has waited without a break

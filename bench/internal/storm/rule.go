@@ -147,27 +147,35 @@ func (a *Alternating) Possible(time.Duration, time.Duration) (perSecond, refused
 	return unlimited, 1 / float64(a.N)
 }
 
-// Latency is how long the server takes to answer: of accepted requests a time between Low and High, evenly
-// distributed, of refused ones Low. While Slow is in force, accepted requests take SlowFor.
+// Latency is how long the server takes to answer: of accepted requests a time between Low and High, of refused ones
+// between Low and twice that, evenly distributed. A High below Low counts as Low. While Slow is in force, accepted requests
+// take SlowFor.
 type Latency struct {
 	Low, High time.Duration
 	Slow      Span
 	SlowFor   time.Duration // 0: never slow
 }
 
-func (l Latency) draw(now time.Duration, rnd *rand.Rand) time.Duration {
+func (l Latency) draw(now time.Duration, accepted bool, rnd *rand.Rand) time.Duration {
 	x := rnd.Float64() // drawn also where it is not used, so that what is slow changes no later draw
-	if l.slow(now) {
+	switch {
+	case !accepted:
+		return l.Low + time.Duration(x*float64(l.Low))
+	case l.slow(now):
 		return l.SlowFor
 	}
-	return l.Low + time.Duration(x*float64(l.High-l.Low))
+	return l.Low + time.Duration(x*float64(max(0, l.High-l.Low)))
 }
 
+// mean is that of accepted requests at t.
 func (l Latency) mean(t time.Duration) time.Duration {
 	if l.slow(t) {
 		return l.SlowFor
 	}
 	return (l.Low + max(l.Low, l.High)) / 2
 }
+
+// refused is the mean of refused requests.
+func (l Latency) refused() time.Duration { return l.Low + l.Low/2 }
 
 func (l Latency) slow(t time.Duration) bool { return l.SlowFor > 0 && l.Slow.Has(t) }

@@ -94,10 +94,7 @@ func (s *server) decide(c *Call) (refusedBy *Rule, latency time.Duration, done [
 			}
 		}
 	}
-	latency = s.scene.Latency.draw(now, s.rnd)
-	if refusedBy != nil {
-		latency = s.scene.Latency.Low
-	}
+	latency = s.scene.Latency.draw(now, refusedBy == nil, s.rnd)
 	if !s.ended {
 		s.record.arrived(c, refusedBy == nil, now)
 	}
