@@ -16,8 +16,8 @@ func loadRows() []*row {
 			sc := limited(stream(10, storm.Every(minute)), 0, pick(short, 60.0, 180), &storm.Alternating{N: 10})
 			return sc
 		}},
-		{name: "load/light-then-campaign", what: "20/s configured; the same for 40 minutes, then 1,000 messages", pacerOnly: true, scene: func(bool) *storm.Scene {
-			sc := limited(stream(10, storm.Every(minute)), 40, 42)
+		{name: "load/light-then-campaign", what: "20/s configured; the same for 40 minutes, then 1,000 messages, in the minute that follows", pacerOnly: true, scene: func(bool) *storm.Scene {
+			sc := limited(stream(10, storm.Every(minute)), 40, 41)
 			sc.Streams = append(sc.Streams, storm.Stream{Bucket: sender, Callers: 1000, Due: storm.Campaign(1000, 40*minute)})
 			sc.Rules = []*storm.Rule{{Model: &storm.Alternating{N: 10}, Refusal: refuse, Span: at(0, 40)}}
 			sc.Told = 20
@@ -29,11 +29,11 @@ func loadRows() []*row {
 		{name: "load/bursts/idle", what: "unknown 20/s; 600 messages every 20 minutes", scene: func(bool) *storm.Scene {
 			return limited(stream(200, storm.Bursts(600, 20*minute)), 0, 105, window(20))
 		}},
-		{name: "load/campaign", what: "unknown 20/s; 6,000 messages at once, worked off by 60 callers", scene: func(bool) *storm.Scene {
-			return limited(stream(60, storm.Campaign(6000, minute)), 1, 8, window(20))
+		{name: "load/campaign", what: "unknown 20/s; 6,000 messages at once, worked off by 60 callers, in the 5 minutes that they take at best", scene: func(bool) *storm.Scene {
+			return limited(stream(60, storm.Campaign(6000, minute)), 1, 6, window(20))
 		}},
-		{name: "load/campaign/waiting", what: "unknown 20/s; 3,000 messages at once, each with a caller of its own", scene: func(bool) *storm.Scene {
-			return limited(stream(3000, storm.Campaign(3000, minute)), 1, 6, window(20))
+		{name: "load/campaign/waiting", what: "unknown 20/s; 3,000 messages at once, each with a caller of its own, in the 2.5 minutes that they take at best", scene: func(bool) *storm.Scene {
+			return limited(stream(3000, storm.Campaign(3000, minute)), 1, 3.5, window(20))
 		}},
 		{name: "load/below", what: "12 messages a second, where 20/s are allowed, and 1 % refused at random", scene: func(short bool) *storm.Scene {
 			sc := limited(stream(200, storm.About(time.Second/12)), 3, pick(short, 12.0, 6), window(20))

@@ -67,54 +67,38 @@ func (sc *Scene) toldFor(*flow) float64 {
 // want sets what would flow in the step at t if there were no limits.
 func (f *flow) want(sc *Scene, t time.Duration) {
 	f.due = f.Stream.due(t+fine, int(min(f.due, math.MaxInt32)))
-	pass, wait, given := 1.0, 0.0, 0.0
-	var noisy []*Rule
-	for _, r := range sc.Rules {
+	f.flows, f.refused = 0, 0
+	shares := make([]float64, len(sc.Rules)) // of the requests that each rule refuses
+	for i, r := range sc.Rules {
 		if !r.applies(f.Stream, t) {
 			continue
 		}
-		if _, share := r.Possible(t, sc.Latency.mean(t)); share > 0 {
-			pass *= 1 - share
-			noisy = append(noisy, r)
-		}
+		_, share := r.Possible(t, sc.Latency.mean(t))
+		shares[i] = share * (1 - f.refused) // those that the rules before have refused do not reach it
+		f.refused += shares[i]
 	}
-	f.refused = 1 - pass
-	if pass <= 1e-9 {
-		f.flows = 0
+	if f.refused > 1-1e-9 {
 		return
 	}
 	// A call has as many attempts as it needs, at most one more than retries, and waits between them.
-	cycle, reach := 0.0, 1.0 // reach: the chance that there is an n-th attempt
+	accepted, refused := sc.Latency.mean(t).Seconds(), sc.Latency.refused().Seconds()
+	busy, reach, lost := 0.0, 1.0, 0.0 // reach: the chance that there is an n-th attempt
 	for n := 1; n <= retries+1; n++ {
-		cycle += reach * (pass*sc.Latency.mean(t).Seconds() + f.refused*sc.Latency.refused().Seconds())
-		reach *= f.refused
-		if n > retries || reach == 0 {
-			break
-		}
-		wait, given = 0, 0
-		for _, r := range noisy {
-			_, share := r.Possible(t, sc.Latency.mean(t))
-			share /= f.sumOf(noisy, sc, t)
-			if d, ok := r.wait(n); ok {
-				wait += share * d.Seconds()
-			} else {
-				given += share
+		busy += reach * ((1-f.refused)*accepted + f.refused*refused)
+		again := 0.0
+		for i, r := range sc.Rules {
+			d, ok := r.wait(n)
+			if ok && n <= retries {
+				again += shares[i]
+				busy += reach * shares[i] * d.Seconds()
 			}
 		}
-		cycle += reach*wait + reach*given*afterLoss.Seconds()
-		reach *= 1 - given
+		lost += reach * (f.refused - again)
+		reach *= again
 	}
-	delivered := 1 - reach
-	f.flows = float64(f.Callers) * delivered / (cycle + reach*afterLoss.Seconds()) * fine.Seconds()
+	busy += lost * afterLoss.Seconds()
+	f.flows = float64(f.Callers) * (1 - lost) / busy * fine.Seconds()
 	f.flows = max(0, min(f.flows, f.due-f.served))
-}
-
-func (f *flow) sumOf(noisy []*Rule, sc *Scene, t time.Duration) (sum float64) {
-	for _, r := range noisy {
-		_, share := r.Possible(t, sc.Latency.mean(t))
-		sum += share
-	}
-	return sum
 }
 
 // bound lowers what flows to what a limit lets pass, of each bucket, each object or all together.

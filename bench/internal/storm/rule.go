@@ -63,13 +63,13 @@ func (f Refusal) wait(n int) (d time.Duration, ok bool) {
 	return d, true
 }
 
-// A Model decides which requests a rule refuses. It is given the time since the start of the run. The server asks all of
-// its models first, and then tells each what became of the request.
+// A Model decides which requests a rule refuses. It is given the time since the start of the run.
 type Model interface {
 	// Full reports whether a request is refused. draw is at random, from 0 to 1.
 	Full(key string, now time.Duration, draw float64) bool
-	// Took tells that a request has arrived, and whether it was accepted. done is called when it has been answered.
-	Took(key string, now time.Duration, accepted bool) (done func())
+	// Took tells the model of a request that it was asked about, and that it has passed or not. done, if it is not nil, is
+	// called when the request has been answered.
+	Took(key string, now time.Duration, passed bool) (done func())
 	// Possible is what the model lets pass at t: so many requests/s of each key, and of requests this share refused
 	// whatever the rate. latency is the mean one at t.
 	Possible(t, latency time.Duration) (perSecond, refused float64)

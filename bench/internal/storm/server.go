@@ -69,26 +69,24 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer(r, refusedBy, concurrent), nil
 }
 
-// decide takes in a request that has arrived now.
+// decide takes in a request that has arrived now. It is put to one rule after the other until one refuses it: those before
+// have counted it then, and those behind never see it.
 func (s *server) decide(c *Call) (refusedBy *Rule, latency time.Duration, done []func(), concurrent int) {
 	now := s.now()
-	var asked []*Rule
 	for _, r := range s.scene.Rules {
 		draw := s.rnd.Float64() // drawn also where it is not used, so that rules do not change each other's draws
-		if !r.applies(c.Stream, now) {
+		if refusedBy != nil || !r.applies(c.Stream, now) {
 			continue
 		}
-		asked = append(asked, r)
-		if r.Full(r.key(c), now, draw) && refusedBy == nil {
+		key := r.key(c)
+		if r.Full(key, now, draw) {
 			refusedBy = r
 		}
-	}
-	for _, r := range asked {
-		if f := r.Took(r.key(c), now, refusedBy == nil); f != nil {
+		if f := r.Took(key, now, refusedBy == nil); f != nil {
 			done = append(done, f)
 		}
 		if m, ok := r.Model.(*Concurrency); ok && m.Header {
-			concurrent = m.InProgress(r.key(c), now)
+			concurrent = m.InProgress(key, now)
 			if refusedBy != nil {
 				concurrent++ // itself
 			}

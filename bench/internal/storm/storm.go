@@ -16,6 +16,8 @@ import (
 //
 // Rules have state, and so a scene is for one run.
 type Scene struct {
+	// Rules are those of the server, in the order in which a request meets them. Behind a limit, what a later rule refuses
+	// has used up the limit all the same.
 	Rules   []*Rule
 	Latency Latency
 	Streams []Stream

@@ -22,13 +22,13 @@ type Kind int
 
 // The kinds of windows.
 const (
-	// Sliding: no span of Per has more accepted requests than the limit. Refused ones do not count.
+	// Sliding: no span of Per has more requests than the limit. Those that the window itself refuses do not count.
 	Sliding Kind = iota
 	// Fixed: as Sliding, but of spans that begin at multiples of Per.
 	Fixed
 	// TokenBucket: a bucket for as many tokens as the limit, full at first, filled evenly.
 	TokenBucket
-	// Strict: as Sliding, but refused requests count as well, so that who goes on sending is refused for ever.
+	// Strict: as Sliding, but what the window refuses counts as well, so that who goes on sending is refused for ever.
 	Strict
 )
 
@@ -87,9 +87,9 @@ func (w *Window) full(s *windowState, now time.Duration) bool {
 	return float64(len(s.counted)) >= limit
 }
 
-func (w *Window) count(s *windowState, now time.Duration, accepted bool) {
+func (w *Window) count(s *windowState, now time.Duration, passed bool) {
 	switch {
-	case !accepted && w.Kind != Strict:
+	case !passed && w.Kind != Strict:
 	case w.Kind == TokenBucket:
 		s.tokens--
 	default:
@@ -98,8 +98,8 @@ func (w *Window) count(s *windowState, now time.Duration, accepted bool) {
 }
 
 // Took implements [Model].
-func (w *Window) Took(key string, now time.Duration, accepted bool) func() {
-	w.count(w.state(key), now, accepted)
+func (w *Window) Took(key string, now time.Duration, passed bool) func() {
+	w.count(w.state(key), now, passed)
 	return nil
 }
 
@@ -132,8 +132,8 @@ func (c *Concurrency) Full(key string, now time.Duration, _ float64) bool {
 }
 
 // Took implements [Model].
-func (c *Concurrency) Took(key string, _ time.Duration, accepted bool) (done func()) {
-	if !accepted {
+func (c *Concurrency) Took(key string, _ time.Duration, passed bool) (done func()) {
+	if !passed {
 		return nil
 	}
 	if c.inFlight == nil {
