@@ -12,7 +12,7 @@ import (
 )
 
 func TestAWSModeHasAsManyAttemptsAsTheOthers(t *testing.T) {
-	if n := awsMode().MaxAttempts(); n != 1+retries {
+	if n := clients.AWSMode(retries).MaxAttempts(); n != 1+retries {
 		t.Errorf("%d attempts, expected %d", n, 1+retries)
 	}
 }
@@ -25,7 +25,7 @@ func TestAWSLoopSendsTheBodyAgainAndReturnsTheLastAnswer(t *testing.T) {
 	})
 	attempts, bodies := 0, map[string]bool{}
 	e := entrant{rest: func(ctx context.Context, s setup) *twilio.RestClient {
-		return clients.Over(ctx, s.Setup, newAWSLoop(mode, s.Transport))
+		return clients.AWSLoop(ctx, s.Setup, mode)
 	}}
 	err := e.sender(t.Context(), over(throttling(&attempts, bodies)), unlisted)("one")
 	if err == nil || !strings.Contains(err.Error(), "20429") || attempts != 4 || len(bodies) != 1 {
@@ -38,7 +38,10 @@ func TestTheEndOfTheRunEndsAWSsWaits(t *testing.T) {
 	time.AfterFunc(20*time.Millisecond, cancel)
 	attempts, bodies := 0, map[string]bool{}
 	start := time.Now()
-	if err := (entrant{rest: awsAdaptive}).sender(ctx, over(throttling(&attempts, bodies)), unlisted)("one"); err == nil || ctx.Err() == nil {
+	e := entrant{rest: func(ctx context.Context, s setup) *twilio.RestClient {
+		return clients.AWSAdaptive(ctx, s.Setup, retries)
+	}}
+	if err := e.sender(ctx, over(throttling(&attempts, bodies)), unlisted)("one"); err == nil || ctx.Err() == nil {
 		t.Errorf("%v after %v, expected an error when the context has ended", err, time.Since(start))
 	}
 }

@@ -23,8 +23,12 @@ var entrants = []entrant{
 	{"go-retryablehttp", func(ctx context.Context, s setup) *twilio.RestClient {
 		return clients.Retryable(ctx, s.Setup, retries)
 	}},
-	{"failsafe-adaptive", failsafeAdaptive},
-	{"aws-adaptive", awsAdaptive},
+	{"failsafe-adaptive", func(ctx context.Context, s setup) *twilio.RestClient {
+		return clients.FailsafeAdaptive(ctx, s.Setup, retries)
+	}},
+	{"aws-adaptive", func(ctx context.Context, s setup) *twilio.RestClient {
+		return clients.AWSAdaptive(ctx, s.Setup, retries)
+	}},
 	{"pacer", paced},
 }
 

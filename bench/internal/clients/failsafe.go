@@ -1,4 +1,4 @@
-package main
+package clients
 
 import (
 	"context"
@@ -7,11 +7,10 @@ import (
 
 	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
 	"github.com/failsafe-go/failsafe-go/failsafehttp"
-	"github.com/twilio-pacer/pacer/bench/internal/clients"
 	"github.com/twilio/twilio-go"
 )
 
-// failsafeAdaptive is failsafe-go's retry policy for HTTP around its adaptive
+// FailsafeAdaptive is failsafe-go's retry policy for HTTP around its adaptive
 // limiter, so that each attempt needs a permit and a wait between attempts holds
 // none.
 //
@@ -20,7 +19,7 @@ import (
 // limiter does by default: without a queue it rejects every call beyond the limit.
 // It learns from response times and knows nothing of status codes, as in
 // failsafehttp. What it rejects is retried after the policy's own delays.
-func failsafeAdaptive(ctx context.Context, s setup) *twilio.RestClient {
+func FailsafeAdaptive(ctx context.Context, s Setup, retries int) *twilio.RestClient {
 	retry := failsafehttp.NewRetryPolicyBuilder().
 		WithBackoff(time.Second, 16*time.Second).
 		WithMaxRetries(retries).
@@ -30,5 +29,5 @@ func failsafeAdaptive(ctx context.Context, s setup) *twilio.RestClient {
 	limiter := adaptivelimiter.NewBuilder[*http.Response]().
 		WithQueueing(2, 3).
 		Build()
-	return clients.Over(ctx, s.Setup, failsafehttp.NewRoundTripper(s.Transport, retry, limiter))
+	return Over(ctx, s, failsafehttp.NewRoundTripper(s.Transport, retry, limiter))
 }

@@ -1,4 +1,4 @@
-package main
+package clients
 
 import (
 	"context"
@@ -9,27 +9,28 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
-	"github.com/twilio-pacer/pacer/bench/internal/clients"
 	"github.com/twilio/twilio-go"
 )
 
-// awsAdaptive is the retry loop of the AWS SDK for Go v2 in its adaptive mode,
+// AWSAdaptive is the retry loop of the AWS SDK for Go v2 in its adaptive mode,
 // the SDK's own code with Twilio's transport below it: a token bucket whose rate
 // is CUBIC's, full jitter from 1 s on for a throttle, and a quota of retries that
 // only successes fill again. Its defaults hold but for the number of attempts.
 // Retry-After means nothing to it: it knows AWS's own header only.
-func awsAdaptive(ctx context.Context, s setup) *twilio.RestClient {
-	return clients.Over(ctx, s.Setup, newAWSLoop(awsMode(), s.Transport))
+func AWSAdaptive(ctx context.Context, s Setup, retries int) *twilio.RestClient {
+	return AWSLoop(ctx, s, AWSMode(retries))
 }
 
-func awsMode() aws.RetryerV2 {
+// AWSLoop is the same loop in any mode.
+func AWSLoop(ctx context.Context, s Setup, mode aws.RetryerV2) *twilio.RestClient {
+	return Over(ctx, s, awsLoop{retry.NewAttemptMiddleware(mode, cloneRequest), s.Transport})
+}
+
+// AWSMode is the adaptive mode with that many retries.
+func AWSMode(retries int) aws.RetryerV2 {
 	return retry.NewAdaptiveMode(func(o *retry.AdaptiveModeOptions) {
 		o.StandardOptions = append(o.StandardOptions, func(o *retry.StandardOptions) { o.MaxAttempts = 1 + retries })
 	})
-}
-
-func newAWSLoop(mode aws.RetryerV2, next http.RoundTripper) awsLoop {
-	return awsLoop{retry.NewAttemptMiddleware(mode, cloneRequest), next}
 }
 
 func cloneRequest(r any) any {
@@ -57,7 +58,7 @@ func (l awsLoop) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // attempt makes errors of answers, as the SDK's deserializers do: 429 without a
-// known code is a throttle to it. Bodies need no closing: see whole.
+// known code is a throttle to it. It leaves bodies open: the transport has to read them.
 func (l awsLoop) attempt(ctx context.Context, in middleware.FinalizeInput) (out middleware.FinalizeOutput, metadata middleware.Metadata, err error) {
 	r := in.Request.(*http.Request).WithContext(ctx)
 	if r.GetBody != nil {

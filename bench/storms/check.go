@@ -1,0 +1,4 @@
+package main
+
+// missed says which rules pacer broke.
+func missed(cells []cell) []string { return nil }

@@ -1,0 +1,66 @@
+// Command storms puts Twilio clients to models of servers and loads in virtual time, minutes in seconds, and prints what
+// came of it: what each reached of the possible, what it lost, and how soon it was back after a trouble. See the README
+// beside its module, and storms -h.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
+)
+
+// The exit codes: a run that could not be finished or broke a rule, and a command line that makes no sense.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	o, err := parseOptions(os.Args[1:], os.Stdout)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(0)
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "storms: %v\nstorms -h explains all flags.\n", err)
+		os.Exit(exitUsage)
+	}
+	inTest(func(t *testing.T) { os.Exit(o.run(t, os.Stdout, os.Stderr)) })
+}
+
+// inTest runs f in a test, because virtual time, testing/synctest, is given to tests only. f ends the process: package
+// testing would print PASS.
+func inTest(f func(*testing.T)) {
+	testing.Init()
+	_ = flag.CommandLine.Parse(nil) // the flags of package testing, not those of this command
+	everything := func(string, string) (bool, error) { return true, nil }
+	testing.Main(everything, []testing.InternalTest{{Name: "storms", F: f}}, nil, nil)
+}
+
+func (o *options) run(t *testing.T, stdout, stderr io.Writer) int {
+	began := time.Now()
+	cells := o.cells(t, newProgress(stderr))
+	rep := report{Environment: output.Environment(began), Parameters: o.parameters(), Rows: cells, Seconds: time.Since(began).Seconds()}
+	if o.check {
+		rep.Missed = missed(cells)
+	}
+	if err := rep.write(stdout, o.json); err != nil {
+		fmt.Fprintf(stderr, "storms: %v\n", err)
+		return exitFailed
+	}
+	for _, m := range rep.Missed {
+		fmt.Fprintf(stderr, "storms: missed: %s\n", m)
+	}
+	switch {
+	case len(rep.Missed) > 0:
+		return exitFailed
+	case o.check:
+		fmt.Fprintln(stderr, "storms: no rule broken")
+	}
+	return 0
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/twilio-pacer/pacer/bench/internal/output"
+)
+
+// progress shows which cells are done: on a terminal in one line that is drawn anew, elsewhere in a line for each row.
+type progress struct {
+	w    io.Writer
+	live bool
+
+	mu        sync.Mutex
+	all, over int
+}
+
+func newProgress(w io.Writer) *progress { return &progress{w: w, live: output.Terminal(w)} }
+
+func (p *progress) begin(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = n
+}
+
+func (p *progress) started(c *cell) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live {
+		fmt.Fprintf(p.w, "\r\x1b[K%d of %d: %s, %s", p.over, p.all, c.Row, c.Client)
+	}
+}
+
+func (p *progress) done(c *cell) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over++
+	switch {
+	case !p.live:
+		fmt.Fprintf(p.w, "%d of %d: %s, %s: %s of the possible\n", p.over, p.all, c.Row, c.Client, percent(c.share(), 1))
+	case p.over == p.all:
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
