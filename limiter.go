@@ -44,8 +44,8 @@ type Outcome struct {
 	Rate bool
 	// Allowed and Remaining are what the answer says of the resource's own rate and
 	// of what is left of it, throttled or not (headers X-Rate-Limit-Limit and
-	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send). Allowed is 0, and
-	// Remaining below 0, if it does not say.
+	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send). Allowed is 0 if it
+	// does not say, and Remaining is below 0 if it says Allowed alone.
 	Allowed, Remaining int
 	// Retry: the request was not the first attempt of its call.
 	Retry bool
