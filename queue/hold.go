@@ -97,14 +97,25 @@ func (w *Worker) answered(l *lane, began time.Time, passed bool) {
 	b.troubles = 0
 	if !began.Before(b.since) {
 		b.holds = 0
-		delete(w.outage, b.resource)
+		if w.outage[b.resource] {
+			delete(w.outage, b.resource)
+			if len(w.outage) == 0 { // as the alert, once for an outage
+				w.passed("Twilio is reached again", "lane", l.Lane)
+			}
+		}
 	}
 	if !passed {
 		return
 	}
+	if b.throttled >= alertAfter {
+		w.passed("the bucket is not throttled any more", "lane", l.Lane)
+	}
 	b.throttled = 0
 	b.refused = time.Time{}
 	if !began.Before(b.account.since) {
+		if b.account.refusals > 0 {
+			w.passed("the account works again", "lane", l.Lane)
+		}
 		b.account.passed, b.account.refusals = time.Now(), 0
 		if b.account.parked.After(time.Now()) {
 			b.account.parked = time.Time{}
@@ -213,7 +224,7 @@ func (w *Worker) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 		w.park(pacer.Resource{Account: l.Resource.Account}, until)
 	}
 	if tell {
-		w.raise(Alert{Kind: AlertUnauthorized, Lane: l.Lane, Err: fmt.Errorf("%w; the account is tried again every %v", reasonError(err), unauthorizedHold), Advice: adviceUnauthorized})
+		w.raise(Alert{Kind: AlertUnauthorized, Lane: l.Lane, Err: fmt.Errorf("%w%s; the account is tried again every %v", reasonError(err), w.foreignAccount(l.Resource), unauthorizedHold), Advice: adviceUnauthorized})
 	}
 	m := Move{To: Ready, Attempt: others && twilioCode(o.Code), Outcome: o} // else Twilio has not refused it
 	switch {
@@ -223,6 +234,16 @@ func (w *Worker) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 		m.Due = now // others of the bucket probe next
 	}
 	return m
+}
+
+// foreignAccount says if requests are sent with another account's credentials. That is right
+// for subaccounts of it, and mostly the mistake if Twilio refuses.
+func (w *Worker) foreignAccount(r pacer.Resource) string {
+	own := w.client.AccountSid()
+	if r.Account == "" || own == "" || own == r.Account {
+		return ""
+	}
+	return fmt.Sprintf("; requests of account %s are sent with the credentials of %s: expected credentials of the same account, or of one above it", r.Account, own)
 }
 
 // hold keeps l's bucket still, here and in other processes. It reports false for a
