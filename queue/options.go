@@ -197,7 +197,7 @@ type Policy string
 // The policies.
 const (
 	// Reconcile looks for the message or call at Twilio: found, it is Sent; surely not
-	// there, it is sent; else it is parked. docs/queue.md has the rule.
+	// there, it is sent; else it is parked. The rule is in the manual: see the package's documentation.
 	Reconcile Policy = "reconcile"
 	// ParkInDoubt leaves the decision to a person: [Queue.Requeue], [Queue.Confirm] or
 	// [Queue.Cancel].
@@ -214,7 +214,7 @@ const (
 	// AlertThrottled: a bucket was throttled six times in a row. Its lanes wait, and are
 	// tried again every 16 s or as Twilio asks; nothing is lost.
 	AlertThrottled AlertKind = "throttled"
-	// AlertHeld: a bucket keeps still for minutes or hours: a quota is used up, a
+	// AlertHeld: a bucket is held for minutes or hours: a quota is used up, a
 	// sender's queue is full, or Twilio asks for a long wait.
 	AlertHeld AlertKind = "held"
 	// AlertUnauthorized: Twilio does nothing for the account: its credentials are wrong, or
