@@ -136,7 +136,7 @@ func (o *CampaignOptions) expired(now time.Time) bool {
 }
 
 // Campaign creates a campaign. If there is one of that name already it is returned as it
-// is, and opts are only checked: what an operator has changed since survives a restart of
+// is, and opts are only checked (Progress.Options are those that hold): what an operator has changed since survives a restart of
 // the program that calls Campaign. [Campaign.Update] and [Campaign.SetRate] change it.
 //
 // Until the first recipient is enqueued, or one of its methods has changed it, a campaign

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,10 +30,11 @@ const maxRowErrors = 20
 
 // EnqueueCSV stores a message for each row of a file, as [Campaign.Enqueue] does. The
 // first line names the columns; one of them is "to", in any case, which is the recipient:
-// a phone number such as +15005550006, or one behind whatsapp: or rcs:. What is no
+// a phone number in the form of E.164 such as +15005550006, or one behind whatsapp: or rcs:.
+// Blanks, brackets, dots and dashes in it are left out, as by [Queue.Enqueue]. What is no
 // letter, digit or underscore in the name of another column becomes an underscore.
 //
-// message is what is sent. Its To comes from the row; its Body and ContentVariables are
+// message is what is sent. Its To comes from the row, so one in message is an error; its Body and ContentVariables are
 // templates of text/template over the row's columns: "Hello {{.First_Name}}". A column
 // that the file does not have is an error. {{json .name}} is a column as a JSON string,
 // for ContentVariables: {"1": {{json .name}}}.
@@ -125,8 +127,8 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 				}
 				continue
 			}
-			if err != nil { // its text has the line, and nothing of the row
-				yield(Job{}, err)
+			if err != nil {
+				yield(Job{}, csvError(err))
 				return
 			}
 			line, _ := file.FieldPos(0)
@@ -152,6 +154,26 @@ func (c *Campaign) rows(r io.Reader, t *messageTemplate) iter.Seq2[Job, error] {
 			}
 		}
 	}
+}
+
+// csvError says where the form of a file is wrong, and how to write it.
+func csvError(err error) error {
+	var where *csv.ParseError
+	if !errors.As(err, &where) {
+		return err
+	}
+	line := fmt.Sprintf("line %d", where.Line)
+	if where.StartLine != where.Line {
+		line = fmt.Sprintf("line %d, in the row that begins in line %d", where.Line, where.StartLine)
+	}
+	const advice = `put the field in quotes, and write a quote in it twice: "a ""quoted"" word"`
+	switch {
+	case errors.Is(err, csv.ErrBareQuote):
+		return fmt.Errorf(`%s: a quote (") in a field that has no quotes around it: %s`, line, advice)
+	case errors.Is(err, csv.ErrQuote):
+		return fmt.Errorf(`%s: a quote (") is missing, or there is one too many: %s`, line, advice)
+	}
+	return fmt.Errorf("%s: %w", line, where.Err)
 }
 
 // emptyRow reports whether a row has nothing but commas and blanks, as spreadsheets leave
@@ -183,9 +205,12 @@ func notUTF8(field string) string {
 }
 
 func (c *Campaign) row(rec *recorder, fields map[string]string, t *messageTemplate) (Job, error) {
-	to := strings.TrimSpace(fields[toColumn])
-	if !isAddress(to) {
-		return Job{}, fmt.Errorf("column %q: %s: expected a phone number such as +15005550006, or one with whatsapp: or rcs: before it", toColumn, masked(to))
+	to := plain(strings.TrimSpace(fields[toColumn]))
+	if to == "" {
+		return Job{}, fmt.Errorf("column %q is empty: expected a phone number such as +15005550006", toColumn)
+	}
+	if !isAddress(to) && !whatsAppUser.MatchString(to) {
+		return Job{}, fmt.Errorf("column %q: %s", toColumn, wrongNumber(to))
 	}
 	params, err := t.params(to, fields)
 	if err != nil {
@@ -195,6 +220,20 @@ func (c *Campaign) row(rec *recorder, fields map[string]string, t *messageTempla
 		_, err := tw.Api.CreateMessage(params)
 		return err
 	})
+}
+
+// wrongNumber returns why to is no recipient of a file, and what is expected.
+func wrongNumber(to string) string {
+	const expected = "expected a phone number such as +15005550006, or one with whatsapp: or rcs: before it"
+	address := strings.TrimPrefix(strings.TrimPrefix(to, whatsApp), "rcs:")
+	reason := wrongReceiver(to)
+	switch {
+	case strings.ContainsFunc(address, unicode.IsLetter) && !strings.Contains(address, ":"):
+		return fmt.Sprintf("%d characters, and some are letters: %s; are the columns in the right order?", utf8.RuneCountInString(to), expected)
+	case reason == "":
+		return masked(to) + ": " + expected
+	}
+	return reason
 }
 
 const toColumn = "to"
@@ -207,7 +246,7 @@ func readHeader(file *csv.Reader) ([]string, error) {
 		return nil, fmt.Errorf("it is empty: expected a first line with the names of the columns, one of them %q", toColumn)
 	}
 	if err != nil {
-		return nil, err
+		return nil, csvError(err)
 	}
 	header := make([]string, len(record))
 	seen := make(map[string]bool)
@@ -247,6 +286,8 @@ func newMessageTemplate(message *api.CreateMessageParams) (*messageTemplate, err
 	switch {
 	case message == nil:
 		return nil, errors.New("message: nil: expected what is to be sent")
+	case has(message.To):
+		return nil, fmt.Errorf("message: To is set: expected none, as it comes from the column %q of each row", toColumn)
 	case !has(message.From) && !has(message.MessagingServiceSid):
 		return nil, errors.New("message: neither From nor MessagingServiceSid: expected one of them")
 	case !has(message.Body) && !has(message.ContentSid) && message.MediaUrl == nil:
@@ -305,11 +346,36 @@ func (t *messageTemplate) params(to string, fields map[string]string) (*api.Crea
 
 func execute(t *template.Template, fields map[string]string) (string, error) {
 	var b strings.Builder
-	if err := t.Execute(&b, fields); err != nil {
-		return "", fmt.Errorf("%w: expected a template over the columns of the file", err)
+	err := t.Execute(&b, fields)
+	if err == nil {
+		return b.String(), nil
 	}
-	return b.String(), nil
+	if m := noEntry.FindStringSubmatch(err.Error()); m != nil {
+		return "", &columnError{t.Name(), m[1], slices.Sorted(maps.Keys(fields)), err}
+	}
+	return "", fmt.Errorf("%w: expected a template over the columns of the file", err)
 }
+
+// noEntry is what text/template says of a column that the file does not have.
+var noEntry = regexp.MustCompile(`map has no entry for key ("(?:[^"\\]|\\.)*")$`)
+
+// A columnError is about a template that names a column which the file does not have.
+type columnError struct {
+	template, column string // the column in quotes
+	columns          []string
+	err              error
+}
+
+func (e *columnError) Error() string {
+	const most = 20
+	columns, more := e.columns, ""
+	if len(columns) > most {
+		columns, more = columns[:most], ", ..."
+	}
+	return fmt.Sprintf("%s: the file has no column %s; its columns: %s%s", e.template, e.column, strings.Join(columns, ", "), more)
+}
+
+func (e *columnError) Unwrap() error { return e.err }
 
 var address = regexp.MustCompile(`^(whatsapp:|rcs:)?\+[1-9][0-9]{6,14}$`)
 

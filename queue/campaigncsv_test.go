@@ -33,6 +33,7 @@ func TestEnqueueCSV(t *testing.T) {
 		{"CR alone, to in the middle, no end", "name,to,x\rAnn,+15005550001,1\rBob,+15005550002,2", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob"}},
 		{"a header with CRLF, rows with CR", "to,name\r\n+15005550001,Ann\r+15005550002,Bob\r", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob"}},
 		{"empty rows of a spreadsheet", "to,name,\n+15005550001,Ann,\n,,\n ,\u00a0,\t\n+15005550002,Bob,\n,,,,\n,\n", "Hello {{.name}}", Enqueued{New: 2}, []string{"Hello Ann", "Hello Bob"}},
+		{"notations", "to\n+1 (500) 555-0001\n+1.500.555.0001\nwhatsapp:+1 500 555-0001\nwhatsapp:US.134912086\n", "x", Enqueued{New: 3, Known: 1}, []string{"x", "x", "x"}},
 		{"condition", "to,vip\n+15005550001,\n+15005550002,y\n", "{{if .vip}}Dear{{else}}Hi{{end}}", Enqueued{New: 2}, []string{"Hi", "Dear"}},
 		{"longest", "to\n+15005550001\n", strings.Repeat("ä", maxBody), Enqueued{New: 1}, []string{strings.Repeat("ä", maxBody)}},
 	} {
@@ -73,7 +74,7 @@ func TestEnqueueCSVErrors(t *testing.T) {
 		{"same column twice", "to,To\n", "x", []string{`column "to" occurs twice`}},
 		{"nobody", "to,name\n", "{{.name}}", []string{"no row after the line with the names"}},
 		{"nobody but empty rows", "to,name\r\n,\r\n\r\n , \r\n", "{{.name}}", []string{"no row after the line with the names"}},
-		{"a number without a name in its column", "to,name\n,Ann\n", "{{.name}}", []string{`line 2: column "to": 0 characters`}},
+		{"a number without a name in its column", "to,name\n,Ann\n", "{{.name}}", []string{`line 2: column "to" is empty: expected a phone number`}},
 		{"Latin-1", "to,M\xe4dchen\n", "x", []string{"line 1: not UTF-8", "saved as UTF-8", "column 2"}},
 		{"UTF-16", "\xff\xfet\x00o\x00,\x00n\x00\n\x00", "x", []string{"line 1: not UTF-8", "saved as UTF-8"}},
 		{"UTF-16 without a mark", "t\x00o\x00\r\x00\n\x00+\x001\x00\r\x00\n\x00", "x", []string{"line 1: not UTF-8", "saved as UTF-8"}},
@@ -81,13 +82,20 @@ func TestEnqueueCSVErrors(t *testing.T) {
 		{"Latin-1 in the second line of a row", "to,name,\n+15005550002,\"M\nx\",\"\n\xe4\"\n", "x", []string{`line 3: column 3: not UTF-8`}},
 		{"Latin-1, which JSON would change", good + "+15005550002,M\xe4x\n", "{{json .name}}", []string{`line 3: column "name": not UTF-8`}},
 		{"NUL in a row", good + "+15005550002,M\x00x\n", "{{.name}}", []string{`line 3: column "name": not UTF-8`}},
-		{"no such column", good, "Hello {{.nme}}", []string{"line 2: ", `no entry for key "nme"`}},
+		{"no such column", good, "Hello {{.nme}}", []string{`line 2: Body: the file has no column "nme"; its columns: name, to`}},
 		{"template", good, "Hello {{.name", []string{"message: Body: expected a template"}},
 		{"no body", good, "", []string{"none of Body, ContentSid and MediaUrl"}},
 		{"columns", good + "+15005551234,Ann,x\n+15005551234\n", "x", []string{"line 3: 3 columns: expected 2", "line 4: 1 columns: expected 2"}},
-		{"quote", good + "+15005551234,\"Ann\n", "x", []string{"line 3", `missing "`}},
+		{"quote", good + "+15005551234,\"Ann\n", "x", []string{"line 3", `a quote (") is missing`, `write a quote in it twice: "a ""quoted"" word"`}},
+		{"quote in a field without quotes", good + "+15005551234,5\" of Ann\n", "x", []string{`line 3: a quote (") in a field that has no quotes around it: put the field in quotes`}},
+		{"quote in the line of the names", "to,a \"b\"\n", "x", []string{`line 1: a quote (")`}},
+		{"quote in a second line", good + "+15005551234,\"Ann\nAnn\" Ann\"\n", "x", []string{`line 4, in the row that begins in line 3: a quote (")`}},
+		{"columns in another order", "to,name\nAda,+15005551234\n", "{{.name}}", []string{`line 2: column "to": 3 characters, and some are letters: expected a phone number`, "are the columns in the right order?"}},
+		{"a channel that is none of a file", "to\nmessenger:15005551234\n", "x", []string{`line 2: column "to": `, "whatsapp: or rcs: before it"}},
+		{"tel:", "to\ntel:+15005551234\n", "x", []string{`"tel:" is no channel`}},
+		{"0 in brackets", "to\n+44 (0)20 5551234\n", "x", []string{"a 0 in brackets"}},
 		{"all bad rows, with their lines", "to\n0155512345678\n\"+1500555\n1234\"\n+15005550001\n+0155512345678\n+1500555123456789\n\"\"\n", "x", []string{
-			"nothing was enqueued", `line 2: column "to": "01555•••5678" of 13 characters: expected a phone number`, "line 3:", "line 6:", "line 7:", `line 8: column "to": 0 characters`}},
+			"nothing was enqueued", `line 2: column "to": "01555•••5678" of 13 characters: expected a plus and the country code before it`, "line 3:", "line 6:", "line 7:", `line 8: column "to" is empty`}},
 		{"too long", good, strings.Repeat("x", maxBody+1), []string{"line 2: Body of 1601 characters: expected a text of 1 to 1600"}},
 		{"nothing to say", "to,name\n+15005550001,\n", " {{.name}}\n", []string{"line 2: Body of 2 characters"}},
 	} {
@@ -126,7 +134,7 @@ func TestEnqueueCSVErrors(t *testing.T) {
 	if _, err := c.EnqueueCSV(t.Context(), r, csvMessage("x")); err == nil || !strings.Contains(err.Error(), "not a pipe") {
 		t.Errorf("a pipe: %v", err)
 	}
-	for _, message := range []*api.CreateMessageParams{nil, new(api.CreateMessageParams).SetBody("x"), csvMessage("x").SetFrom("")} {
+	for _, message := range []*api.CreateMessageParams{nil, new(api.CreateMessageParams).SetBody("x"), csvMessage("x").SetFrom(""), csvMessage("x").SetTo("+15005550009")} {
 		if _, err := c.EnqueueCSV(t.Context(), strings.NewReader(good), message); err == nil || !strings.Contains(err.Error(), "message: ") {
 			t.Errorf("%+v: %v", message, err)
 		}
@@ -223,7 +231,7 @@ func FuzzEnqueueCSV(f *testing.F) {
 				continue
 			}
 			to := j.Request.Form["To"]
-			if len(to) != 1 || !isAddress(to[0]) || j.Unique != "c:x|"+to[0] || !strings.Contains(file, to[0]) || strings.TrimSpace(j.Request.Form["Body"][0]) == "" {
+			if len(to) != 1 || !isAddress(to[0]) && !whatsAppUser.MatchString(to[0]) || j.Unique != "c:x|"+to[0] || !strings.Contains(notation.Replace(file), notation.Replace(to[0])) || strings.TrimSpace(j.Request.Form["Body"][0]) == "" {
 				t.Fatalf("%q, %v", j.Unique, j.Request.Form)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -19,7 +20,7 @@ import (
 // check reports what makes a request unfit to be stored: what could only fail later, when
 // nobody waits for an answer any more. What is stored already is not checked again.
 func (r *Request) check(resource pacer.Resource) error {
-	return cmp.Or(r.validate(), r.checkText(), r.checkSecrets(resource), r.checkAccount(resource), r.checkCreation(resource), r.checkSize())
+	return cmp.Or(r.validate(), r.checkText(), r.checkSecrets(resource), r.checkAccount(resource), r.checkSize(), r.checkCreation(resource))
 }
 
 // checkText reports a text that JSON, in which requests are kept, would change.
@@ -155,11 +156,14 @@ func (r *Request) checkCreation(resource pacer.Resource) error {
 		if !r.has("From") && !r.has("MessagingServiceSid") {
 			return errors.New(`queue: message: neither "From" nor "MessagingServiceSid": expected one of them`)
 		}
-		if from := r.value("From"); withoutPlus(from) {
+		if from := r.value("From"); withoutPlus(strings.TrimPrefix(from, "whatsapp:")) {
 			return fmt.Errorf(`queue: message: "From": %s: expected a plus and the country code before it, such as +15005550006`, masked(from))
 		}
 		if !r.has("Body") && !r.has("MediaUrl") && !r.has("ContentSid") {
 			return errors.New(`queue: message: none of "Body", "MediaUrl" and "ContentSid": expected one of them`)
+		}
+		if n := utf8.RuneCountInString(r.value("Body")); n > maxBody && !r.has("ContentSid") { // with a template Body is not sent
+			return fmt.Errorf(`queue: message: "Body" of %d characters: expected at most %d, as Twilio refuses a longer one (21617)`, n, maxBody)
 		}
 	case createCall:
 		for _, field := range []string{"To", "From"} {
@@ -180,12 +184,21 @@ func (r *Request) has(field string) bool {
 	return slices.ContainsFunc(r.Form[field], func(s string) bool { return strings.TrimSpace(s) != "" })
 }
 
+// E.164 is the form of phone numbers that Twilio wants: a plus, the country code, the rest of
+// the number without the 0 that is dialled within some countries; 7 to 15 digits here.
 var (
 	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	channel = regexp.MustCompile(`^[a-z][a-z0-9_.-]*:.*[^\s]`)
-	// notation is what people write between the digits of a phone number.
-	notation = strings.NewReplacer(" ", "", "(", "", ")", "", "-", "", ".", "")
+	// whatsAppUser is a WhatsApp user without a number: two letters, a dot, and an ID of
+	// Meta's, which calls it a business-scoped user ID.
+	whatsAppUser = regexp.MustCompile(`^whatsapp:[A-Z]{2}\.[0-9A-Za-z.]+$`)
+	// notation is what people and spreadsheets write between the digits of a phone number.
+	notation = strings.NewReplacer(" ", "", "(", "", ")", "", "-", "", ".", "", "\u00a0", "", "\u202f", "", "\u2010", "", "\u2011", "", "\u2013", "")
+	// innerZero is dialled within a country and not from abroad. With it the number is another one.
+	innerZero = regexp.MustCompile(`\(\s*0\s*\)`)
 )
+
+const whatsApp = "whatsapp:"
 
 // withoutPlus reports whether s looks like a phone number but for its plus. Fewer than nine
 // digits may be a short code.
@@ -194,23 +207,70 @@ func withoutPlus(s string) bool {
 	return len(digits) >= 9 && strings.Trim(digits, "0123456789") == ""
 }
 
-// checkReceiver reports why To is no address. A number without a plus is refused: Twilio
-// would guess its country, and list the message under another number. A message in doubt
-// could then not be found, and would be sent again.
-func (r *Request) checkReceiver() error {
-	const expected = "expected a phone number such as +15005550006, or a channel's address such as whatsapp:+15005550006"
-	to := r.value("To")
-	switch number := notation.Replace(to); {
-	case !r.has("To"):
-		return errors.New(`queue: message: no "To": ` + expected)
-	case e164.MatchString(number), channel.MatchString(to):
-		return nil
-	case strings.Trim(number, "0123456789") == "":
-		return fmt.Errorf(`queue: message: "To": %s: expected a plus and the country code before it, such as +15005550006`, masked(to))
-	case strings.Trim(number, "+0123456789") == "":
-		return fmt.Errorf(`queue: message: "To": %s: %s`, masked(to), expected)
+// plain returns an address in the form that Twilio's lists have. What people write between the
+// digits of a number is left out. What is no number stays as it is.
+func plain(address string) string {
+	text := strings.TrimSpace(address)
+	prefix := ""
+	for _, p := range []string{whatsApp, "rcs:"} {
+		if strings.HasPrefix(text, p) {
+			prefix, text = p, text[len(p):]
+		}
 	}
-	return fmt.Errorf(`queue: message: "To": %d characters: %s`, utf8.RuneCountInString(to), expected)
+	if number := notation.Replace(text); e164.MatchString(number) && !innerZero.MatchString(text) {
+		return prefix + number
+	}
+	return address
+}
+
+// normalize writes the receiver of a message or call as Twilio does, so that it is found in
+// Twilio's list.
+func (r *Request) normalize(resource pacer.Resource) {
+	to := r.Form["To"]
+	if !reconcilable(resource.String()) || len(to) != 1 || plain(to[0]) == to[0] {
+		return
+	}
+	r.Form = maps.Clone(r.Form) // the caller's stays as it is
+	r.Form["To"] = []string{plain(to[0])}
+}
+
+// wrongReceiver returns why to is no receiver of a message, and what is expected; "": it is
+// one. A number without a plus is refused: Twilio would guess its country, and list the
+// message under another number. A message in doubt could then not be found, and would be
+// sent again.
+func wrongReceiver(to string) string {
+	const (
+		expected = "expected a phone number in the form of E.164, such as +15005550006, or a channel's address such as whatsapp:+15005550006"
+		plus     = "expected a plus and the country code before it, such as +15005550006"
+	)
+	text, isWhatsApp := strings.CutPrefix(to, whatsApp)
+	number := notation.Replace(text)
+	onlyOf := func(characters string) bool { return strings.Trim(number, characters) == "" }
+	switch {
+	case innerZero.MatchString(text):
+		return masked(to) + ": a 0 in brackets, which is not dialled from abroad: expected the number without it, such as +442079460958"
+	case e164.MatchString(number), isWhatsApp && whatsAppUser.MatchString(to):
+		return ""
+	case strings.HasPrefix(strings.ToLower(text), "tel:"):
+		return masked(to) + `: "tel:" is no channel of Twilio's: expected the number alone, such as +15005550006`
+	case !isWhatsApp && channel.MatchString(to):
+		return ""
+	case onlyOf("0123456789") && number != "":
+		return masked(to) + ": " + plus
+	case onlyOf("+0123456789"):
+		return masked(to) + ": " + expected
+	}
+	return fmt.Sprintf("%d characters: %s", utf8.RuneCountInString(to), expected)
+}
+
+func (r *Request) checkReceiver() error {
+	if !r.has("To") {
+		return errors.New(`queue: message: no "To": expected a phone number such as +15005550006, or a channel's address such as whatsapp:+15005550006`)
+	}
+	if reason := wrongReceiver(strings.TrimSpace(r.value("To"))); reason != "" {
+		return errors.New(`queue: message: "To": ` + reason)
+	}
+	return nil
 }
 
 // Times are kept from 1970, as earlier ones have passed anyway, to the last one that

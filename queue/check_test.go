@@ -126,6 +126,13 @@ func TestEveryDoorRefusesWhatCanOnlyFailLater(t *testing.T) {
 		"a name":                  {form("To", "Ada Lovelace"), `"To": 12 characters: expected a phone number`},
 		"an address without one":  {form("To", "whatsapp:"), "expected a phone number"},
 		"an address with a blank": {form("To", "whatsapp: "), "expected a phone number"},
+		"WhatsApp without a plus": {form("To", "whatsapp:5005550009"), plus},
+		"WhatsApp, short":         {form("To", "whatsapp:+1500"), "expected a phone number"},
+		"WhatsApp, a name":        {form("To", "whatsapp:ada"), "expected a phone number"},
+		"WhatsApp as sender":      {form("From", "whatsapp:5005550006"), `"From": `},
+		"tel:":                    {form("To", "tel:+15005550009"), `"tel:" is no channel of Twilio's: expected the number alone`},
+		"0 in brackets":           {form("To", "+44 (0)20 7946 0958"), "a 0 in brackets, which is not dialled from abroad"},
+		"a text too long":         {form("Body", strings.Repeat("ä", maxBody+1)), `"Body" of 1601 characters: expected at most 1600, as Twilio refuses a longer one (21617)`},
 		"number sign of a sheet":  {form("To", "1.50056E+10"), "expected a phone number"},
 		"field in lower case":     {func(r *Request) { form("to", "+15005550009")(r); form("To")(r) }, `no "To"`},
 		"no sender":               {form("From"), `neither "From" nor "MessagingServiceSid"`},
@@ -249,8 +256,14 @@ func TestEveryDoorTakesWhatTwilioTakes(t *testing.T) {
 		"Ui-Version":        header("Ui-Version", "x"),
 		"client call":       func(r *Request) { r.URL = calls; form("To", "client:ada")(r) },
 		"SIP call":          func(r *Request) { r.URL = calls; form("To", "sip:ada@example.com")(r) },
-		"large":             form("Body", strings.Repeat("x", maxRequest-1000)),
-		"large as JSON":     form("Body", strings.Repeat("<", 170<<10)),
+		"WhatsApp user":     form("To", "whatsapp:US.13491208655302741918"),
+		"longest text":      form("Body", strings.Repeat("ä", maxBody)),
+		"text of a template": func(r *Request) {
+			form("ContentSid", "HX1")(r)
+			form("Body", strings.Repeat("x", maxBody+1))(r)
+		},
+		"large":         form("ContentVariables", strings.Repeat("x", maxRequest-1000)),
+		"large as JSON": form("ContentVariables", strings.Repeat("<", 170<<10)),
 	} {
 		q, _ := openMemory(t)
 		for door, enqueue := range doors(q) {
@@ -258,6 +271,55 @@ func TestEveryDoorTakesWhatTwilioTakes(t *testing.T) {
 				t.Errorf("%s by %s: %v", name, door, err)
 			}
 		}
+	}
+}
+
+// What people write between the digits is not stored: Twilio lists a number without it.
+func TestEveryDoorStoresTheReceiverAsTwilioWritesIt(t *testing.T) {
+	for to, want := range map[string]string{
+		"+1 (500) 555-0009": "+15005550009", "+1.500.555.0009": "+15005550009", " +1\u00a0500\u2011555\u20110009 ": "+15005550009",
+		"whatsapp:+1 500 555 0009": "whatsapp:+15005550009", "rcs:+1-500-555-0009": "rcs:+15005550009",
+		"+15005550009": "+15005550009", "messenger:1 (2) 3": "messenger:1 (2) 3",
+	} {
+		for _, path := range []string{messages, calls} {
+			q, m := openMemory(t)
+			n := 0
+			for door, enqueue := range doors(q) {
+				r := good(func(r *Request) { r.URL = path; form("To", to)(r) })
+				if err := enqueue(r); err != nil {
+					t.Errorf("%q by %s: %v", to, door, err)
+				}
+				if r.Form["To"][0] != to {
+					t.Errorf("%q by %s: the caller's form was changed", to, door)
+				}
+				n++
+			}
+			if len(m.jobs) != n-1 { // JSON makes a job, and stores none
+				t.Errorf("%q: %d were stored, expected %d", to, len(m.jobs), n-1)
+			}
+			for _, j := range m.jobs {
+				if got := j.Request.Form["To"]; len(got) != 1 || got[0] != want {
+					t.Errorf("%q is stored as %q, expected %q", to, got, want)
+				}
+			}
+		}
+	}
+}
+
+// A request under a known key is the same, however its receiver was written or kept.
+func TestSameRequestInAnotherNotation(t *testing.T) {
+	q, m := openMemory(t)
+	for _, to := range []string{"+1 (500) 555-0009", "+15005550009", "+1.500.555.0009"} {
+		if _, err := q.EnqueueRequest(t.Context(), good(form("To", to)), Unique("one")); err != nil {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+	m.jobs[0].Request.Form["To"] = []string{"+1.500.555.0009"} // as a version before has kept it
+	if _, err := q.EnqueueRequest(t.Context(), good(nil), Unique("one")); err != nil {
+		t.Errorf("kept by a version before: %v", err)
+	}
+	if _, err := q.EnqueueRequest(t.Context(), good(form("To", "+15005550008")), Unique("one")); !errors.Is(err, ErrKeyTaken) {
+		t.Errorf("another receiver: %v", err)
 	}
 }
 

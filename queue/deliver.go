@@ -122,6 +122,13 @@ func (w *Worker) raise(a Alert) {
 	}
 }
 
+// passed logs, where alerts are logged, that the cause of one has passed.
+func (w *Worker) passed(what string, attrs ...any) {
+	if w.logger != nil || len(w.alerts) == 0 {
+		w.loud.Info("pacer queue: "+what, attrs...)
+	}
+}
+
 // guarded calls a function of the program's. A panic of it is logged with its stack.
 func (w *Worker) guarded(what string, f func()) {
 	defer func() {

@@ -42,7 +42,7 @@
 // Requests of one [Lane] (account, resource, sender, and campaign) keep their order, apart
 // from priorities: [High] overtakes, [Low] lets others go first and does not starve. The
 // pace is that of the client's limits. A throttled request goes back to its place, and its
-// lane keeps still for as long as Twilio says. [At] and [In] delay a request, [Deadline]
+// lane is held for as long as Twilio says. [At] and [In] delay a request, [Deadline]
 // gives it up.
 //
 // # Campaigns
@@ -57,5 +57,6 @@
 // each, [Queue.List] finds them, [Queue.Stats] counts. Results, and with them keys, are kept
 // for seven days: [WithRetention]. Requests hold phone numbers and texts: so does the store.
 //
-// The manual is docs/queue.md: what happens when what fails, what to watch, backup.
+// The manual says what happens when what fails, what to watch, and how to back up:
+// https://github.com/twilio-pacer/pacer/blob/main/docs/queue.md
 package queue

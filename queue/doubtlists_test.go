@@ -11,14 +11,21 @@ import (
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
-// enqueueTo enqueues a message to a number in any notation.
+// enqueueTo stores a message to a number in any notation, as versions before did.
 func (w *world) enqueueTo(to, body string) queue.ID {
 	w.t.Helper()
-	id, err := w.q.Enqueue(context.Background(), message(sender, to, body))
+	j, err := queue.NewJob(queue.Request{
+		Method: "POST", URL: "https://api.twilio.com/2010-04-01/Accounts/" + twiliotest.AccountSid + "/Messages.json",
+		Form: map[string][]string{"To": {receiver}, "From": {sender}, "Body": {body}},
+	}, twiliotest.AccountSid)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return id
+	j.Request.Form["To"] = []string{to}
+	if _, err := w.q.Engine().Add(context.Background(), []queue.Job{j}); err != nil {
+		w.t.Fatal(err)
+	}
+	return j.ID
 }
 
 // An account whose lists hide numbers shows that only once it has a message. What was seen

@@ -56,10 +56,10 @@ type Engine interface {
 	// that becomes Ready again without a new Due keeps its place in the lane.
 	Move(ctx context.Context, m Move) error
 
-	// Park keeps a bucket's lanes, of whichever campaign, from being worked on: Work
+	// Park holds a bucket: its lanes, of whichever campaign, are not worked on. Work
 	// and Stats show it, in all processes. It replaces what was said of r before, so that
 	// a hold can be shortened; a time that has passed ends it. If r has an Account and
-	// nothing else, it parks all lanes of the account. A lane shows the later of its
+	// nothing else, it holds all lanes of the account. A lane shows the later of its
 	// bucket's time and its account's.
 	Park(ctx context.Context, r pacer.Resource, until time.Time) error
 
@@ -215,7 +215,7 @@ type ReadyLane struct {
 	Lane   Lane
 	Ready  int64          // how many
 	Top    pacer.Priority // the highest priority among them
-	Parked time.Time      // until when the lane's bucket, or account, keeps still; zero, or past: it does not
+	Parked time.Time      // until when the lane's bucket, or account, is held; zero, or past: it is not
 }
 
 // A Claim asks for jobs to be sent.

@@ -42,7 +42,7 @@ func checkText(option, text string) error {
 	return nil
 }
 
-// Unique names a request, so that it is enqueued once: while a request with that key is
+// Unique names a request with a key of 1 to 512 bytes, so that it is enqueued once: while a request with that key is
 // kept, Enqueue stores no other one and returns the ID of the first, whatever has become of
 // it. It is kept until its result is not kept any more ([WithRetention]). [Known] tells
 // which of both it was. Another request under the same key is the error [ErrKeyTaken].
@@ -122,8 +122,11 @@ func Label(key, value string) EnqueueOption {
 //
 // It is an error, and nothing is enqueued, if build makes no request, more than one, or
 // returns an error, or if the request could only fail later: a message without a receiver
-// in the form of E.164, a sender or a content, a text that is not UTF-8, a header that is
-// not allowed, more than 1 MiB. docs/queue.md has the list.
+// in the form of E.164, a sender or a content, a text of more than 1,600 characters or one
+// that is not UTF-8, a header that is not allowed, more than 1 MiB. The list is in
+// https://github.com/twilio-pacer/pacer/blob/main/docs/queue.md#what-is-refused.
+//
+// A receiver is stored as Twilio writes it: "+1 (500) 555-0006" becomes "+15005550006".
 //
 // If Enqueue returns an error from the engine, the request may be stored all the same;
 // enqueue it again with the same [Unique] key to be sure of one. With an error that wraps
@@ -149,7 +152,7 @@ func (q *Queue) EnqueueRequest(ctx context.Context, r Request, opts ...EnqueueOp
 	j.tell(added[0])
 	if added[0].Known {
 		// Without an answer nothing is said: the request is stored, this one or another.
-		if first, err := q.engine.Get(ctx, added[0].ID); err == nil && !first.Request.same(r) {
+		if first, err := q.engine.Get(ctx, added[0].ID); err == nil && !first.Request.same(j.Request) {
 			return added[0].ID, fmt.Errorf("queue: enqueue: %w", ErrKeyTaken)
 		}
 	}
@@ -285,6 +288,7 @@ func NewJob(r Request, account string, opts ...EnqueueOption) (Job, error) {
 	if err := r.check(resource); err != nil {
 		return Job{}, err
 	}
+	r.normalize(resource)
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Job{}, fmt.Errorf("queue: no random numbers for an ID: %w", err)

@@ -14,7 +14,7 @@ import (
 type bucket struct {
 	resource pacer.Resource
 	account  *accountHold
-	parked   time.Time // until when nothing is sent
+	parked   time.Time // until when it is held
 	stored   time.Time // parked, as the store had it last
 	changed  time.Time // when this process has set parked last
 	since    time.Time // when the last hold began; an attempt from before is the same event
@@ -31,7 +31,7 @@ type bucket struct {
 
 // An accountHold is what the buckets of one account share. The worker's mu guards it.
 type accountHold struct {
-	parked   time.Time // until when nothing is sent
+	parked   time.Time // until when it is held
 	since    time.Time // when the last hold began
 	passed   time.Time // when Twilio did something for it last
 	refusals int       // holds in a row; above 0 the account is on probation
@@ -45,7 +45,7 @@ func (b *bucket) idle(now time.Time) bool {
 	return b.users == 0 && now.Sub(b.parked) > time.Minute && now.Sub(b.account.parked) > time.Minute
 }
 
-// until returns until when the bucket keeps still.
+// until returns until when the bucket is held.
 func (b *bucket) until() time.Time {
 	if b.account.parked.After(b.parked) {
 		return b.account.parked
@@ -97,14 +97,25 @@ func (w *Worker) answered(l *lane, began time.Time, passed bool) {
 	b.troubles = 0
 	if !began.Before(b.since) {
 		b.holds = 0
-		delete(w.outage, b.resource)
+		if w.outage[b.resource] {
+			delete(w.outage, b.resource)
+			if len(w.outage) == 0 { // as the alert, once for an outage
+				w.passed("Twilio is reached again", "lane", l.Lane)
+			}
+		}
 	}
 	if !passed {
 		return
 	}
+	if b.throttled >= alertAfter {
+		w.passed("the bucket is not throttled any more", "lane", l.Lane)
+	}
 	b.throttled = 0
 	b.refused = time.Time{}
 	if !began.Before(b.account.since) {
+		if b.account.refusals > 0 {
+			w.passed("the account works again", "lane", l.Lane)
+		}
 		b.account.passed, b.account.refusals = time.Now(), 0
 		if b.account.parked.After(time.Now()) {
 			b.account.parked = time.Time{}
@@ -113,7 +124,7 @@ func (w *Worker) answered(l *lane, began time.Time, passed bool) {
 	}
 }
 
-// throttled makes the bucket keep still for as long as Twilio says.
+// throttled holds the bucket for as long as Twilio says.
 func (w *Worker) throttled(l *lane, began time.Time, limit pacer.RateLimit, err error) {
 	w.mu.Lock()
 	step := backoff(min(l.bucket.throttled, 4))
@@ -137,7 +148,7 @@ func (w *Worker) throttled(l *lane, began time.Time, limit pacer.RateLimit, err 
 	}
 }
 
-// exhausted makes the bucket keep still for a quota or a full queue: neither is the
+// exhausted holds the bucket for a quota or a full queue: neither is the
 // request's fault.
 func (w *Worker) exhausted(l *lane, began time.Time, limit pacer.RateLimit, err error) {
 	wait := quotaHold
@@ -147,7 +158,7 @@ func (w *Worker) exhausted(l *lane, began time.Time, limit pacer.RateLimit, err 
 	w.hold(l, began, max(wait, limit.RetryAfter), Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld})
 }
 
-// unreached makes the bucket keep still because nothing gets as far as Twilio, or because
+// unreached holds the bucket because nothing gets as far as Twilio, or because
 // its answers are none.
 func (w *Worker) unreached(l *lane, began time.Time, reason string) {
 	w.mu.Lock()
@@ -184,7 +195,7 @@ func (w *Worker) unanswered(l *lane, began time.Time, reason string) {
 	}
 }
 
-// barred makes the account keep still, for which Twilio does nothing at all: its
+// barred holds the account for which Twilio does nothing at all: its
 // credentials are wrong, or it is suspended. If other buckets of the account pass, the
 // refusal is about this one, such as for a key that may not do everything. If others pass
 // and the same request is refused again and again, the refusal is about the request.
@@ -213,7 +224,7 @@ func (w *Worker) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 		w.park(pacer.Resource{Account: l.Resource.Account}, until)
 	}
 	if tell {
-		w.raise(Alert{Kind: AlertUnauthorized, Lane: l.Lane, Err: fmt.Errorf("%w; the account is tried again every %v", reasonError(err), unauthorizedHold), Advice: adviceUnauthorized})
+		w.raise(Alert{Kind: AlertUnauthorized, Lane: l.Lane, Err: fmt.Errorf("%w%s; the account is tried again every %v", reasonError(err), w.foreignAccount(l.Resource), unauthorizedHold), Advice: adviceUnauthorized})
 	}
 	m := Move{To: Ready, Attempt: others && twilioCode(o.Code), Outcome: o} // else Twilio has not refused it
 	switch {
@@ -225,7 +236,17 @@ func (w *Worker) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 	return m
 }
 
-// hold keeps l's bucket still, here and in other processes. It reports false for a
+// foreignAccount says if requests are sent with another account's credentials. That is right
+// for subaccounts of it, and mostly the mistake if Twilio refuses.
+func (w *Worker) foreignAccount(r pacer.Resource) string {
+	own := w.client.AccountSid()
+	if r.Account == "" || own == "" || own == r.Account {
+		return ""
+	}
+	return fmt.Sprintf("; requests of account %s are sent with the credentials of %s: expected credentials of the same account, or of one above it", r.Account, own)
+}
+
+// hold holds l's bucket, here and in other processes. It reports false for a
 // request that was on its way already when the bucket was held last: that is the same
 // event, and not another one.
 func (w *Worker) hold(l *lane, began time.Time, wait time.Duration, a Alert) bool {

@@ -3,6 +3,8 @@ package queue
 import (
 	"strings"
 	"testing"
+
+	"github.com/twilio-pacer/pacer"
 )
 
 const accountPath = "https://api.twilio.com/2010-04-01/Accounts/AC00000000000000000000000000000001"
@@ -67,6 +69,53 @@ func TestOperationsWithoutAProperNameAreRefused(t *testing.T) {
 	for _, name := range DefaultOperations() {
 		if _, err := NewOperations(name); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// A name that no operation has would be without effect, in silence.
+func TestNameOfNoOperationIsRefusedWithTheNearest(t *testing.T) {
+	for name, want := range map[string]string{
+		"Messages":                     `"Messages": it is no name of an operation: expected "api/Messages:create", which is the nearest name, or another product/Name:op`,
+		"messages":                     `expected "api/Messages:create"`,
+		"api/Messages":                 `expected "api/Messages:create"`,
+		"Messages:read":                `expected "api/Messages:read"`,
+		"api/Messages:post":            `expected "api/Messages:create"`,
+		"api/Mesages:create":           `"api/Mesages:create": no operation of Twilio's has this name: expected "api/Messages:create"`,
+		"api/Call:write":               `expected "api/Calls:write"`,
+		"verify/Verification:create":   `expected "verify/Verifications:create"`,
+		"lookup/PhoneNumbers:read":     `expected "lookups/PhoneNumbers:read"`,
+		"nonsense/Of/Mine:create":      `no operation of Twilio's has this name`,
+		"":                             `expected product/Name:op such as "api/Messages:create", where op is read, create or write`,
+		" api/Messages:create":         `it is no name of an operation`,
+		"api/Messages:create,api/Call": `it is no name of an operation`,
+	} {
+		for option, err := range map[string]error{
+			"WithInDoubt": WithInDoubt(ParkInDoubt, createCall, name)(&Worker{policies: make(map[string]Policy)}),
+			"operations":  func() error { _, err := NewOperations(createCall, name); return err }(),
+		} {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "queue: "+option+": ") {
+				t.Errorf("%s: %q: %v, expected %q", option, name, err, want)
+			}
+		}
+	}
+}
+
+func TestPolicyIsOfTheOperationsThatItsNamesAreOf(t *testing.T) {
+	w := &Worker{policies: make(map[string]Policy)}
+	for name, p := range map[string]Policy{"api/Messages:create": ParkInDoubt, "verify/Verifications:create": Resend, "verify/Services/VerificationCheck:create": Resend} {
+		if err := WithInDoubt(p, name)(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const verify = "https://verify.twilio.com/v2/Services/VA00000000000000000000000000000001"
+	for url, want := range map[string]Policy{
+		accountPath + "/Messages.json": ParkInDoubt, accountPath + "/Calls.json": Reconcile, verify + "/Verifications": Resend,
+		verify + "/VerificationCheck": Resend, verify + "/Entities": ParkInDoubt,
+	} {
+		r := Request{Method: "POST", URL: url}
+		if got := w.policyFor(pacer.ResourceOf(r.Method, r.URL, nil, ""), &r); got != want {
+			t.Errorf("%s: %q, expected %q", url, got, want)
 		}
 	}
 }

@@ -77,19 +77,22 @@ func WithSettle(d time.Duration) WorkerOption {
 	}
 }
 
-// WithInDoubt sets what is done with requests in doubt: with those of the resources
+// WithInDoubt sets what is done with requests in doubt: with those of the operations
 // named, as by [pacer.Resource].String ("api/Messages:create"), or, if none is named,
-// with all others. See [Policy] for the default.
+// with all others. The last words of a name are enough, as in a limit:
+// "verify/Verifications:create". A name that no operation of Twilio's has is an error, which
+// tells the nearest one. See [Policy] for the default.
 func WithInDoubt(p Policy, resources ...string) WorkerOption {
 	return func(w *Worker) error {
 		if p != Reconcile && p != ParkInDoubt && p != Resend {
 			return fmt.Errorf("queue: WithInDoubt: %q: expected %q, %q or %q", p, Reconcile, ParkInDoubt, Resend)
 		}
-		if p == Reconcile {
-			for _, r := range resources {
-				if !reconcilable(r) {
-					return fmt.Errorf("queue: WithInDoubt: Reconcile for %q: expected %q or %q, or another policy", r, createMessage, createCall)
-				}
+		for _, r := range resources {
+			if err := checkOperation(r); err != nil {
+				return fmt.Errorf("queue: WithInDoubt: %w", err)
+			}
+			if p == Reconcile && !reconcilable(r) {
+				return fmt.Errorf("queue: WithInDoubt: Reconcile for %q: expected %q or %q, or another policy", r, createMessage, createCall)
 			}
 		}
 		if len(resources) == 0 {
@@ -172,7 +175,8 @@ func WithAlert(f func(Alert)) WorkerOption {
 }
 
 // WithLogger sets where the worker logs. By default alerts that no [WithAlert] takes go to
-// slog.Default, panics of the program's functions do, too, and nothing else is logged.
+// slog.Default, with a line at level Info when their cause has passed. Panics of the
+// program's functions go there, too, and nothing else is logged.
 // Neither phone numbers nor texts are logged. The worker never waits for the logger: of
 // more than 1,000 entries that wait the rest is counted, and the count logged.
 func WithLogger(l *slog.Logger) WorkerOption {
@@ -193,7 +197,7 @@ type Policy string
 // The policies.
 const (
 	// Reconcile looks for the message or call at Twilio: found, it is Sent; surely not
-	// there, it is sent; else it is parked. docs/queue.md has the rule.
+	// there, it is sent; else it is parked. The rule is in the manual: see the package's documentation.
 	Reconcile Policy = "reconcile"
 	// ParkInDoubt leaves the decision to a person: [Queue.Requeue], [Queue.Confirm] or
 	// [Queue.Cancel].
@@ -210,7 +214,7 @@ const (
 	// AlertThrottled: a bucket was throttled six times in a row. Its lanes wait, and are
 	// tried again every 16 s or as Twilio asks; nothing is lost.
 	AlertThrottled AlertKind = "throttled"
-	// AlertHeld: a bucket keeps still for minutes or hours: a quota is used up, a
+	// AlertHeld: a bucket is held for minutes or hours: a quota is used up, a
 	// sender's queue is full, or Twilio asks for a long wait.
 	AlertHeld AlertKind = "held"
 	// AlertUnauthorized: Twilio does nothing for the account: its credentials are wrong, or
@@ -222,7 +226,8 @@ const (
 	// for an outage, however many buckets wait.
 	AlertUnreachable AlertKind = "unreachable"
 	// AlertInDoubt: a request is parked in doubt, and a person has to decide; or, without an
-	// ID, Twilio's list cannot be read, so that nothing in doubt can be decided.
+	// ID, Twilio's list cannot be read, so that nothing in doubt can be decided. The latter
+	// is raised again each hour while it lasts.
 	AlertInDoubt AlertKind = "in doubt"
 	// AlertGrowing: more arrives than is sent, for a minute by now, although the worker
 	// sends as fast as the limits allow.
@@ -242,17 +247,27 @@ const (
 type Alert struct {
 	Kind   AlertKind
 	Time   time.Time
-	Lane   Lane  // the zero Lane where it is about none; String is free of numbers
+	Lane   Lane  // the zero Lane where it is about none; its String is free of numbers
 	ID     ID    // of the request, if it is about one
 	Err    error // what happened
 	Advice string
 }
 
-// String returns the alert in one line. It holds no phone number.
+// String returns the alert in one line, with the request's ID and the account's SID. It
+// holds no phone number and no text.
 func (a Alert) String() string {
 	where := ""
 	if a.Lane != (Lane{}) {
-		where = " " + a.Lane.String() + ":"
+		where += " " + a.Lane.String()
+	}
+	if account := a.Lane.Resource.Account; account != "" {
+		where += " of account " + account
+	}
+	if a.ID != "" {
+		where += " request " + string(a.ID)
+	}
+	if where != "" {
+		where += ":"
 	}
 	return fmt.Sprintf("pacer queue: %s:%s %v; %s", a.Kind, where, a.Err, a.Advice)
 }
@@ -261,9 +276,10 @@ const (
 	adviceThrottled    = "it waits and is tried again; send less for this sender, spread the load over more senders, or ask Twilio for more throughput"
 	adviceHeld         = "use other senders, or ask Twilio for more; what waits is sent when the time is over"
 	adviceUnauthorized = "check the worker's credentials, and that the account is not suspended; what waits is sent afterwards"
-	adviceUnreachable  = "check the network and Twilio's status; what waits is sent afterwards"
+	adviceUnreachable  = "check the network, the gateway and Twilio's status (https://status.twilio.com); what waits is sent afterwards"
 	adviceLimiter      = "check what the client's limiter depends on; what waits is sent afterwards"
-	adviceList         = "let the worker's key read the list, or choose WithInDoubt(ParkInDoubt); what is in doubt waits until then, and is parked after an hour"
+	adviceListRefused  = "let the worker's key read the list, or choose WithInDoubt(ParkInDoubt); what is in doubt waits until then, and is parked after an hour"
+	adviceListFails    = "check the network, the gateway and Twilio's status (https://status.twilio.com); it is asked again every minute, and what is in doubt waits"
 	adviceInDoubt      = "look whether Twilio has it, then Queue.Confirm it (it has), Queue.Requeue it (send again) or Queue.Cancel it"
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"
@@ -272,8 +288,14 @@ const (
 )
 
 func (w *Worker) policyFor(r pacer.Resource, request *Request) Policy {
-	if p, ok := w.policies[r.String()]; ok {
-		return p
+	longest := ""
+	for name := range w.policies {
+		if len(name) > len(longest) && namesOperation(name, r) {
+			longest = name
+		}
+	}
+	if longest != "" {
+		return w.policies[longest]
 	}
 	switch {
 	case request.safe():

@@ -144,19 +144,40 @@ func (q *Queue) Requeue(ctx context.Context, id ID) error {
 	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, Due: time.Now(), NoDeadline: true, Outcome: &Outcome{}})
 }
 
-// Confirm says that Twilio has a request, with the SID of what it has created: a status
-// callback proves it, or a person has looked. It may be in doubt, wait to be sent again, or
-// have failed wrongly. A request that is Sent or Cancelled is a [*StateError].
-func (q *Queue) Confirm(ctx context.Context, id ID, sid string) error {
-	return q.move(ctx, "confirm", Move{ID: id, From: []State{InDoubt, Sending, Ready, Delayed, Failed}, To: Sent, Outcome: &Outcome{SID: sid}})
+func (q *Queue) move(ctx context.Context, what string, m Move) error {
+	err := q.engine.Move(ctx, m)
+	if err == nil {
+		return nil
+	}
+	var elsewhere *StateError
+	if errors.As(err, &elsewhere) {
+		said := &decisionError{state: elsewhere}
+		if j, err := q.engine.Get(ctx, m.ID); err == nil && j.State == elsewhere.State {
+			said.sid = j.Outcome.SID
+		}
+		err = said
+	}
+	return fmt.Errorf("queue: %s %s: %w", what, m.ID, err)
 }
 
-func (q *Queue) move(ctx context.Context, what string, m Move) error {
-	if err := q.engine.Move(ctx, m); err != nil {
-		return fmt.Errorf("queue: %s %s: %w", what, m.ID, err)
-	}
-	return nil
+// A decisionError is a StateError in words for the person who has decided.
+type decisionError struct {
+	state *StateError
+	sid   string // of what the job has created; "": none, or it is not known
 }
+
+func (e *decisionError) Error() string {
+	sid := ""
+	if e.sid != "" {
+		sid = " (" + e.sid + ")"
+	}
+	if e.state.State == Sending {
+		return "a worker is sending it now; nothing was changed"
+	}
+	return fmt.Sprintf("it is %s already%s; nothing was changed", e.state.State, sid)
+}
+
+func (e *decisionError) Unwrap() error { return e.state }
 
 // page is how many jobs List reads at a time.
 const page = 200

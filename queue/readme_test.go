@@ -33,12 +33,16 @@ var docImports = map[string]string{
 	"sqlitequeue": "github.com/twilio-pacer/pacer/queue/sqlitequeue",
 	"twilio":      "github.com/twilio/twilio-go",
 	"api":         "github.com/twilio/twilio-go/rest/api/v2010",
+	"twiliotest":  "github.com/twilio-pacer/pacer/twiliotest",
 	"context":     "context",
 	"fmt":         "fmt",
+	"filepath":    "path/filepath",
 	"log":         "log",
 	"os":          "os",
 	"signal":      "os/signal",
 	"syscall":     "syscall",
+	"synctest":    "testing/synctest",
+	"testing":     "testing",
 	"time":        "time",
 }
 
@@ -54,7 +58,7 @@ const docVariables = `
 // README, whose other blocks the root module checks, and in docs/queue.md.
 func TestDocumentsCompile(t *testing.T) {
 	check := docChecker(t)
-	for name, least := range map[string]int{"../README.md": 3, "../docs/queue.md": 2} {
+	for name, least := range map[string]int{"../README.md": 3, "../docs/queue.md": 4} {
 		n := 0
 		for line, src := range blocks(t, name, "go") {
 			if !strings.Contains(src, "queue.") {
@@ -86,6 +90,17 @@ func TestDocumentsCompile(t *testing.T) {
 		if check(src) == nil {
 			t.Errorf("no error for %q", src)
 		}
+	}
+}
+
+// The test that docs/queue.md shows is the one that runs.
+func TestDocumentedTestRuns(t *testing.T) {
+	file, err := os.ReadFile("examples/tested/shop_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(slices.Collect(maps.Values(blocks(t, "../docs/queue.md", "go"))), string(file)) {
+		t.Error("docs/queue.md does not show examples/tested/shop_test.go as it is")
 	}
 }
 

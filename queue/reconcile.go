@@ -221,7 +221,7 @@ func (w *Worker) listing(r pacer.Resource) *trouble {
 	defer w.mu.Unlock()
 	t := w.listings[r]
 	if t == nil {
-		t = &trouble{w: w, kind: AlertInDoubt, advice: adviceList, what: "asking Twilio for the list of " + r.Name}
+		t = &trouble{w: w, kind: AlertInDoubt, advice: adviceListFails, what: "asking Twilio for the list of " + r.Name}
 		w.listings[r] = t
 	}
 	return t

@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -213,19 +214,28 @@ func TestDecisionsInDoubt(t *testing.T) {
 		if err := w.q.Requeue(ctx, ids[0]); err != nil {
 			t.Error(err)
 		}
-		if err := w.q.Confirm(ctx, ids[1], "SM1"); err != nil {
+		const sid = "SM0123456789abcdef0123456789abcdef"
+		if err := w.q.Confirm(ctx, ids[1], sid); err != nil {
 			t.Error(err)
 		}
 		if err := w.q.Cancel(ctx, ids[2]); err != nil {
 			t.Error(err)
 		}
 		w.want(ids[0], queue.Sent)
-		if r := w.want(ids[1], queue.Sent); r.SID != "SM1" {
+		if r := w.want(ids[1], queue.Sent); r.SID != sid {
 			t.Errorf("SID %q", r.SID)
 		}
 		w.want(ids[2], queue.Cancelled)
-		if err := w.q.Confirm(ctx, ids[2], "SM2"); err == nil {
-			t.Error("a cancelled request was confirmed")
+		for want, err := range map[string]error{
+			fmt.Sprintf("queue: requeue %s: it is sent already (%s); nothing was changed", ids[1], sid): w.q.Requeue(ctx, ids[1]),
+			fmt.Sprintf("queue: confirm %s: it is sent already (%s); nothing was changed", ids[1], sid): w.q.Confirm(ctx, ids[1], sid),
+			fmt.Sprintf("queue: confirm %s: it is cancelled already; nothing was changed", ids[2]):      w.q.Confirm(ctx, ids[2], "SM0123456789abcdef0123456789abcde0"),
+			fmt.Sprintf("queue: cancel %s: it is cancelled already; nothing was changed", ids[2]):       w.q.Cancel(ctx, ids[2]),
+		} {
+			var state *queue.StateError
+			if fmt.Sprint(err) != want || !errors.As(err, &state) {
+				t.Errorf("%v, expected %q", err, want)
+			}
 		}
 		w.once(1)
 	})

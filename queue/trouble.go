@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -11,7 +12,7 @@ import (
 const troubleAfter = 3
 
 // A trouble tells people of a loop whose work fails again and again. Without it the loop
-// would go on in silence. Each failure is logged, and the third in a row raises an alert.
+// would go on in silence. Each failure is logged; the third in a row raises an alert.
 // It is safe for concurrent use.
 type trouble struct {
 	w      *Worker
@@ -22,9 +23,10 @@ type trouble struct {
 	mu       sync.Mutex
 	failures int       // in a row
 	since    time.Time // the first of them
+	raised   time.Time // when the last alert was raised; zero: none since it has worked last
 }
 
-// failed notes a failure. One that comes after the end of ctx is that end's, and not counted.
+// failed notes a failure. The third in a row raises an alert, and then one each hour. One that comes after the end of ctx is that end's, and not counted.
 func (t *trouble) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -34,12 +36,20 @@ func (t *trouble) failed(ctx context.Context, err error) {
 		t.since = time.Now()
 	}
 	n := t.failures
+	tell := n >= troubleAfter && (t.raised.IsZero() || time.Since(t.raised) >= alarmEvery)
+	if tell {
+		t.raised = time.Now()
+	}
 	t.mu.Unlock()
 	if t.w.logger != nil {
 		t.w.logger.Warn("pacer queue: "+t.what+" fails, and is tried again", "failures", n, "error", err)
 	}
-	if n == troubleAfter {
-		t.w.raise(Alert{Kind: t.kind, Advice: t.advice, Err: fmt.Errorf("%s has failed %d times in a row: %w", t.what, n, err)})
+	if tell {
+		advice := t.advice
+		if errors.As(err, new(*refusedError)) {
+			advice = adviceListRefused
+		}
+		t.w.raise(Alert{Kind: t.kind, Advice: advice, Err: fmt.Errorf("%s has failed %d times in a row: %w", t.what, n, err)})
 	}
 }
 
@@ -57,9 +67,10 @@ func (t *trouble) lasted() time.Duration {
 func (t *trouble) worked() {
 	t.mu.Lock()
 	n := t.failures
-	t.failures = 0
+	told := !t.raised.IsZero()
+	t.failures, t.raised = 0, time.Time{}
 	t.mu.Unlock()
-	if n > 0 && t.w.logger != nil {
-		t.w.logger.Info("pacer queue: "+t.what+" works again", "failures", n)
+	if told || n > 0 && t.w.logger != nil {
+		t.w.passed(t.what+" works again", "failures", n)
 	}
 }

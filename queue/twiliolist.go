@@ -145,6 +145,9 @@ func (w *Worker) get(ctx context.Context, j *Job, address string) (body []byte, 
 		if !notNow && twilioCode(fact.Code) && fact.Status >= 400 && fact.Status < 500 {
 			return nil, nil, &refusedError{fact.Code, fact.Status, reasonOf(err)}
 		}
+		if fact.Status >= http.StatusBadRequest && !twilioCode(fact.Code) {
+			return nil, nil, fmt.Errorf("list at Twilio: %s", answeredReason(fact, err))
+		}
 		return nil, nil, fmt.Errorf("list at Twilio: %w", reasonError(err))
 	}
 }

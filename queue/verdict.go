@@ -45,7 +45,7 @@ func judge(a attempt) (verdict, Outcome) {
 		return judgeSuccess(a)
 	}
 	fact := pacer.AttemptOf(a.err)
-	o := Outcome{Status: fact.Status, Code: fact.Code, Reason: reasonOf(a.err)}
+	o := Outcome{Status: fact.Status, Code: fact.Code, Reason: answeredReason(fact, a.err)}
 	limit, notNow := pacer.FromError(a.err)
 	switch {
 	case notNow && limit.Kind == pacer.NotSent:
@@ -100,12 +100,6 @@ func movedElsewhere(status int) bool {
 	return false
 }
 
-// The SIDs that Twilio gives: https://www.twilio.com/docs/glossary/what-is-a-sid
-var (
-	messageSID = regexp.MustCompile(`^(SM|MM)[0-9a-fA-F]{32}$`)
-	callSID    = regexp.MustCompile(`^CA[0-9a-fA-F]{32}$`)
-)
-
 // provesSuccess returns what an answer lacks to prove that Twilio has done what the
 // request asks for. A gateway or a captive portal answers with 2xx, too.
 func provesSuccess(a attempt) error {
@@ -134,6 +128,18 @@ func isJSON(a attempt) bool {
 		return bytes.HasPrefix(body, []byte("{")) || bytes.HasPrefix(body, []byte("["))
 	}
 	return a.whole && json.Valid(body)
+}
+
+// answeredReason returns why an attempt has failed. Of an answer that has no code of
+// Twilio's only the status is told: the rest is a page of somebody else's, or says nothing.
+func answeredReason(fact pacer.Attempt, err error) string {
+	switch {
+	case fact.Status < http.StatusBadRequest || twilioCode(fact.Code):
+		return reasonOf(err)
+	case fact.Status < http.StatusInternalServerError && fact.Status != http.StatusTooManyRequests:
+		return fmt.Sprintf("status %d without Twilio's code: somebody else answers in Twilio's place", fact.Status)
+	}
+	return fmt.Sprintf("status %d", fact.Status)
 }
 
 // errNoAnswer stands for an error without a text of its own.

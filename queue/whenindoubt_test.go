@@ -124,19 +124,19 @@ const (
 
 // What is unexplained in Twilio's list.
 var whenInDoubt = map[string]row{
-	"nothing near the time of the attempt": {test: each(map[string]lost{
+	"nothing within 10 min of the attempt": {test: each(map[string]lost{
 		"nothing":           {sent: true, in: second, till: second + little},
 		"only an old one":   {sent: true, in: second, till: second + little, before: map[int]string{90: "hello", 11: "bye"}},
 		"vanished, nothing": {sent: true, killed: true, in: 210 * time.Second, till: 220 * time.Second},
 	}, judged)},
 
-	"one that looks the same, from that time": {test: each(map[string]lost{
+	"one that looks the same, from the time of the attempt, for one request in doubt": {test: each(map[string]lost{
 		"it":                   {accepted: true, sent: true, in: first, till: first + little},
 		"it, and another text": {accepted: true, sent: true, in: first, till: first + little, after: map[int]string{1: "bye"}},
 		"it, and an old one":   {accepted: true, sent: true, in: first, till: first + little, before: map[int]string{30: "hello"}},
 	}, judged)},
 
-	"as many as requests in doubt that look the same": {test: each(map[string]int{"two": 2, "three": 3}, func(t *testing.T, n int) {
+	"as many that look the same as there are requests in doubt that do": {test: each(map[string]int{"two": 2, "three": 3}, func(t *testing.T, n int) {
 		w := newWorld(t, twiliotest.Config{})
 		w.drop(twiliotest.DropAfterAccept, n)
 		var ids []queue.ID
@@ -163,7 +163,7 @@ var whenInDoubt = map[string]row{
 		"two for one":   {accepted: true, after: map[int]string{1: "hello"}, in: first, till: first + little, reason: "Twilio has 2 that look the same, for 1 in doubt"},
 	}, judged)},
 
-	"another text, within 10 min of that time": {test: each(map[string]lost{
+	"another text, from 10 min before the attempt to 10 min after it": {test: each(map[string]lost{
 		"9 min before":               {before: map[int]string{9: "bye"}, in: first, till: first + little, reason: "it cannot be told whether it is this one"},
 		"11 min before":              {before: map[int]string{11: "bye"}, sent: true, in: second, till: second + little},
 		"at once after it":           {after: map[int]string{1: "bye"}, in: first, till: first + little, reason: "it cannot be told whether it is this one"},
@@ -172,13 +172,13 @@ var whenInDoubt = map[string]row{
 		"between two looks, another": {after: map[int]string{90: "bye"}, in: second, till: second + little, reason: "it cannot be told whether it is this one"},
 	}, judged)},
 
-	"the same text from up to an hour before": {test: each(map[string]lost{
+	"the same text from up to 60 min before the attempt, and none from its time": {test: each(map[string]lost{
 		"59 min": {before: map[int]string{59: "hello"}, in: first, till: first + little, reason: "from before it was sent"},
 		"1 min":  {before: map[int]string{1: "hello"}, in: first, till: first + little, reason: "from before it was sent"},
 		"61 min": {before: map[int]string{61: "hello"}, sent: true, in: second, till: second + little},
 	}, judged)},
 
-	"the same text from after the attempt must have been over": {test: each(map[string]lost{
+	"the same text, made later than the attempt's timeout (35 s) allows": {test: each(map[string]lost{
 		"before the first look": {after: map[int]string{50: "hello"}, in: 4 * time.Minute, till: 4*time.Minute + 3*little, reason: "from after its attempt was over"},
 	}, judged)},
 
@@ -186,7 +186,7 @@ var whenInDoubt = map[string]row{
 		"six pages": {list: manyListed(), in: first, till: first + little, reason: "Twilio has more than 5000 for this receiver"},
 	}, judged)},
 
-	"nothing, for the fifth time: Twilio neither takes nor refuses it": {test: alone(func(t *testing.T) {
+	"nothing, and it was sent five times, got no answer each time, and was never found": {test: alone(func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
 		v := w.inject(status(500, 0), nil)
 		id := w.enqueue("hello")
@@ -203,7 +203,9 @@ var whenInDoubt = map[string]row{
 		}
 	})},
 
-	"no answer, an error, or an answer that is no list; one that looks the same is being sent now": {shown: []string{"TestTwinSentMeanwhile"}, test: func(t *testing.T) {
+	"one that looks the same, while another one that looks the same is being sent": {shown: []string{"TestTwinSentMeanwhile"}},
+
+	"the list cannot be read: no answer, an error, or an answer that is no list": {test: func(t *testing.T) {
 		cases := make(map[string]lost)
 		for name, f := range map[string]twiliotest.Fault{
 			"no answer": {Kind: twiliotest.DropBeforeAccept}, "not reached": {Kind: twiliotest.RefuseConnection}, "500": status(500, 0),

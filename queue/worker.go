@@ -18,7 +18,7 @@ import (
 // waits for another, and a one-time password goes before the campaign. A lane costs a
 // goroutine while something is ready in it; what waits costs the worker nothing.
 //
-// A throttled request goes back to its place, and its bucket keeps still, in all
+// A throttled request goes back to its place, and its bucket is held, in all
 // processes, for as long as Twilio says plus 0-1 s, else for 1, 2, 4, 8, 16 s; it costs no
 // attempt. An error that Twilio gives for good (an invalid number) makes a request Failed
 // with Twilio's error. If Twilio cannot be reached, or answers nothing proper three times
@@ -28,7 +28,7 @@ import (
 // doubt: see [Policy].
 //
 // Workers of several processes share one store. Each has its client's limits for itself,
-// unless the clients share a [pacer.Limiter]; the rates of campaigns and what is parked
+// unless the clients share a [pacer.Limiter]; the rates of campaigns and holds
 // are shared in any case.
 type Worker struct {
 	q      *Queue

@@ -9,7 +9,7 @@
 // Rows carry checksums. A job that the disk has changed is not sent but Failed, or in
 // doubt, with ReasonDamaged, and so is what waits in a lane whose row has changed; the
 // others go on. If SQLite cannot read a page, that is ErrDamaged. Not covered are the
-// counters that Stats shows, the keys of Unique, parked buckets and schedules; and jobs
+// counters that Stats shows, the keys of Unique, holds of buckets and schedules; and jobs
 // that have vanished altogether are only seen by [Engine.Check]. Of a -wal that was
 // damaged before SQLite has read it again after a crash, what follows the damage is lost:
 // no checksum of a row can tell.

@@ -10,7 +10,7 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
-// What processes share besides jobs: parked buckets, schedules, documents.
+// What processes share besides jobs: holds of buckets, schedules, documents.
 
 // Now implements [queue.Engine]. It is this machine's clock, to the microsecond.
 func (e *Engine) Now(ctx context.Context) (time.Time, error) {

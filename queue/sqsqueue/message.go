@@ -189,7 +189,7 @@ func decode(body, messageID string) (queue.Job, error) {
 		if err != nil {
 			return queue.Job{}, errors.New(digits.ReplaceAllString(err.Error(), "***"))
 		}
-		j.Lane, j.Due, j.Deadline = checked.Lane, checked.Due, checked.Deadline
+		j.Lane, j.Due, j.Deadline, j.Request = checked.Lane, checked.Due, checked.Deadline, checked.Request
 	}
 	switch {
 	case j.ID != "":

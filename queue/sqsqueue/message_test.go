@@ -84,3 +84,12 @@ func TestMessageIsStable(t *testing.T) {
 }
 
 const stableID = "08a7117f-efe4-5d26-90c9-f78874bfc2b3"
+
+// Programs in other languages write numbers as people do; Twilio lists them in one form.
+func TestReceiverOfAForeignMessageIsKeptAsTwilioWritesIt(t *testing.T) {
+	const body = `{"v":"1.0","request":{"v":"1.0","method":"POST","url":"https://api.twilio.com/2010-04-01/Accounts/AC00000000000000000000000000000001/Messages.json","form":{"To":["+1 (500) 555-0009"],"From":["+15005550006"],"Body":["hello"]}}}`
+	j, err := sqsqueue.Decode(body, "m")
+	if err != nil || j.Request.Form["To"][0] != "+15005550009" {
+		t.Errorf("%v, %v", j.Request.Form, err)
+	}
+}

@@ -1,0 +1,85 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/twilio-pacer/pacer"
+)
+
+// Confirm says that Twilio has a request, with the SID of what it has created: a status
+// callback proves it, or a person has looked. The request may be in doubt, wait to be sent
+// again, or have failed wrongly. One that is Sent or Cancelled is a [*StateError].
+//
+// A message's SID is SM or MM and 32 hexadecimal digits, a call's is CA and as many. What
+// other operations create has two letters and 32 such digits, or the newer form of Twilio's
+// such as mem_profile_ and 26 characters. "" is only for operations that create nothing. Any
+// other SID is an error, and so is one that is the result of another request of the queue.
+func (q *Queue) Confirm(ctx context.Context, id ID, sid string) error {
+	j, err := q.engine.Get(ctx, id)
+	if err != nil {
+		return fmt.Errorf("queue: confirm %s: %w", id, err)
+	}
+	if err := checkSID(j.Lane.Resource, sid); err != nil {
+		return fmt.Errorf("queue: confirm %s: %w", id, err)
+	}
+	if len(sid) == 34 {
+		sid = sid[:2] + strings.ToLower(sid[2:]) // as Twilio writes it, so that it is found
+	}
+	if sid != "" && j.Lane.Resource.Op == pacer.Create {
+		other, err := creator(ctx, q, sid, id)
+		if err != nil {
+			return fmt.Errorf("queue: confirm %s: %w", id, err)
+		}
+		if other != "" {
+			return fmt.Errorf("queue: confirm %s: SID %s: expected that of this request; it is the result of request %s already", id, sid, other)
+		}
+	}
+	return q.move(ctx, "confirm", Move{ID: id, From: []State{InDoubt, Sending, Ready, Delayed, Failed}, To: Sent, Outcome: &Outcome{SID: sid}})
+}
+
+// creator returns the request, other than not, that has created what has this SID; "": none
+// of the queue's has.
+func creator(ctx context.Context, q *Queue, sid string, not ID) (ID, error) {
+	for j, err := range q.List(ctx, Filter{SID: sid}) {
+		if err != nil {
+			return "", err
+		}
+		if j.ID != not && j.Lane.Resource.Op != pacer.Write { // what changes a message has its SID, too
+			return j.ID, nil
+		}
+	}
+	return "", nil
+}
+
+// The SIDs that Twilio gives: https://www.twilio.com/docs/glossary/what-is-a-sid
+var (
+	messageSID = regexp.MustCompile(`^(SM|MM)[0-9a-fA-F]{32}$`)
+	callSID    = regexp.MustCompile(`^CA[0-9a-fA-F]{32}$`)
+	anySID     = regexp.MustCompile(`^([A-Z]{2}[0-9a-fA-F]{32}|[a-z]+(_[a-z]+)*_[0-9a-z]{26})$`)
+)
+
+// checkSID reports why sid cannot be that of what a request of the resource has created.
+func checkSID(r pacer.Resource, sid string) error {
+	form, expected := anySID, "two letters and 32 hexadecimal digits"
+	switch r.String() {
+	case createMessage:
+		form, expected = messageSID, "that of a message, SM or MM and 32 hexadecimal digits"
+	case createCall:
+		form, expected = callSID, "that of a call, CA and 32 hexadecimal digits"
+	}
+	switch {
+	case form.MatchString(sid), sid == "" && r.Op != pacer.Create:
+		return nil
+	case sid == "":
+		return errors.New("no SID: expected " + expected)
+	case len(sid) <= 5:
+		return fmt.Errorf("SID %q: expected %s", sid, expected)
+	}
+	// The whole is not told: it may be a phone number or a text in the wrong place.
+	return fmt.Errorf("SID %.4q... of %d characters: expected %s", sid, utf8.RuneCountInString(sid), expected)
+}
