@@ -282,6 +282,9 @@ func (c *call) acquire(start time.Time) error {
 func (c *call) awaitTurn(ctx context.Context) (err error) {
 	c.cfg.recorder.waiting.Add(1)
 	defer c.cfg.recorder.waiting.Add(-1)
+	if c.attempts > 0 || time.Since(c.start) >= aWait {
+		ctx = context.WithValue(ctx, arrivalKey{}, c.start) // its place is by that
+	}
 	c.slot, err = c.cfg.limiter.Acquire(ctx, c.resource)
 	return err
 }
