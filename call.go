@@ -189,6 +189,7 @@ func (c *call) sendOnce(token string) (r reply) {
 		outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)
 		outcome.RetryAfter = c.schedule.throttled(c.last.RetryAfter)
 		outcome.TooLong = c.last.RetryAfter > c.cfg.maxRetryAfter
+		outcome.Step = c.last.RetryAfter == 0 && c.turn == nil // a Turn's is the resource's
 	}
 	return r
 }

@@ -32,8 +32,12 @@ type Outcome struct {
 	// Throttled: Twilio answered 429, or code 20429, and did not process it.
 	Throttled bool
 	// RetryAfter is, for a throttled request, how long its resource is to keep
-	// still: what the answer asks for, else the step of the fixed schedule.
+	// still: what the answer asks for, else a step of the fixed schedule.
 	RetryAfter time.Duration
+	// Step: RetryAfter is the step of the request's own call, as the answer has no
+	// Retry-After. The call waits for so long. Its resource need not, where others were
+	// accepted meanwhile: [BucketLimiter] goes by the throttles in a row of the bucket.
+	Step bool
 	// TooLong: RetryAfter is longer than any call is to wait ([WithMaxRetryAfter]).
 	TooLong bool
 	// ConcurrentRequests is how many requests of the account, of this and other
@@ -248,11 +252,14 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			inProgress = d.inFlight
 		}
 		if o.Throttled {
+			o.RetryAfter = b.cooldown.throttled(o, d.left)
 			before := b.cooldown.until
 			b.coolDown(o, now)
 			if b.limiter.shared != nil && b.cooldown.until.After(before) {
 				b.report(o, inProgress, now)
 			}
+		} else {
+			b.cooldown.accepted(d.left)
 		}
 		switch fixed := b.limiter.fixed; {
 		case fixed:
