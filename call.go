@@ -189,6 +189,7 @@ func (c *call) sendOnce(token string) (r reply) {
 		outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)
 		outcome.RetryAfter = c.schedule.throttled(c.last.RetryAfter)
 		outcome.TooLong = c.last.RetryAfter > c.cfg.maxRetryAfter
+		outcome.Step = c.last.RetryAfter == 0 && c.turn == nil // a Turn's is the resource's
 	}
 	return r
 }
@@ -282,6 +283,9 @@ func (c *call) acquire(start time.Time) error {
 func (c *call) awaitTurn(ctx context.Context) (err error) {
 	c.cfg.recorder.waiting.Add(1)
 	defer c.cfg.recorder.waiting.Add(-1)
+	if c.attempts > 0 || time.Since(c.start) >= aWait {
+		ctx = context.WithValue(ctx, arrivalKey{}, c.start) // its place is by that
+	}
 	c.slot, err = c.cfg.limiter.Acquire(ctx, c.resource)
 	return err
 }

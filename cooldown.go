@@ -9,11 +9,32 @@ type cooldown struct {
 	on      bool      // it has begun, and the bucket has not been reopened since
 	refuse  bool      // it is too long to wait for: calls fail at once
 	retryAt time.Time // with refuse: the time that Twilio asked for
+	row     int       // how many there were since a request was accepted
 }
 
 // holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
 // close a bucket for a day: when it ends one request is let through to ask again.
 const holdAtMost = 5 * time.Minute
+
+// throttled takes in that a request which left at a time was throttled, and returns how long
+// the bucket must keep still for it. Where the answer does not say, this goes by how often in
+// a row the bucket was throttled: a call that is at its 16 s may be the only one that is.
+func (c *cooldown) throttled(o Outcome, left time.Time) time.Duration {
+	if c.row == 0 || !left.Before(c.until) { // else it was on its way when the cool-down began
+		c.row++
+	}
+	if !o.Step {
+		return o.RetryAfter
+	}
+	return min(o.RetryAfter, time.Second<<min(c.row-1, 4))
+}
+
+// accepted takes in that a request which left at a time was accepted.
+func (c *cooldown) accepted(left time.Time) {
+	if !left.Before(c.until) {
+		c.row = 0
+	}
+}
 
 // begin begins a cool-down, or prolongs it. It never shortens one.
 func (c *cooldown) begin(o Outcome, now time.Time) {

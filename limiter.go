@@ -20,7 +20,8 @@ type Limiter interface {
 	// wait ends otherwise, Acquire returns an error and takes nothing: ctx.Err()
 	// when ctx ended, an error that wraps [ErrWaitTooLong] when the wait cannot end
 	// before ctx's deadline. Such an error should be a [*WaitError], which can say
-	// until when the resource is held.
+	// until when the resource is held. ctx says in which order those who wait should
+	// leave: see [PriorityOf] and [ArrivalOf].
 	Acquire(ctx context.Context, r Resource) (done func(Outcome), err error)
 }
 
@@ -31,8 +32,12 @@ type Outcome struct {
 	// Throttled: Twilio answered 429, or code 20429, and did not process it.
 	Throttled bool
 	// RetryAfter is, for a throttled request, how long its resource is to keep
-	// still: what the answer asks for, else the step of the fixed schedule.
+	// still: what the answer asks for, else a step of the fixed schedule.
 	RetryAfter time.Duration
+	// Step: RetryAfter is the step of the request's own call, as the answer has no
+	// Retry-After. The call waits for so long. Its resource need not, where others were
+	// accepted meanwhile: [BucketLimiter] goes by the throttles in a row of the bucket.
+	Step bool
 	// TooLong: RetryAfter is longer than any call is to wait ([WithMaxRetryAfter]).
 	TooLong bool
 	// ConcurrentRequests is how many requests of the account, of this and other
@@ -69,6 +74,9 @@ type Outcome struct {
 // it wakes the next as it leaves. Hence a waiter that is cancelled costs no token, new
 // limits and cool-downs reach those who already wait, the order is fair, and when a
 // cool-down ends the waiters leave at the bucket's pace instead of all at once.
+//
+// A call that was throttled goes back to its place, which is by the time at which the call
+// began: ahead of those that came later. Its own wait stays as it is; then it is the next.
 //
 // Calls of a higher priority go first ([WithPriority]): of any ten requests that leave a
 // turnstile, or take a slot that several buckets wait for, one at least is of each
@@ -137,11 +145,19 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	}
 
 	deadline, _ := ctx.Deadline()
-	w := line.NewWaiter(classOf(ctx), deadline, time.Now())
-	ahead, head := b.line.Ahead(classOf(ctx)), b.line.Head()
+	arrived := ArrivalOf(ctx)
+	if arrived.IsZero() {
+		arrived = time.Now()
+	}
+	w := line.NewWaiter(classOf(ctx), deadline, arrived)
+	head := b.line.Head()
 	b.line.Join(w)
 	if head != nil && b.line.Head() == w {
 		head.LeaveGate() // overtaken
+	}
+	ahead := 0
+	if !deadline.IsZero() {
+		ahead = b.line.Ahead(w)
 	}
 	d, err := l.wait(ctx, b, w, ahead)
 	if err != nil {
@@ -236,11 +252,14 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			inProgress = d.inFlight
 		}
 		if o.Throttled {
+			o.RetryAfter = b.cooldown.throttled(o, d.left)
 			before := b.cooldown.until
 			b.coolDown(o, now)
 			if b.limiter.shared != nil && b.cooldown.until.After(before) {
 				b.report(o, inProgress, now)
 			}
+		} else {
+			b.cooldown.accepted(d.left)
 		}
 		switch fixed := b.limiter.fixed; {
 		case fixed:

@@ -61,7 +61,7 @@ func TestOutcomeThatSaysNothingIsFailed(t *testing.T) {
 	cut := func(err error) transport {
 		return func(*http.Request) (*http.Response, error) { return nil, err }
 	}
-	accepted, failed, throttled := Outcome{}, Outcome{Failed: true}, Outcome{Throttled: true, RetryAfter: time.Second}
+	accepted, failed, throttled := Outcome{}, Outcome{Failed: true}, Outcome{Throttled: true, RetryAfter: time.Second, Step: true}
 	for name, c := range map[string]struct {
 		send transport
 		want Outcome

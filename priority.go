@@ -1,6 +1,9 @@
 package pacer
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // A Priority is the order in which calls of one bucket leave when they have to wait.
 // The zero Priority is Normal.
@@ -32,6 +35,17 @@ func WithPriority(ctx context.Context, p Priority) context.Context {
 func PriorityOf(ctx context.Context) Priority {
 	p, _ := ctx.Value(priorityKey{}).(Priority)
 	return p
+}
+
+type arrivalKey struct{}
+
+// ArrivalOf returns when the call began that asks a [Limiter] for its turn with ctx. It is
+// zero for a call that has only just begun. It is not zero for one that asks again, since it
+// was throttled, or that had to wait for an access token first: of those that wait, with the
+// same priority, the earliest should go first. It is for a Limiter of your own.
+func ArrivalOf(ctx context.Context) time.Time {
+	t, _ := ctx.Value(arrivalKey{}).(time.Time)
+	return t
 }
 
 // classOf is the class of ctx's calls in a line: 0 goes first.

@@ -83,12 +83,12 @@ func (l *Line) Head() *Waiter { return l.order.head() }
 // Len is how many wait.
 func (l *Line) Len() int { return l.order.len }
 
-// Ahead is how many of those that wait a newcomer of the class lets go first.
-func (l *Line) Ahead(class int) (n int) {
-	for c := 0; c <= class; c++ {
+// Ahead is how many of those that wait go before w, which is in the line.
+func (l *Line) Ahead(w *Waiter) (n int) {
+	for c := range w.class {
 		n += l.order.classes[c].len
 	}
-	return n
+	return n + l.order.classes[w.class].ahead(&w.inLine)
 }
 
 // WakeHead has the head look again.
@@ -160,7 +160,12 @@ type node struct {
 func (o *order) push(n *node) {
 	q := &o.classes[n.w.class]
 	at := q.last
-	for at != nil && n.since.Before(at.since) {
+	// From both ends at once: those that come back belong near the front of a long queue.
+	for front := q.first; at != nil && n.since.Before(at.since); front = front.next {
+		if n.since.Before(front.since) {
+			at = front.prev
+			break
+		}
 		at = at.prev
 	}
 	n.prev = at
@@ -176,6 +181,20 @@ func (o *order) push(n *node) {
 	}
 	q.len++
 	o.len++
+}
+
+// ahead counts those before n, or those behind it where they are fewer.
+func (q *queue) ahead(n *node) int {
+	before, behind := n.prev, n.next
+	for i := 0; ; i++ {
+		switch {
+		case before == nil:
+			return i
+		case behind == nil:
+			return q.len - 1 - i
+		}
+		before, behind = before.prev, behind.next
+	}
 }
 
 func (o *order) remove(n *node) {
