@@ -88,8 +88,8 @@
 //
 // Everything here is safe for concurrent use, holds no goroutine and needs no closing.
 // A call that waits takes about 0.3 KiB of heap in the limiter beyond its goroutine. A
-// bucket takes about 1.8 KB, and 4 KB at 1,000/s; one that is idle for a minute is dropped. A waiting call has
-// no bound by default: use a context or [WithMaxWait].
+// bucket takes about 1.8 KB, and 4 KB at 1,000/s; one that is idle for a minute is dropped.
+// A waiting call has no bound by default: use a context or [WithMaxWait].
 //
 // What waits is lost with the process. Module github.com/twilio-pacer/pacer/queue keeps
 // requests in a file until they have been sent, and has campaigns.
