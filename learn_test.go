@@ -690,7 +690,11 @@ func TestConcurrentRequestsOfZeroSayNothing(t *testing.T) {
 				}
 				return respond(201, createdBody, headers...)
 			}, quiet)
-			w.sendAll(5)
+			var first sync.WaitGroup
+			first.Go(func() { w.sendAll(4) })
+			time.Sleep(time.Millisecond) // the fifth is to be throttled, and nobody else
+			w.sendAll(1)
+			first.Wait()
 			if a := w.c.Stats().Accounts[0]; a.Learned != 4 {
 				t.Errorf("headers %v: %d in flight learned, expected 4, one less than this client had", headers, a.Learned)
 			}
