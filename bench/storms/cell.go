@@ -12,12 +12,11 @@ import (
 
 // A cell is what came of one client in one row.
 type cell struct {
-	Row    string `json:"row"`
-	Client string `json:"client"`
-	Seeds  int    `json:"seeds"` // so many runs are summed
+	Row, Client string
+	Seeds       int // so many runs are summed
 
 	storm.Result
-	Others float64 `json:"others,omitempty"` // mean wait of the others, by that without the trouble; 0: not asked in this row
+	Others float64 // mean wait of the others, by that without the trouble; 0: not asked in this row
 
 	row *row
 }

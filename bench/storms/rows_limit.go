@@ -21,7 +21,7 @@ func limitRows() []*row {
 		}}
 	}
 	told := func(name, what string, rate, limit, noise float64) *row {
-		return &row{name: name, what: what, noise: noise, short: rate == limit, scene: func(short bool) *storm.Scene {
+		return &row{name: name, what: what, noise: noise, limited: rate != limit, short: rate == limit, scene: func(short bool) *storm.Scene {
 			sc := limited(one(60), 3, pick(short, 12.0, 6), window(limit))
 			sc.Told = rate
 			if noise > 0 {
