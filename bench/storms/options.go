@@ -43,8 +43,8 @@ Clients: %s. All that retry may do so five times.
 Rules of -check:
 %s
 
-Rows (* is part of a short run; "pacer" after the name: the configured rate is the only limit there, which other
-clients cannot be told):
+Rows (* is part of a short run, as with clients; "pacer" after the name: the configured rate is the only limit
+there, which other clients cannot be told):
 %s
 Exit code: 0; 1 if -check found a rule broken; 2 for a mistake on the command line.
 `
@@ -59,14 +59,14 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 	fs.Uint64Var(&o.seed, "seed", o.seed, "`number` that all that is random in the models comes from")
 	fs.BoolVar(&o.check, "check", false, "exit with 1, and say which row, if pacer breaks a rule; see below")
 	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
-	fs.BoolVar(&o.short, "short", false, "run the rows with a *, and let them be shorter; with -row, those that it matches")
+	fs.BoolVar(&o.short, "short", false, "run the rows and clients with a *, shorter, in some 10 s; with -row and -client, those that they match")
 
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		fs.SetOutput(usageTo)
 		fmt.Fprint(usageTo, help)
 		fs.PrintDefaults()
-		fmt.Fprintf(usageTo, helpAfter, cmdline.Names(allClients, clientName), checked, rowHelp())
+		fmt.Fprintf(usageTo, helpAfter, clientHelp(), checked, rowHelp())
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -79,7 +79,7 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 		}
 	}
 	for _, c := range allClients {
-		if clients == nil || clients.MatchString(c.name) {
+		if clients == nil && (c.short || !o.short) || clients != nil && clients.MatchString(c.name) {
 			o.clients = append(o.clients, c)
 		}
 	}
@@ -103,6 +103,15 @@ func pattern(to **regexp.Regexp) func(string) error {
 
 func rowName(r *row) string       { return r.name }
 func clientName(c *client) string { return c.name }
+
+func clientHelp() string {
+	return cmdline.Names(allClients, func(c *client) string {
+		if c.short {
+			return c.name + " *"
+		}
+		return c.name
+	})
+}
 
 func rowHelp() string {
 	var b strings.Builder
