@@ -1,4 +1,122 @@
 package main
 
-// missed says which rules pacer broke.
-func missed(cells []cell) []string { return nil }
+import (
+	"fmt"
+	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/storm"
+)
+
+// The rules that -check knows.
+const (
+	aPoint         = 0.01             // two shares that differ by less are the same
+	asLittle       = 0.001            // two shares of lost calls that differ by less are the same
+	leastInNoise   = 0.90             // of the possible, where up to moderateNoise is refused at random
+	leastInMuch    = 0.80             // where more is
+	moderateNoise  = 0.05             //
+	aboveNoise     = 0.005            // throttled, above what is refused at random
+	halfWithin     = time.Minute      // after the cool-down
+	mostWithin     = 3 * time.Minute  // after the cool-down
+	headWithin     = 30 * time.Second // beyond the cool-down
+	othersAtMost   = 1.1              // mean wait of others, by that without the trouble
+	throttledWhole = 0.05             // throttled, where the limit of a whole product is to hold everybody
+)
+
+const checked = `noise      pacer reaches at least 90 % of the possible where up to 5 % of the requests are refused
+           at random, 80 % where 10 % are, and is throttled for at most half a point more than that
+rule 1     learning is not worse than none, by more than a point, in share or in losses
+rule 2     after the last throttled answer every bucket is at half of its old rate within 60 s of its
+           cool-down's end, at 95 % within 3 minutes
+rule 3     no head of a line waits for longer than 30 s beyond its cool-down
+peers      none delivers more than a point more while it loses as little. Nobody is asked to beat
+           the possible: what is above it counts as all of it
+others     where one number, document, conversation or sender is throttled, the mean wait of all
+           others is at most 1.1 times that without the trouble
+whole      where a whole product is limited, at most 5 % of the requests are throttled
+Who delivers more is not better if it loses more: more than 0.1 points of the calls. Rules 2 and 3 and others
+are asked of pacer without learning, too.`
+
+// missed says which rules pacer broke, and in which row.
+func missed(cells []cell) []string {
+	var out []string
+	for i := range cells {
+		c := &cells[i]
+		miss := func(format string, args ...any) {
+			out = append(out, c.Row+": "+c.Client+": "+fmt.Sprintf(format, args...))
+		}
+		if c.Client != learning && c.Client != notLearning {
+			continue
+		}
+		recovery(c, miss)
+		if c.Client == learning {
+			amount(c, miss)
+			for j := range cells {
+				if o := &cells[j]; o.Row == c.Row && o.Client != learning {
+					compare(c, o, miss)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// recovery checks rules 2 and 3 and the waits of others.
+func recovery(c *cell, miss func(string, ...any)) {
+	if c.HasTrouble && c.HalfCool > halfWithin {
+		miss("rule 2: half of the old rate %s after the cool-down, expected within %s", never(c.HalfCool), spoken(halfWithin))
+	}
+	if c.HasTrouble && c.MostCool > mostWithin {
+		miss("rule 2: 95 %% of the old rate %s after the cool-down, expected within %s", never(c.MostCool), spoken(mostWithin))
+	}
+	if c.Head > headWithin {
+		miss("rule 3: the head of a line has waited %s beyond its cool-down, expected at most %s", spoken(c.Head), spoken(headWithin))
+	}
+	if c.Others > othersAtMost {
+		miss("others: their mean wait is %.2f times that without the trouble, expected at most %g", c.Others, othersAtMost)
+	}
+}
+
+// amount checks what is delivered and throttled.
+func amount(c *cell, miss func(string, ...any)) {
+	r := c.row
+	least := leastInNoise
+	if r.noise > moderateNoise {
+		least = leastInMuch
+	}
+	if s := c.share(); r.noise > 0 && s < least {
+		miss("noise: %s of the possible, expected at least %s", percent(s, 1), percent(least, 0))
+	}
+	if s := c.throttledShare(); r.noise > 0 && !r.limited && s > r.noise+aboveNoise {
+		miss("noise: %s of the requests throttled, expected at most %s", percent(s, 2), percent(r.noise+aboveNoise, 2))
+	}
+	if s := c.throttledShare(); r.whole && s > throttledWhole {
+		miss("whole: %s of the requests throttled, expected at most %s", percent(s, 2), percent(throttledWhole, 0))
+	}
+}
+
+// compare checks pacer against another client of the same row.
+func compare(c, other *cell, miss func(string, ...any)) {
+	rule := "peers"
+	if other.Client == notLearning {
+		rule = "rule 1"
+		if other.lostShare()+aPoint < c.lostShare() {
+			miss("rule 1: %s of the calls lost, and %s without learning", percent(c.lostShare(), 2), percent(other.lostShare(), 2))
+		}
+	}
+	if beats(other, c) {
+		miss("%s: %s of the possible, and %s reaches %s and loses as little (%d, and %d)",
+			rule, percent(c.share(), 1), other.Client, percent(other.share(), 1), c.Lost, other.Lost)
+	}
+}
+
+// beats reports that another client delivers more than a point more than pacer while it loses as little.
+func beats(other, c *cell) bool {
+	return min(1, other.share()) > c.share()+aPoint && other.lostShare() <= c.lostShare()+asLittle
+}
+
+func never(d time.Duration) string {
+	if d == storm.Never {
+		return "never"
+	}
+	return spoken(d)
+}

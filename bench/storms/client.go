@@ -15,8 +15,9 @@ import (
 
 // A client is one that takes part. All that retry may do so five times, which is pacer's default.
 type client struct {
-	name string
-	rest func(ctx context.Context, s clients.Setup, told float64) *twilio.RestClient
+	name  string
+	short bool // it takes part in a short run
+	rest  func(ctx context.Context, s clients.Setup, told float64) *twilio.RestClient
 }
 
 const (
@@ -26,18 +27,18 @@ const (
 )
 
 var allClients = []*client{
-	{"twilio-go", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient { return clients.Plain(ctx, s) }},
-	{"go-retryablehttp", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
+	{"twilio-go", false, func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient { return clients.Plain(ctx, s) }},
+	{"go-retryablehttp", true, func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
 		return clients.Retryable(ctx, s, retries)
 	}},
-	{"failsafe-adaptive", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
+	{"failsafe-adaptive", false, func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
 		return clients.FailsafeAdaptive(ctx, s, retries)
 	}},
-	{"aws-adaptive", func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
+	{"aws-adaptive", false, func(ctx context.Context, s clients.Setup, _ float64) *twilio.RestClient {
 		return clients.AWSAdaptive(ticking{ctx}, s, retries)
 	}},
-	{learning, paced(true)},
-	{notLearning, paced(false)},
+	{learning, true, paced(true)},
+	{notLearning, true, paced(false)},
 }
 
 func clientNamed(name string) *client {

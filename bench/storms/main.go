@@ -42,22 +42,23 @@ func inTest(f func(*testing.T)) {
 	testing.Main(everything, []testing.InternalTest{{Name: "storms", F: f}}, nil, nil)
 }
 
+// run runs all and returns the exit code.
 func (o *options) run(t *testing.T, stdout, stderr io.Writer) int {
 	began := time.Now()
-	cells := o.cells(t, newProgress(stderr))
-	rep := report{Environment: output.Environment(began), Parameters: o.parameters(), Rows: cells, Seconds: time.Since(began).Seconds()}
+	rep := report{env: output.Environment(began), params: params{Seed: o.seed, Short: o.short}, cells: o.cells(t, newProgress(stderr))}
+	rep.took = time.Since(began)
 	if o.check {
-		rep.Missed = missed(cells)
+		rep.missed = missed(rep.cells)
 	}
 	if err := rep.write(stdout, o.json); err != nil {
 		fmt.Fprintf(stderr, "storms: %v\n", err)
 		return exitFailed
 	}
-	for _, m := range rep.Missed {
+	for _, m := range rep.missed {
 		fmt.Fprintf(stderr, "storms: missed: %s\n", m)
 	}
 	switch {
-	case len(rep.Missed) > 0:
+	case len(rep.missed) > 0:
 		return exitFailed
 	case o.check:
 		fmt.Fprintln(stderr, "storms: no rule broken")

@@ -44,3 +44,9 @@ func (p *progress) done(c *cell) {
 		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }
+
+func (p *progress) hangs(c *cell) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, "\n%s, %s: still at it after %v of real time: does the client wait for 0 s for ever? SIGQUIT shows what it does\n", c.Row, c.Client, aLongRun)
+}

@@ -12,7 +12,8 @@ type row struct {
 	name, what string
 	scene      func(short bool) *storm.Scene
 	noise      float64 // share of 429s at random, for the checks of those; 0: none
-	seeds      int     // so many runs, each with a seed of its own, are summed; 0: one
+	limited    bool    // there is a limit as well, and so not all that is throttled is noise
+	seeds      int     // so many runs, each with a seed of its own, are summed; 0, and in a short run: one
 	pacerOnly  bool    // the configured rate is the only limit, and peers cannot be told one
 	others     bool    // the mean wait of streams that are not hot is compared with that without the trouble
 	whole      bool    // the limit is of a whole product: it has to hold everybody

@@ -10,7 +10,7 @@ import (
 func limitRows() []*row {
 	unknown := func(name, what string, make func() *storm.Window) *row {
 		return &row{name: "unknown/" + name, what: what, scene: func(short bool) *storm.Scene {
-			return limited(one(60), 2, pick(short, 12.0, 5), make())
+			return limited(one(60), 2, pick(short, 12.0, 4), make())
 		}}
 	}
 	answered := func(name string, f storm.Refusal) *row {
@@ -21,8 +21,8 @@ func limitRows() []*row {
 		}}
 	}
 	told := func(name, what string, rate, limit, noise float64) *row {
-		return &row{name: name, what: what, noise: noise, short: rate == limit, scene: func(short bool) *storm.Scene {
-			sc := limited(one(60), 3, pick(short, 12.0, 6), window(limit))
+		return &row{name: name, what: what, noise: noise, limited: rate != limit, short: rate == limit, scene: func(short bool) *storm.Scene {
+			sc := limited(one(60), 3, pick(short, 12.0, 5), window(limit))
 			sc.Told = rate
 			if noise > 0 {
 				troubled(sc, storm.Span{From: minute, To: sc.End}, storm.Random(noise), refuse)
@@ -32,7 +32,7 @@ func limitRows() []*row {
 	}
 	steps := func(name, what string, from float64, steps ...storm.Step) *row {
 		return &row{name: name, what: what, short: len(steps) == 2, scene: func(short bool) *storm.Scene {
-			return limited(one(60), from, pick(short, 12.0, 6), &storm.Window{Limit: steps})
+			return limited(one(60), from, pick(short, 12.0, 5), &storm.Window{Limit: steps})
 		}}
 	}
 	step := func(at float64, value float64) storm.Step {
@@ -88,7 +88,7 @@ func limitRows() []*row {
 func inFlightRows() []*row {
 	progress := func(name, what string, make func() *storm.Concurrency, latency storm.Latency) *row {
 		return &row{name: "in-flight/" + name, what: what, short: name == "plain", scene: func(short bool) *storm.Scene {
-			sc := limited(one(60), 2, pick(short, 10.0, 5))
+			sc := limited(one(60), 2, pick(short, 10.0, 4))
 			sc.Latency = latency
 			sc.Rules = []*storm.Rule{{Model: make(), Refusal: refuse, Scope: storm.Account}}
 			return sc

@@ -15,7 +15,7 @@ func narrowRows() []*row {
 			name: "narrow/" + name, others: true, short: code == 60212,
 			what: "Verify: one number asks every 5 s and is always refused, 2 others a second, each once",
 			scene: func(short bool) *storm.Scene {
-				return alone(storm.Random(1), code, pick(short, 12.0, 6), []storm.Stream{
+				return alone(storm.Random(1), code, pick(short, 12.0, 4), []storm.Stream{
 					{Product: storm.Verify, Bucket: "verify", Object: "+1500555", Objects: 9000, Callers: 200, Due: storm.About(time.Second / 2)},
 					{Product: storm.Verify, Bucket: "verify", Object: "+15005559999", Callers: 20, Due: storm.Every(5 * time.Second), Hot: true},
 				})
@@ -29,7 +29,7 @@ func narrowRows() []*row {
 			name: "narrow/sync-54009", others: true, short: true,
 			what: "Sync: one document is updated 25 times a second, where each may be 20 times, 50 others once a second each",
 			scene: func(short bool) *storm.Scene {
-				return alone(window(20), 54009, pick(short, 12.0, 6), []storm.Stream{
+				return alone(window(20), 54009, pick(short, 12.0, 3), []storm.Stream{
 					{Product: storm.Sync, Bucket: "sync", Object: document, Objects: 50, Callers: 200, Due: storm.About(time.Second / 50)},
 					{Product: storm.Sync, Bucket: "sync", Object: document + "9999", Callers: 100, Due: storm.About(time.Second / 25), Hot: true},
 				})
@@ -39,7 +39,7 @@ func narrowRows() []*row {
 			name: "narrow/conversations-50063", others: true,
 			what: "Conversations: one gets 20 messages a second, where each may get 10, 50 others one in 2 s each",
 			scene: func(short bool) *storm.Scene {
-				return alone(window(10), 50063, pick(short, 12.0, 6), []storm.Stream{
+				return alone(window(10), 50063, pick(short, 12.0, 4), []storm.Stream{
 					{Product: storm.Conversations, Bucket: "conversations", Object: conversation, Objects: 50, Callers: 200, Due: storm.About(time.Second / 25)},
 					{Product: storm.Conversations, Bucket: "conversations", Object: conversation + "9999", Callers: 100, Due: storm.About(time.Second / 20), Hot: true},
 				})
@@ -54,14 +54,14 @@ func narrowRows() []*row {
 					streams[i].Due = storm.About(time.Second / 5)
 				}
 				streams[0].Hot = true
-				return alone(storm.Random(1), 63018, pick(short, 12.0, 6), streams)
+				return alone(storm.Random(1), 63018, pick(short, 12.0, 4), streams)
 			},
 		},
 		{
 			name: "whole/verify", whole: true, short: true,
 			what: "Verify takes 10 a second in all, of any numbers; code 20429; 60 callers",
 			scene: func(short bool) *storm.Scene {
-				sc := limited([]storm.Stream{{Product: storm.Verify, Bucket: "verify", Object: "+1500555", Objects: 9000, Callers: 60}}, 2, pick(short, 12.0, 6), window(10))
+				sc := limited([]storm.Stream{{Product: storm.Verify, Bucket: "verify", Object: "+1500555", Objects: 9000, Callers: 60}}, 2, pick(short, 12.0, 4), window(10))
 				return sc
 			},
 		},
