@@ -122,7 +122,7 @@ type allowance struct {
 	burst  int
 	listed bool // false: no rule and no default; unpaced until throttled
 
-	byDefault bool // the rate is from the table of defaults
+	byDefault *builtin // that the rate is from; nil: the program has set it, or there is none
 
 	accountInFlight, resourceInFlight, senderInFlight int // 0: no limit
 }
@@ -162,9 +162,10 @@ func (ls Limits) allow(r Resource) allowance {
 		return a
 	}
 	kind := kindOf(r.Sender)
-	for _, d := range defaultLimits {
+	for i := range defaultLimits {
+		d := &defaultLimits[i]
 		if d.senders == kind && d.limit.matches(r) > 0 {
-			a.rate, a.listed, a.byDefault = d.limit.Rate, true, true
+			a.rate, a.listed, a.byDefault = d.limit.Rate, true, d
 			break
 		}
 	}

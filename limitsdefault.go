@@ -9,7 +9,10 @@ type DefaultLimit struct {
 
 // DefaultLimits returns the table of built-in limits, each with its source. They are
 // what Twilio gives a new account, where it publishes a figure; yours may be higher.
-// What is not listed is not paced until Twilio throttles it.
+// What is not listed is not paced until Twilio throttles it. That is so for a Messaging
+// Service, too: how many senders it has only Twilio knows, see [WithPoolDiscovery].
+//
+// Where calls wait because of one of these limits, [AlertPacedByDefault] says so.
 func DefaultLimits() []DefaultLimit {
 	table := make([]DefaultLimit, len(defaultLimits))
 	for i, d := range defaultLimits {
@@ -28,8 +31,8 @@ const (
 	whatsApp         senderKind = "WhatsApp"
 	whatsAppSandbox  senderKind = "WhatsApp sandbox"
 	rcs              senderKind = "RCS"
-	messagingService senderKind = "Messaging Service, per number in its pool; pacer assumes 1 number"
-	otherSender      senderKind = "other" // alphanumeric and the like: Twilio publishes no figure
+	messagingService senderKind = "Messaging Service" // not in the table: its rate is that of its pool
+	otherSender      senderKind = "other"             // alphanumeric and the like: Twilio publishes no figure
 )
 
 const (
@@ -46,19 +49,21 @@ const (
 	sourceLookup  = "none published per account; the cautious figure of ArticleLimits"
 )
 
-// defaultLimits is the one place where a limit of Twilio's stands.
-var defaultLimits = []struct {
+// A builtin is a limit that pacer brings.
+type builtin struct {
 	limit   Limit
-	senders senderKind
-	source  string
-}{
+	senders senderKind // that it is for
+	source  string     // where Twilio says so
+}
+
+// defaultLimits is the one place where a limit of Twilio's stands.
+var defaultLimits = []builtin{
 	{Limit{Resource: Messages, Rate: 1}, longCode, sourceMPS},
 	{Limit{Resource: Messages, Rate: 3}, tollFree, sourceSkill},
 	{Limit{Resource: Messages, Rate: 100}, shortCode, sourceABT},
 	{Limit{Resource: Messages, Rate: 80}, whatsApp, sourceWA},
 	{Limit{Resource: Messages, Rate: 1.0 / 3}, whatsAppSandbox, sourceSandbox},
 	{Limit{Resource: Messages, Rate: 100}, rcs, source63018},
-	{Limit{Resource: Messages, Rate: 1}, messagingService, sourceMPS},
 	{Limit{Resource: Calls, Rate: 1}, anySender, sourceCPS},
 	{Limit{Resource: Lookups, Rate: 1}, anySender, sourceLookup},
 	{Limit{Resource: "studio/Flows/Executions", Rate: 20}, anySender, sourceStudio},
