@@ -3,6 +3,7 @@ package pacer
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	messaging "github.com/twilio/twilio-go/rest/messaging/v1"
@@ -97,8 +98,11 @@ func defaultRate(kind senderKind) float64 {
 	return 0
 }
 
+// isService reports whether a sender is a Messaging Service. It is cheap: each call asks.
+func isService(sender string) bool { return strings.HasPrefix(sender, "MG") && isSID(sender) }
+
 func validServiceSID(sid string) error {
-	if kindOf(sid) != messagingService {
+	if !isService(sid) {
 		return fmt.Errorf("sid: %s: expected that of a Messaging Service, MG and 32 hex digits", quoted(sid))
 	}
 	return nil

@@ -52,15 +52,15 @@ type notices struct {
 	asking int // goroutines that ask
 }
 
-// first reports whether nothing of this kind has been told about r yet. From then on it has.
-func (n *notices) first(kind AlertKind, r Resource) bool {
+// tellOnce reports whether this is to be told about r now. It is so once for each r and kind.
+func (n *notices) tellOnce(kind AlertKind, r Resource) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.isFirst(kind, r)
+	return n.tellOnceLocked(kind, r)
 }
 
-// isFirst is first with mu held.
-func (n *notices) isFirst(kind AlertKind, r Resource) bool {
+// tellOnceLocked is tellOnce with mu held.
+func (n *notices) tellOnceLocked(kind AlertKind, r Resource) bool {
 	if n.told == nil {
 		n.seed, n.told = maphash.MakeSeed(), make(map[uint64]struct{})
 	}
@@ -79,7 +79,7 @@ func (n *notices) isFirst(kind AlertKind, r Resource) bool {
 func (n *notices) add(of notice) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.list) < maxPending && n.isFirst(AlertPacedByDefault, of.resource) {
+	if len(n.list) < maxPending && n.tellOnceLocked(AlertPacedByDefault, of.resource) {
 		n.list = append(n.list, of)
 		n.pending.Store(true)
 	}
@@ -168,7 +168,8 @@ func (c *call) speak() {
 	if l == nil {
 		return
 	}
-	if c.lacksPool() {
+	sid := c.resource.Sender
+	if isService(sid) && l.lacksPool(c.resource) && !l.notices.isAsked(sid) && l.notices.tellOnce(AlertPoolUnknown, Resource{Sender: sid}) {
 		c.cfg.raise(poolUnknown(c.resource, errors.New("how many senders are in its pool only Twilio knows, and no limit gives it a rate"), adviceAskForPool))
 	}
 	if !l.notices.pending.Load() {

@@ -428,12 +428,12 @@ func TestNoticesAreBounded(t *testing.T) {
 		t.Error("what found no place on the list is never told")
 	}
 	for i := range 2 * maxTold {
-		l.notices.first(AlertPacedByDefault, from(fmt.Sprint("+1501", i)))
+		l.notices.tellOnce(AlertPacedByDefault, from(fmt.Sprint("+1501", i)))
 	}
 	if n := len(l.notices.told); n != maxTold {
 		t.Errorf("%d are remembered, expected %d", n, maxTold)
 	}
-	if l.notices.first(AlertPacedByDefault, last) || l.notices.first(AlertPacedByDefault, from("+15029999999")) {
+	if l.notices.tellOnce(AlertPacedByDefault, last) || l.notices.tellOnce(AlertPacedByDefault, from("+15029999999")) {
 		t.Error("beyond the bound something is told")
 	}
 }

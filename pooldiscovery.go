@@ -43,24 +43,24 @@ func WithPoolDiscovery(on bool) Option {
 // service a rate, or without a [BucketLimiter]. It is safe for concurrent use.
 func (c *Client) DiscoverPool(ctx context.Context, r Resource) {
 	l := c.cfg.local
-	if c.err != nil || l == nil || kindOf(r.Sender) != messagingService || !l.lacksPool(r) {
+	if c.err != nil || l == nil || !isService(r.Sender) || !l.lacksPool(r) {
 		return
 	}
-	if l.notices.mayAsk(r.Sender, time.Now()) {
+	if l.notices.beginAsking(r.Sender, time.Now()) {
 		go c.discover(ctx, l, r)
 	}
 }
 
-// mayAsk reports whether the pool of a service is to be asked for now. If so, asked must be
-// called when that is done.
-func (n *notices) mayAsk(sid string, now time.Time) bool {
+// beginAsking reports whether the pool of a service is to be asked for now. If so, endAsking
+// must be called when that is done.
+func (n *notices) beginAsking(sid string, now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	at, known := n.ask[sid]
-	switch {
-	case known && now.Before(at), !known && len(n.ask) >= maxAsked:
+	if known && now.Before(at) || !known && len(n.ask) >= maxAsked {
 		return false
-	case n.ask == nil:
+	}
+	if n.ask == nil {
 		n.ask = make(map[string]time.Time)
 	}
 	if n.asking >= maxAsking {
@@ -72,8 +72,8 @@ func (n *notices) mayAsk(sid string, now time.Time) bool {
 	return true
 }
 
-// asked ends what mayAsk began. done: there is nothing more to ask, or nobody who asks.
-func (n *notices) asked(sid string, done bool) {
+// endAsking ends what beginAsking began. done: there is nothing more to ask, or nobody who asks.
+func (n *notices) endAsking(sid string, done bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asking--
@@ -100,14 +100,6 @@ func (l *BucketLimiter) lacksPool(r Resource) bool {
 	return !l.allow(r).listed
 }
 
-// lacksPool reports whether the call's sender is a service of which it must be told that it
-// is not paced.
-func (c *call) lacksPool() bool {
-	l, sid := c.cfg.local, c.resource.Sender
-	return kindOf(sid) == messagingService && l.lacksPool(c.resource) && !l.notices.isAsked(sid) &&
-		l.notices.first(AlertPoolUnknown, Resource{Sender: sid})
-}
-
 // byPacer marks the context of calls that no program has made. Their failure is told where
 // they were made.
 type byPacer struct{}
@@ -115,7 +107,7 @@ type byPacer struct{}
 // discover asks Twilio for a pool, and gives its rate to the limiter. It is a goroutine.
 func (c *Client) discover(ctx context.Context, l *BucketLimiter, r Resource) {
 	sid, done := r.Sender, false
-	defer func() { l.notices.asked(sid, done) }()
+	defer func() { l.notices.endAsking(sid, done) }()
 	defer c.cfg.recovered("the http.Client's transport, while a pool was asked for")
 	asks, cancel := context.WithTimeout(context.WithValue(WithPriority(ctx, Low), byPacer{}, true), askingFor)
 	defer cancel()
@@ -126,7 +118,7 @@ func (c *Client) discover(ctx context.Context, l *BucketLimiter, r Resource) {
 		done = true
 	case ctx.Err() != nil: // who wanted to know has gone
 		done = true
-	case l.notices.first(AlertPoolUnknown, Resource{Sender: sid}):
+	case l.notices.tellOnce(AlertPoolUnknown, Resource{Sender: sid}):
 		c.cfg.raise(poolUnknown(r, fmt.Errorf("its pool could not be read: %w", err), adviceSetRate))
 	}
 }
