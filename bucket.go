@@ -25,7 +25,8 @@ type bucket struct {
 	group    *sharedGate     // the second of slots: of all senders of the resource; nil: none
 
 	evidence         // what throttled answers have taught
-	counts   history // for Stats
+	counts   history       // for Stats
+	pacedFor time.Duration // that heads of the line have waited for a default pace, see noteWait
 	place    place
 }
 

@@ -81,6 +81,9 @@ type call struct {
 }
 
 func (c *call) do() (resp *http.Response, err error) {
+	if c.cfg.discovery {
+		c.DiscoverPool(context.Background(), c.resource)
+	}
 	err = errPanicked // unless it returns
 	defer func() { c.done(err) }()
 	defer c.giveBack(Outcome{Unused: true})
@@ -108,6 +111,7 @@ func (c *call) done(err error) {
 	if c.observed() {
 		c.emit(Event{Kind: EventDone, Time: now, Wait: c.waited, Took: now.Sub(c.start), Status: c.wire.status, Err: err})
 	}
+	c.speak()
 }
 
 // retry sends a throttled request again until it passes or the schedule ends. The
@@ -269,6 +273,7 @@ func (c *call) acquire(start time.Time) error {
 		c.hasWaited(wait, start.Add(wait))
 		return nil
 	}
+	c.noteRefusal(err)
 	if c.cfg.maxWait > 0 && c.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) && !c.endsBefore(start.Add(c.cfg.maxWait)) {
 		need := c.cfg.maxWait - c.waited // at least
 		var refused *WaitError
@@ -393,6 +398,8 @@ func (c *call) gaveUp(rl RateLimit, err error) {
 	}
 	a := Alert{Time: time.Now(), Resource: c.resource, RateLimit: rl, Err: err}
 	switch {
+	case c.ctx.Value(byPacer{}) != nil:
+		return
 	case rl.Kind == QueueFull || rl.Kind == Quota:
 		a.Kind, a.Advice = AlertQuota, adviceQuota
 	case rl.Kind != Throttled: // the program's own decision, or one end user's affair

@@ -35,7 +35,8 @@
 // [Limits] are rules, written in Go or read from JSON by [ParseLimits]; of those that
 // match, the most specific one wins. Where none matches, [DefaultLimits] apply: in
 // the main what Twilio publishes for a new account, such as one message per second from
-// a long code. Yours may be higher: say so with [WithLimits], in the environment
+// a long code; the first time that calls wait for such a default [AlertPacedByDefault]
+// says so. Yours may be higher: say so with [WithLimits], in the environment
 // (PACER_LIMITS, PACER_LIMITS_FILE), or, while the program runs, with
 // [Client.WatchLimits], [Client.LimitsHandler] or [Client.SetLimits].
 //

@@ -105,8 +105,8 @@ type BucketLimiter struct {
 	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
 	start   time.Time  // when it was made, for what is counted
 	limits  Limits
-	pools   map[string]float64 // default rates of Messaging Services, by SID
-	fixed   bool               // nothing is learned
+	pools   map[string]pool // of Messaging Services, by SID
+	fixed   bool            // nothing is learned
 	buckets map[Resource]*bucket
 	gates   map[gateKey]*sharedGate
 	unused  list.List // of *sharedGate without buckets, that have learned, by age
@@ -114,6 +114,7 @@ type BucketLimiter struct {
 	peak    int       // the most buckets since the map was made
 	sweeper *time.Timer
 	shared  *sharing // nil: the buckets are this process's own
+	notices notices
 }
 
 // NewLimiter returns a BucketLimiter that keeps limits, and pacer's defaults where
@@ -141,6 +142,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	defer l.mu.Unlock()
 	b := l.bucket(r, now)
 	if b.passAtOnce(now) {
+		b.pacedFor = 0
 		return b.doneFunc(b.enter(now, now), false), nil
 	}
 
@@ -166,6 +168,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	h := b.counts.now(l.start, d.left)
 	h.waits++
 	h.waited += d.left.Sub(now)
+	b.noteWait(w, now, d)
 	return b.doneFunc(d, true), nil
 }
 

@@ -84,75 +84,6 @@ func ArticleLimits() Limits {
 	return Limits{{Resource: "*", Rate: 1}}
 }
 
-// A DefaultLimit is a limit that pacer keeps where no rule of yours matches.
-type DefaultLimit struct {
-	Limit
-	Senders string // what kind of sender it is for; "" where senders do not matter
-	Source  string // where Twilio says so
-}
-
-// DefaultLimits returns the table of built-in limits, each with its source. They are
-// what Twilio gives a new account, where it publishes a figure; yours may be higher.
-// What is not listed is not paced until Twilio throttles it.
-func DefaultLimits() []DefaultLimit {
-	table := make([]DefaultLimit, len(defaultLimits))
-	for i, d := range defaultLimits {
-		table[i] = DefaultLimit{Limit: d.limit, Senders: string(d.senders), Source: d.source}
-	}
-	return table
-}
-
-type senderKind string
-
-const (
-	anySender        senderKind = ""
-	longCode         senderKind = "long code"
-	tollFree         senderKind = "toll-free number"
-	shortCode        senderKind = "short code"
-	whatsApp         senderKind = "WhatsApp"
-	whatsAppSandbox  senderKind = "WhatsApp sandbox"
-	rcs              senderKind = "RCS"
-	messagingService senderKind = "Messaging Service, per number in its pool; pacer assumes 1 number"
-	otherSender      senderKind = "other" // alphanumeric and the like: Twilio publishes no figure
-)
-
-const (
-	sourceMPS     = "Twilio support, article 115002943027, Understanding Twilio Rate Limits and Message Queues"
-	sourceSkill   = "github.com/twilio/ai, skills/twilio/twilio-reliability-patterns; another skill there says 30"
-	sourceABT     = "https://www.twilio.com/docs/messaging/guides/account-based-throughput-overview"
-	sourceWA      = "https://www.twilio.com/docs/whatsapp/best-practices-and-faqs"
-	sourceSandbox = "Twilio support, article 360024008153"
-	source63018   = "https://www.twilio.com/docs/api/errors/63018"
-	sourceCPS     = "https://www.twilio.com/docs/glossary/cps"
-	sourceStudio  = "Twilio support, article 39605338385051, Twilio Studio Limitation"
-	sourceContent = "https://www.twilio.com/en-us/changelog/content-api-rate-limits"
-	source45780   = "https://www.twilio.com/docs/api/errors/45780"
-	sourceLookup  = "none published per account; the cautious figure of ArticleLimits"
-)
-
-// defaultLimits is the one place where a limit of Twilio's stands.
-var defaultLimits = []struct {
-	limit   Limit
-	senders senderKind
-	source  string
-}{
-	{Limit{Resource: Messages, Rate: 1}, longCode, sourceMPS},
-	{Limit{Resource: Messages, Rate: 3}, tollFree, sourceSkill},
-	{Limit{Resource: Messages, Rate: 100}, shortCode, sourceABT},
-	{Limit{Resource: Messages, Rate: 80}, whatsApp, sourceWA},
-	{Limit{Resource: Messages, Rate: 1.0 / 3}, whatsAppSandbox, sourceSandbox},
-	{Limit{Resource: Messages, Rate: 100}, rcs, source63018},
-	{Limit{Resource: Messages, Rate: 1}, messagingService, sourceMPS},
-	{Limit{Resource: Calls, Rate: 1}, anySender, sourceCPS},
-	{Limit{Resource: Lookups, Rate: 1}, anySender, sourceLookup},
-	{Limit{Resource: "studio/Flows/Executions", Rate: 20}, anySender, sourceStudio},
-	{Limit{Resource: "content/Content", Op: Create, Rate: 100}, anySender, sourceContent},
-	{Limit{Resource: "content/Content", Op: Read, Rate: 20}, anySender, sourceContent}, // list; fetch would be 100
-	{Limit{Resource: "content/Content", Op: Write, Rate: 20}, anySender, sourceContent},
-	{Limit{Resource: "flex-api/Interactions", Rate: 20}, anySender, source45780},
-	{Limit{Resource: "flex-api/WebChats", Rate: 5}, anySender, source45780},
-}
-
 func kindOf(sender string) senderKind {
 	switch {
 	case sender == "":
@@ -191,7 +122,7 @@ type allowance struct {
 	burst  int
 	listed bool // false: no rule and no default; unpaced until throttled
 
-	byDefault bool // the rate is from the table of defaults
+	byDefault *builtin // that the rate is from; nil: the program has set it, or there is none
 
 	accountInFlight, resourceInFlight, senderInFlight int // 0: no limit
 }
@@ -231,9 +162,10 @@ func (ls Limits) allow(r Resource) allowance {
 		return a
 	}
 	kind := kindOf(r.Sender)
-	for _, d := range defaultLimits {
+	for i := range defaultLimits {
+		d := &defaultLimits[i]
 		if d.senders == kind && d.limit.matches(r) > 0 {
-			a.rate, a.listed, a.byDefault = d.limit.Rate, true, true
+			a.rate, a.listed, a.byDefault = d.limit.Rate, true, d
 			break
 		}
 	}

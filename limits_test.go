@@ -162,7 +162,7 @@ func TestDefaultLimitOfEachSender(t *testing.T) {
 		{"12345", shortCode, 100}, {"123456", shortCode, 100}, {"123", shortCode, 100},
 		{"whatsapp:+15005550006", whatsApp, 80}, {"whatsapp:+14155238886", whatsAppSandbox, 1.0 / 3},
 		{"rcs:brand_agent", rcs, 100},
-		{serviceSID, messagingService, 1},
+		{serviceSID, messagingService, Unlimited},
 		{"ACME", otherSender, Unlimited}, {"15005550006", otherSender, Unlimited}, {"messenger:1234", otherSender, Unlimited},
 		{"MG123", otherSender, Unlimited}, {"+", otherSender, Unlimited}, {"XX" + serviceSID[2:], otherSender, Unlimited},
 		{"", anySender, Unlimited},
@@ -209,13 +209,13 @@ func TestDefaultLimitsAreComplete(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []senderKind{longCode, tollFree, shortCode, whatsApp, whatsAppSandbox, rcs, messagingService} {
+	for _, kind := range []senderKind{longCode, tollFree, shortCode, whatsApp, whatsAppSandbox, rcs} {
 		if !kinds[string(kind)] {
 			t.Errorf("no default for messages from: %s", kind)
 		}
 	}
-	if len(kinds) != 7 {
-		t.Errorf("defaults for %d kinds of senders, expected 7: %v", len(kinds), kinds)
+	if len(kinds) != 6 { // none for a Messaging Service: it may have any number of senders
+		t.Errorf("defaults for %d kinds of senders, expected 6: %v", len(kinds), kinds)
 	}
 
 	table[0].Rate = 12345

@@ -36,9 +36,9 @@ func TestMessagingServiceSizeSetsTheSum(t *testing.T) {
 	if got, want := rateOf(c, serviceSID), 1200.0+5*3+2*100; got != want {
 		t.Errorf("rate %v, expected %v", got, want)
 	}
-	for _, other := range []string{"MG" + strings.Repeat("0", 32), sender} {
-		if got := rateOf(c, other); got != 1 {
-			t.Errorf("from %s: rate %v, expected the default of 1", other, got)
+	for other, want := range map[string]float64{"MG" + strings.Repeat("0", 32): Unlimited, sender: 1} {
+		if got := rateOf(c, other); got != want {
+			t.Errorf("from %s: rate %v, expected the default of %v", other, got, want)
 		}
 	}
 }
@@ -50,12 +50,14 @@ func rateOf(c *Client, sender string) float64 {
 	return l.bucket(from(sender), time.Now()).allowed.rate
 }
 
-// Calls that wait at the default of one a second leave at the service's pace at once.
+// Calls that wait at one a second, which the program has set, leave at the pool's pace at
+// once.
 func TestMessagingServiceSizeReachesThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := twiliotest.New(twiliotest.Config{})
 		fake.AddServiceNumbers(serviceSID, "+15005550001", "+15005550002", "+15005550003", "+15005550004", "+15005550005")
 		c := fakeClient(t, fake)
+		try(t, c.cfg.local.SetMessagingServiceRate(serviceSID, 1))
 		start := time.Now()
 		var wg sync.WaitGroup
 		for range 53 {
@@ -131,7 +133,7 @@ func TestMessagingServiceErrors(t *testing.T) {
 	for _, rate := range []float64{0, -1, 1e-7, math.NaN(), math.Inf(-1)} {
 		wantWords(t, l.SetMessagingServiceRate(serviceSID, rate), "requestsPerSecond: "+fmt.Sprint(rate), "expected at least 1e-06")
 	}
-	if a := l.allow(from(serviceSID)); a.rate != 1 {
+	if a := l.allow(from(serviceSID)); a.listed {
 		t.Errorf("an error has changed something: %+v", a)
 	}
 
@@ -173,7 +175,7 @@ func TestMessagingServiceErrors(t *testing.T) {
 			t.Errorf("%s: %v", list, err)
 		}
 	}
-	if got := rateOf(c, serviceSID); got != 1 {
+	if got := rateOf(c, serviceSID); got != Unlimited {
 		t.Errorf("an error has set the rate to %v", got)
 	}
 }

@@ -63,6 +63,19 @@ const (
 	// AlertNotShared: what keeps the limits that processes share does not answer: see
 	// package redispacer. Each goes on with its share.
 	AlertNotShared AlertKind = "limits not shared"
+	// AlertPacedByDefault: calls wait because of a limit in [DefaultLimits], or of one that
+	// [WithPoolDiscovery] has found, and no limit of the program's replaces it. Err says the
+	// rate, its source and how many wait; Advice has the line of code or JSON that changes
+	// it. It is a notice, logged at Warn. It is raised once for each sender, or resource
+	// without senders, and limiter: when calls have waited for the pace for 5 s and none
+	// passed at once in between, or when one was refused since it could not wait for it. A
+	// limiter remembers 100,000 that it has told of; of further ones nothing is told.
+	AlertPacedByDefault AlertKind = "paced by default"
+	// AlertPoolUnknown: a Messaging Service is used that no limit gives a rate, and how many
+	// senders it has is not known. It is not paced until Twilio throttles it. It is a notice,
+	// logged at Warn, and raised once for each service and limiter. With [WithPoolDiscovery]
+	// it is raised only if Twilio could not be asked.
+	AlertPoolUnknown AlertKind = "pool unknown"
 )
 
 // An Alert is something that a person should look at, for [WithAlert].
@@ -129,7 +142,7 @@ func (c *config) raise(a Alert) {
 
 func (c *config) logAlert(logger *slog.Logger, a Alert) {
 	if a.RateLimit == (RateLimit{}) {
-		logger.Error("pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
+		logger.Log(context.Background(), a.Kind.level(), "pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
 		return
 	}
 	logger.Error("pacer: "+string(a.Kind), "request", a.Resource, "attempts", a.RateLimit.Attempts,

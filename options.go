@@ -24,6 +24,8 @@ type config struct {
 	limitsFile     string // that limits come from, as the environment says; and its text
 	limitsText     string
 	limiter        Limiter
+	local          *BucketLimiter // that limiter is or embeds; nil: it is another one
+	discovery      bool
 	httpClient     *http.Client
 	logger         *slog.Logger
 	jitter         func(below time.Duration) time.Duration
@@ -74,6 +76,9 @@ func configOf(opts []Option) (*config, error) {
 		if cfg.noLearning {
 			errs = append(errs, errors.New("pacer: WithLearning: expected not beside WithLimiter: use the limiter's SetLearning"))
 		}
+	}
+	if cfg.local = bucketLimiter(cfg.limiter); cfg.local == nil && cfg.discovery && cfg.limiter != nil {
+		errs = append(errs, errNeedsBucketLimiter)
 	}
 	return cfg, errors.Join(errs...)
 }
@@ -173,9 +178,9 @@ func WithHTTPClient(hc *http.Client) Option {
 	}
 }
 
-// WithLogger sets where pacer logs: each retry at Debug, a call given up at Error. By
-// default retries are not logged, and a call given up goes to slog.Default unless
-// [WithAlert] takes it. Phone numbers are masked, bodies and credentials never logged.
+// WithLogger sets where pacer logs: each retry at Debug, alerts at Error, those that are
+// only notices at Warn. By default retries are not logged, and alerts go to slog.Default
+// unless [WithAlert] takes them. Phone numbers are masked, bodies and credentials never logged.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) error {
 		if l == nil {

@@ -59,23 +59,24 @@ const readmeVariables = `
 	smsParams, voiceParams   pacer.ClientParams
 `
 
-// TestReadmeCompiles checks the types of every block of Go in the README: a program as
-// it stands, a fragment with imports and a function round it.
+// TestReadmeCompiles checks the types of every block of Go in the README and in docs/faq.md:
+// a program as it stands, a fragment with imports and a function round it.
 func TestReadmeCompiles(t *testing.T) {
-	blocks := readmeBlocks(t)
+	blocks := readmeBlocks(t, "README.md")
 	if len(blocks) < 5 {
 		t.Fatalf("%d blocks of Go in README.md, expected more: is it read rightly?", len(blocks))
 	}
+	blocks = append(blocks, readmeBlocks(t, "docs/faq.md")...)
 	check := readmeChecker(t)
 	for _, b := range blocks {
 		if strings.Contains(b.src, "queue.") || strings.Contains(b.src, "redispacer.") {
 			continue // of another module, whose readme_test.go checks it
 		}
 		if formatted, err := format.Source([]byte(b.src)); err == nil && string(formatted) != b.src {
-			t.Errorf("README.md:%d: not as gofmt has it:\n%s", b.line, formatted)
+			t.Errorf("%s:%d: not as gofmt has it:\n%s", b.file, b.line, formatted)
 		}
 		if err := check(b.src); err != nil {
-			t.Errorf("README.md:%d: does not compile: %v", b.line, err)
+			t.Errorf("%s:%d: does not compile: %v", b.file, b.line, err)
 		}
 	}
 
@@ -93,23 +94,28 @@ func TestReadmeCompiles(t *testing.T) {
 	}
 }
 
-// A readmeBlock is a block of Go that begins at a line of the README.
+// A readmeBlock is a block of Go that begins at a line of a document.
 type readmeBlock struct {
+	file string
 	line int
 	src  string
 }
 
-func readmeBlocks(t *testing.T) (blocks []readmeBlock) {
+func readmeBlocks(t *testing.T, file string) (blocks []readmeBlock) {
 	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var fence string
 	n := 0
-	for line := range strings.Lines(readme(t)) {
+	for line := range strings.Lines(string(text)) {
 		n++
 		switch mark, isFence := strings.CutPrefix(line, "```"); {
 		case isFence && fence == "":
 			fence = "```" + strings.TrimSpace(mark)
 			if fence == "```go" {
-				blocks = append(blocks, readmeBlock{line: n + 1})
+				blocks = append(blocks, readmeBlock{file: file, line: n + 1})
 			}
 		case isFence:
 			fence = ""
@@ -118,7 +124,7 @@ func readmeBlocks(t *testing.T) (blocks []readmeBlock) {
 		}
 	}
 	if fence != "" {
-		t.Error("README.md: the last block of code does not end")
+		t.Errorf("%s: the last block of code does not end", file)
 	}
 	return blocks
 }
@@ -235,7 +241,7 @@ var readmeLink = regexp.MustCompile(`\]\(([^)]+)\)`)
 
 // TestReadmeLinks checks that what the README links to in this repository is there.
 func TestReadmeLinks(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/queue.md", "docs/redis.md", "docs/sqs.md", "docs/watching.md", "examples/README.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/faq.md", "docs/queue.md", "docs/redis.md", "docs/sqs.md", "docs/watching.md", "examples/README.md"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Error(err)

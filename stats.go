@@ -66,8 +66,8 @@ type BucketStats struct {
 
 	Waiting  int           // calls in its turnstile now; those that sleep between attempts are not
 	InFlight int           // its requests on the wire now
-	Rate     float64       // requests/s as configured, or pacer's default; [Unlimited] where neither is
-	Pace     float64       // requests/s at which it sends now, at most, with a [BucketStore] all processes together; Unlimited: it is not paced
+	Rate     float64       // requests/s as configured, or pacer's default; 0: there is none, or it is [Unlimited]
+	Pace     float64       // requests/s at which it sends now, at most, with a [BucketStore] all processes together; 0: it is not paced
 	Learned  float64       // requests/s, the limit as far as throttling has shown it; 0: it has not
 	CoolDown time.Duration // left of it; 0: none
 }
@@ -316,8 +316,8 @@ func (l *BucketLimiter) describe(s *Stats) {
 			Counts:   b.counts.counts(l.start, s.Time),
 			Waiting:  b.line.Len(),
 			InFlight: b.slots.Own.InFlight(),
-			Rate:     b.allowed.rate,
-			Pace:     pace,
+			Rate:     finite(b.allowed.rate),
+			Pace:     finite(pace),
 			Learned:  learned,
 			CoolDown: max(0, b.cooldown.remaining(s.Time)),
 		})
@@ -330,4 +330,13 @@ func (l *BucketLimiter) describe(s *Stats) {
 			})
 		}
 	}
+}
+
+// finite is a rate as Stats has it: 0 where there is none. Unlimited is a number that says
+// nothing to people, and JSON has no infinity.
+func finite(rate float64) float64 {
+	if rate >= Unlimited {
+		return 0
+	}
+	return rate
 }

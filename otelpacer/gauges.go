@@ -61,6 +61,7 @@ type sum struct {
 // alertKinds have a counter from the start, so that the first alert is an increase.
 var alertKinds = []pacer.AlertKind{
 	pacer.AlertRetriesExhausted, pacer.AlertRetryAfterTooLong, pacer.AlertQuota, pacer.AlertThrottled, pacer.AlertLimitsRejected,
+	pacer.AlertPacedByDefault, pacer.AlertPoolUnknown,
 }
 
 // read is the callback of all gauges.
@@ -151,12 +152,8 @@ func (in *instrumentation) live() (clients []*pacer.Client) {
 func (s *sum) add(b pacer.BucketStats) {
 	s.queued += b.Waiting
 	s.coolDown = max(s.coolDown, b.CoolDown.Seconds())
-	if b.Pace != pacer.Unlimited {
-		s.effective += b.Pace
-	}
-	if b.Rate != pacer.Unlimited {
-		s.configured += b.Rate
-	}
+	s.effective += b.Pace // each of the three is 0 where there is none
+	s.configured += b.Rate
 	s.learned += b.Learned
 }
 

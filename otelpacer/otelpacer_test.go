@@ -176,6 +176,8 @@ func TestMetrics(t *testing.T) {
 			"pacer.alerts{pacer.alert=retries_exhausted}":   "1 {alert}",
 			"pacer.alerts{pacer.alert=limits_rejected}":     "0 {alert}",
 			"pacer.alerts{pacer.alert=throttled_too_often}": "0 {alert}",
+			"pacer.alerts{pacer.alert=paced_by_default}":    "0 {alert}",
+			"pacer.alerts{pacer.alert=pool_unknown}":        "0 {alert}",
 			"pacer.requests.throttled_ratio{}":              fmt.Sprint(3./7) + " 1",
 			"pacer.calls.waiting{}":                         "0 {call}",
 			"pacer.requests.in_flight{}":                    "0 {request}",

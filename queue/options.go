@@ -123,6 +123,22 @@ func WithResponses() WorkerOption {
 	return func(w *Worker) error { w.keepResponses = true; return nil }
 }
 
+// WithPoolDiscovery says whether the worker has its client ask Twilio which senders are in
+// the pool of a Messaging Service, once, when it first sends through the service. The service
+// then goes at the sum of their rates ([pacer.DefaultLimits]), unless a limit of the client's
+// gives it a rate. The default is true. With false the service is not paced until Twilio
+// throttles it, or as the client's limits say.
+//
+// No request waits for it. What fails is told once for each service, by the client
+// ([pacer.AlertPoolUnknown]), and tried again an hour later at the earliest.
+// [pacer.WithPoolDiscovery] is the same for other calls of the client.
+func WithPoolDiscovery(on bool) WorkerOption {
+	return func(w *Worker) error {
+		w.noDiscovery = !on
+		return nil
+	}
+}
+
 // WithOnResult sets a function that is told of each request that became Sent or Failed. That
 // includes what a deadline has ended, what was found at Twilio, and what dead workers
 // left. Give all workers of a store such a function: one without it marks its results as

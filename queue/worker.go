@@ -39,6 +39,7 @@ type Worker struct {
 	policy        Policy // for what policies does not name; "": the default
 	policies      map[string]Policy
 	keepResponses bool
+	noDiscovery   bool
 	onResult      func(context.Context, Result) error
 	tellers       int // calls of onResult at a time
 	alerts        []*listener
@@ -508,6 +509,9 @@ const maxTurns = 8
 
 // turns waits for a turn, and takes more if there are any to be had at once.
 func (w *Worker) turns(ctx context.Context, l *lane) (turns []*pacer.Turn) {
+	if !w.noDiscovery {
+		w.client.DiscoverPool(ctx, l.Resource)
+	}
 	roused, done := w.rousable(ctx, l)
 	turn, err := w.client.Turn(roused, l.Resource)
 	done()
