@@ -24,7 +24,7 @@ type bucket struct {
 	account  *sharedGate     // the first of slots
 	group    *sharedGate     // the second of slots: of all senders of the resource; nil: none
 
-	evidence         // what throttled answers have taught
+	evidence               // what throttled answers have taught
 	counts   history       // for Stats
 	pacedFor time.Duration // that heads of the line have waited for a default pace, see noteWait
 	place    place

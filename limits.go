@@ -273,6 +273,9 @@ func (l Limit) validateFields() error {
 	if l.Sender != "" && l.Op != "" && l.Op != Create {
 		return fmt.Errorf("op: %s: expected \"create\" or none with a sender", quoted(string(l.Op)))
 	}
+	if strings.Contains(l.Sender, "•") {
+		return fmt.Errorf("sender: %s: expected the number in full: this is how it is shown in logs and alerts", quoted(l.Sender))
+	}
 	if l.Sender != "" && (l.Sender != canonicalParty(l.Sender) || kindOf(l.Sender) == otherSender && !alphanumericSender(l.Sender)) {
 		return fmt.Errorf("sender: %s: expected a phone number such as +15005550006, a short code, whatsapp:+15005550006, an alphanumeric sender, or a Messaging Service SID, without blanks or marks in a number", quoted(l.Sender))
 	}

@@ -443,6 +443,8 @@ func TestParseLimitsErrors(t *testing.T) {
 		{"[{\"resource\": \"Messages\", \"rate\": 1e400}]", 1, []string{"rate: 1e400", "expected a number"}},
 		{"[\n{\"resource\": 7, \"rate\": 1}]", 2, []string{"limits[0].resource: 7", "expected a string"}},
 		{"[\n{\"resource\": \"Messages\", \"sender\": 12345, \"rate\": 1}]", 2, []string{"limits[0].sender: 12345", "expected a string, in quotes"}},
+		{"[{\"resource\": \"Messages\", \"sender\": \"+1500•••0006\", \"rate\": 1}]", 1, []string{"limits[0].sender: \"+1500•••0006\"", "expected the number in full"}},
+		{"[{\"resource\": \"*\", \"sender\": \"whatsapp:+1500•••0006\", \"rate\": 1}]", 1, []string{"limits[0].sender: \"whatsapp:+1500•••0006\"", "expected the number in full"}},
 		{"[\n{\"resource\": \"Messages\", \"account\": false, \"rate\": 1}]", 2, []string{"limits[0].account: false", "expected a string"}},
 		{"[\n{\"resource\": \"Messages\", \"op\": 1, \"rate\": 1}]", 2, []string{"limits[0].op: 1", "\"read\", \"create\" or \"write\""}},
 		{"[\n{\"resource\": \"Messages\", \"rate\": 1, \"burst\": \"2\"}]", 2, []string{"limits[0].burst: \"2\"", "expected a whole number of requests"}},

@@ -86,7 +86,7 @@ func TestDefaultPaceIsTold(t *testing.T) {
 		},
 		"a toll-free number": {
 			messagesFrom(tollFreeSender), 60,
-			[]string{"from +1833•••0006", " 3/s", "toll-free number", sourceSkill, "44 wait"}, tollFreeSender,
+			[]string{"from +1833•••0006", " 3/s", "toll-free number", sourceSkill, "wait now"}, tollFreeSender,
 			Limit{Resource: Messages, Sender: "+1833•••0006", Rate: 6},
 		},
 		"a short code": {
@@ -301,7 +301,7 @@ func TestCoolDownsAndSlotsAreNotToldAsDefaults(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var alerts alertLog
 			w := newWorld(t, first(1, throttle("Retry-After", "60")), WithLimits(nil), WithLearning(false), alerts.option())
-			if errs := w.sendAll(4); len(errs) > 0 {
+			if errs := w.sendAll(5); len(errs) > 0 { // which wait for the pace for 4 s
 				t.Error(errs)
 			}
 			if told := alerts.take(); len(told) > 0 {
