@@ -45,6 +45,7 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 		headers:  headers,
 		body:     body,
 		resource: resource,
+		key:      keyOf(resource, rawURL, data),
 		start:    time.Now(),
 	}
 	c.schedule.ctx, c.schedule.cfg = ctx, p.cfg
@@ -61,6 +62,7 @@ type call struct {
 	body        []byte
 	resource    Resource
 	start       time.Time
+	key         *key  // what narrower limits it may be subject to; nil: none
 	turn        *Turn // that the program has waited for; nil: the call waits itself
 
 	slot     func(Outcome) // ends what the limiter has given out; nil: the call has nothing of it
@@ -182,7 +184,7 @@ func (c *call) sendOnce(token string) (r reply) {
 	if c.notNow = r.kind != ""; c.notNow {
 		c.answer = r.err
 		c.last = &RateLimit{
-			Kind: r.kind, Resource: c.resource.String(), Status: a.status, Code: a.code,
+			Kind: r.kind, Scope: scopes[a.code], Resource: c.resource.String(), Status: a.status, Code: a.code,
 			RequestID:  c.wire.header.Get("Twilio-Request-Id"),
 			RetryAfter: parseRetryAfter(c.wire.header, r.ended),
 		}
@@ -194,6 +196,7 @@ func (c *call) sendOnce(token string) (r reply) {
 		outcome.RetryAfter = c.schedule.throttled(c.last.RetryAfter)
 		outcome.TooLong = c.last.RetryAfter > c.cfg.maxRetryAfter
 		outcome.Step = c.last.RetryAfter == 0 && c.turn == nil // a Turn's is the resource's
+		c.last.Scope = c.narrow.throttled(c.key, began, a.code, c.wire.reachedOwnLimit(), c.last.RetryAfter, &outcome)
 	}
 	return r
 }
@@ -210,7 +213,7 @@ func (c *call) judge(r reply) (throttled bool, err error) {
 		return false, r.err
 	}
 	if c.observed() {
-		c.emit(Event{Kind: EventThrottled, Status: c.last.Status, Code: r.code, RetryAfter: c.last.RetryAfter, Err: r.err})
+		c.emit(Event{Kind: EventThrottled, Status: c.last.Status, Code: r.code, Scope: c.last.Scope, RetryAfter: c.last.RetryAfter, Err: r.err})
 	}
 	if c.turn == nil {
 		if refused := c.outlasts(c.schedule.next); refused != nil {
@@ -291,7 +294,7 @@ func (c *call) awaitTurn(ctx context.Context) (err error) {
 	if c.attempts > 0 || time.Since(c.start) >= aWait {
 		ctx = context.WithValue(ctx, arrivalKey{}, c.start) // its place is by that
 	}
-	c.slot, err = c.cfg.limiter.Acquire(ctx, c.resource)
+	c.slot, err = c.narrow.acquire(ctx, c.cfg.limiter, c.resource, c.key, c.start)
 	return err
 }
 
@@ -372,7 +375,7 @@ func (c *call) ended(err error) error {
 	case isWait && wait.RetryAfter > 0:
 		// The resource is held because of another call's answer. That is Twilio's
 		// answer to this call, too, and has the type that programs expect of one.
-		rl.Kind, rl.RetryAfter = Throttled, wait.RetryAfter
+		rl.Kind, rl.Scope, rl.RetryAfter = Throttled, wait.Scope, wait.RetryAfter
 		rl.Status, rl.Code = http.StatusTooManyRequests, codeThrottled
 		return withRateLimit(nil, rl)
 	case isWait:
@@ -394,7 +397,7 @@ func (c *call) ended(err error) error {
 
 func (c *call) gaveUp(rl RateLimit, err error) {
 	if c.observed() {
-		c.emit(Event{Kind: EventGaveUp, Wait: c.waited, Status: rl.Status, Code: rl.Code, RetryAfter: rl.RetryAfter, Err: err})
+		c.emit(Event{Kind: EventGaveUp, Wait: c.waited, Status: rl.Status, Code: rl.Code, Scope: rl.Scope, RetryAfter: rl.RetryAfter, Err: err})
 	}
 	a := Alert{Time: time.Now(), Resource: c.resource, RateLimit: rl, Err: err}
 	switch {
@@ -402,10 +405,12 @@ func (c *call) gaveUp(rl RateLimit, err error) {
 		return
 	case rl.Kind == QueueFull || rl.Kind == Quota:
 		a.Kind, a.Advice = AlertQuota, adviceQuota
-	case rl.Kind != Throttled: // the program's own decision, or one end user's affair
+	case rl.Kind != Throttled || rl.Scope == ScopeReceiver: // the program's own decision, or one end user's affair
 		return
 	case rl.RetryAfter > c.cfg.maxRetryAfter:
 		a.Kind, a.Advice = AlertRetryAfterTooLong, adviceTooLong
+	case rl.Scope == ScopeObject:
+		a.Kind, a.Advice = AlertRetriesExhausted, adviceObject
 	default:
 		a.Kind, a.Advice = AlertRetriesExhausted, adviceExhausted
 	}

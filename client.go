@@ -66,6 +66,7 @@ type Client struct {
 	base client.BaseClient
 	own  *client.Client // base, if it is twilio-go's own; nil: a black box
 
+	narrow   narrow
 	provided bool   // with a ClientCredentialProvider, which has no account SID
 	user     string // ClientParams.Username beside a BaseClient of the program's own
 	auth     atomic.Pointer[auth]

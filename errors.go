@@ -67,6 +67,8 @@ var rateCodes = map[int]bool{
 	54009: true, // Sync: 20/s for each object
 	59004: true, // Webhooks Configuration API
 	60212: true, // Verify: starts for one number at once
+	60616: true, // Lookup: the rate of a package
+	60626: true, // Lookup: requests for one number
 	63017: true, // messages/s of account and subaccounts
 	63018: true, // messages/s of a channel's sender
 }
@@ -79,6 +81,7 @@ func saysRate(r Resource, code int) bool { return rateCodes[code] || r.Product =
 // [FromError].
 type RateLimit struct {
 	Kind       Kind
+	Scope      Scope         // what the limit is about; "": the answer does not tell, or there was none
 	Resource   string        // product, name and operation: "api/Messages:create"; holds no phone number
 	Status     int           // HTTP status of the last answer; 0 if there was none
 	Code       int           // Twilio's error code; 0 if there was none
@@ -92,6 +95,9 @@ type RateLimit struct {
 func (rl RateLimit) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s", rl.Resource, rl.Kind)
+	if rl.Scope.Narrow() {
+		fmt.Fprintf(&b, " (one %s)", rl.Scope)
+	}
 	switch {
 	case rl.Attempts == 1:
 		b.WriteString(" on the first attempt")
@@ -137,7 +143,7 @@ func FromError(err error) (RateLimit, bool) {
 	if kind == "" {
 		return RateLimit{}, false
 	}
-	return RateLimit{Kind: kind, Status: a.status, Code: a.code, Attempts: 1}, true
+	return RateLimit{Kind: kind, Scope: scopes[a.code], Status: a.status, Code: a.code, Attempts: 1}, true
 }
 
 // ErrWaitTooLong is wrapped by the error of a call that was not sent because its wait

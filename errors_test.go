@@ -100,7 +100,7 @@ func TestErrorsOfFinalCodesFailAtOnce(t *testing.T) {
 			if n := len(w.times()); n != 1 || len(outcomes) != 0 {
 				t.Errorf("%s: %d requests, events %v", what, n, outcomes)
 			}
-			want := RateLimit{Kind: kind, Resource: "api/Messages:create", Status: status, Code: code, Attempts: 1, RetryAfter: 3 * time.Second, RequestID: "RQ1"}
+			want := RateLimit{Kind: kind, Scope: scopes[code], Resource: "api/Messages:create", Status: status, Code: code, Attempts: 1, RetryAfter: 3 * time.Second, RequestID: "RQ1"}
 			rl, ok := FromError(err)
 			rl.Waited = 0 // the limiter's own microseconds
 			if !ok || rl != want {
@@ -203,8 +203,8 @@ func TestFromError(t *testing.T) {
 		{"plain v1.0 404", &client.RestErrorV1{HttpStatusCode: 404, Code: 20404}, RateLimit{}},
 		{"plain 429", classic, throttled},
 		{"plain v1.0 429", v1, throttled},
-		{"plain quota", &client.TwilioRestError{Status: 429, Code: 63038}, RateLimit{Kind: Quota, Status: 429, Code: 63038, Attempts: 1}},
-		{"plain v1.0 attempt cap", &client.RestErrorV1{HttpStatusCode: 429, Code: 60203}, RateLimit{Kind: AttemptCap, Status: 429, Code: 60203, Attempts: 1}},
+		{"plain quota", &client.TwilioRestError{Status: 429, Code: 63038}, RateLimit{Kind: Quota, Scope: ScopeAccount, Status: 429, Code: 63038, Attempts: 1}},
+		{"plain v1.0 attempt cap", &client.RestErrorV1{HttpStatusCode: 429, Code: 60203}, RateLimit{Kind: AttemptCap, Scope: ScopeObject, Status: 429, Code: 60203, Attempts: 1}},
 		{"plain opaque 429", errors.New(opaque + "429: EOF"), RateLimit{Kind: Throttled, Status: 429, Attempts: 1}},
 		{"plain opaque 503", errors.New(opaque + "503: EOF"), RateLimit{}},
 		{"plain opaque nonsense", errors.New(opaque + "many: EOF"), RateLimit{}},

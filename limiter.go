@@ -52,6 +52,11 @@ type Outcome struct {
 	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send). Allowed is 0 if it
 	// does not say, and Remaining is below 0 if it says Allowed alone.
 	Allowed, Remaining int
+	// Narrow: the request was throttled, and that is not about its resource but about
+	// one receiver or object, which is held elsewhere ([Scope.Narrow]). It is no reason for
+	// a cool-down, and neither an acceptance nor a throttle as far as rates are concerned.
+	// Throttled is true then, and RetryAfter is how long the receiver or object is held.
+	Narrow bool
 	// Retry: the request was not the first attempt of its call.
 	Retry bool
 	// Unused: no attempt was made, for want of an access token or because the call had
@@ -243,7 +248,7 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			return
 		}
 		b.count(o, now)
-		if o.Failed {
+		if o.Failed || o.Narrow {
 			return
 		}
 		b.spacing.Arrived(d.number, d.left, now)

@@ -35,6 +35,7 @@ type Event struct {
 	Took       time.Duration // see the kind
 	Status     int           // HTTP status, where there was an answer
 	Code       int           // Twilio's error code, where there was one
+	Scope      Scope         // what a throttled answer is about; "": it does not tell, or there was none
 	RetryAfter time.Duration // as asked for by the answer; 0: it did not say
 	Err        error         // of the attempt or the call; nil if it succeeded
 }
@@ -45,7 +46,8 @@ type AlertKind string
 // The alerts. With the first three a call has been given up, and its caller has the
 // error.
 const (
-	// AlertRetriesExhausted: a call was throttled on every one of its attempts.
+	// AlertRetriesExhausted: a call was throttled on every one of its attempts. It is not
+	// raised for the limit of one receiver ([ScopeReceiver]), which is one end user's affair.
 	AlertRetriesExhausted AlertKind = "retries exhausted"
 	// AlertRetryAfterTooLong: Twilio asked for a longer wait than [WithMaxRetryAfter]
 	// allows.
@@ -54,7 +56,7 @@ const (
 	// seconds do not help.
 	AlertQuota AlertKind = "quota used up"
 	// AlertThrottled: more than 5 % of the last minute's requests were throttled
-	// ([WithThrottledAlert]). Resource is that of the last of them. It is raised once,
+	// ([WithThrottledAlert]), not counting those for single receivers and objects. Resource is that of the last of them. It is raised once,
 	// and again only after the share has been below half of it.
 	AlertThrottled AlertKind = "throttled too often"
 	// AlertLimitsRejected: a file of limits that is watched is gone, or not valid. The
@@ -102,6 +104,7 @@ func (a Alert) what() any {
 
 const (
 	adviceExhausted = "send less (lower the limit of this resource), spread the load over more senders, or ask Twilio for more throughput"
+	adviceObject    = "one document, conversation or the like gets more requests than Twilio allows for it: send fewer about it, or spread them over several; all others go on"
 	adviceQuota     = "stop sending what needs this quota until it is renewed, use other senders, or ask Twilio for more"
 	adviceThrottled = "the account is near its limit: send less, or find what else sends for it; Client.Stats and the metrics show which resource"
 	adviceRejected  = "mend the file; what was in force before stays so"

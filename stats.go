@@ -125,6 +125,7 @@ type recorder struct {
 type slot struct {
 	number                             atomic.Int64
 	requests, throttled, retries       atomic.Int64
+	narrow                             atomic.Int64 // of throttled
 	calls, gaveUp, failed, waits, nano atomic.Int64
 }
 
@@ -138,7 +139,7 @@ func (r *recorder) slot(now time.Time) *slot {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if s.number.Load() != n { // a later number is of a clock that was wrong
-			for _, c := range []*atomic.Int64{&s.requests, &s.throttled, &s.retries, &s.calls, &s.gaveUp, &s.failed, &s.waits, &s.nano} {
+			for _, c := range []*atomic.Int64{&s.requests, &s.throttled, &s.narrow, &s.retries, &s.calls, &s.gaveUp, &s.failed, &s.waits, &s.nano} {
 				c.Store(0)
 			}
 			s.number.Store(n)
@@ -181,6 +182,9 @@ func (r *recorder) requested(c *call, throttled bool, now time.Time) {
 	}
 	if throttled {
 		s.throttled.Add(1)
+		if c.last != nil && c.last.Scope.Narrow() {
+			s.narrow.Add(1)
+		}
 	}
 	if throttled || r.alarmed.Load() {
 		r.alarm(c, now)
@@ -193,7 +197,7 @@ func (r *recorder) alarm(c *call, now time.Time) {
 	var requests, throttled int64
 	for s := range r.recent(now) {
 		requests += s.requests.Load()
-		throttled += s.throttled.Load()
+		throttled += s.throttled.Load() - s.narrow.Load()
 	}
 	share := float64(throttled) / float64(max(requests, 1))
 	above := c.cfg.alarmAbove

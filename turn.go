@@ -76,15 +76,25 @@ type SentRequest struct {
 // The turn's slot is free again before observers hear of the attempt. If functions of
 // [WithCallContext] take longer than 10 ms, or access tokens have to be fetched, it is given
 // back meanwhile, and Send waits for another one as long as ctx lasts.
+//
+// If the receiver or the object of r was throttled and is held ([Scope.Narrow]), nothing is
+// sent, and the error is a [*WaitError] whose Scope says so and whose RetryAfter says when to
+// try again. The turn is not used up then: another request of its resource may take it.
 func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) {
 	if t.used.Swap(true) {
 		return nil, neverSent(errors.New("pacer: Turn.Send: this turn is used up: expected one Send or Drop for each"))
 	}
+	key := keyOf(t.resource, r.URL, r.Form)
+	passage, err := t.client.narrow.try(key, t.resource)
+	if err != nil {
+		t.used.Store(false)
+		return nil, err
+	}
 	c := &call{
 		paced:  &paced{Client: t.client},
 		method: r.Method, url: r.URL, form: r.Form, headers: r.Header, body: r.Body,
-		resource: t.resource, start: time.Now().Add(-t.waited),
-		turn: t, slot: t.done, waited: t.waited,
+		resource: t.resource, key: key, start: time.Now().Add(-t.waited),
+		turn: t, slot: t.client.narrow.ending(passage, t.done), waited: t.waited,
 	}
 	defer c.giveBack(Outcome{Unused: true}) // before any function of the program's is called
 	ctx = c.begin(ctx)

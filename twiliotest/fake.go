@@ -263,6 +263,7 @@ func (f *Fake) accept(in *inbound) (a *answer, accepted bool) {
 // process counts the request in the limits, does its work and records it, all
 // at one instant; or it throttles it.
 func (f *Fake) process(in *inbound) (a *answer, accepted bool) {
+	f.per(in)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if in.token() {

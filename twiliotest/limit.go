@@ -37,6 +37,19 @@ type Limit struct {
 	// Twilio: "+1 500 555 0006", "15005550006" and "+15005550006".
 	PerSender bool
 
+	// PerReceiver counts apart for each To: the limit of a single number, such as
+	// Verify's, which answers with code 60212. Notations of one phone number are one
+	// receiver. A request without a To is not limited.
+	PerReceiver bool
+
+	// Per counts apart for each value that it returns, such as a document's name in
+	// the path. A request for which it returns "" is not limited, so that one
+	// document alone can have the limit. It is called from many goroutines at once
+	// and must not change the Request, which has neither SID nor Status yet. With
+	// PerSender or PerReceiver it counts apart for each combination. nil: it has no
+	// effect.
+	Per func(*Request) string
+
 	// Strict accepts requests only when at least Window/Rate has passed since
 	// the last one accepted: a leaky bucket with room for one.
 	Strict bool
@@ -85,7 +98,7 @@ type meter struct {
 	counts map[meterKey]*window
 }
 
-type meterKey struct{ account, sender string }
+type meterKey struct{ account, sender, receiver, per string }
 
 // A window holds the times, since the Fake was made, of the last requests that
 // were accepted: a ring of at most rate of them, next being the oldest.
@@ -110,10 +123,32 @@ func newMeters(limits []Limit) []*meter {
 	return meters
 }
 
+// per calls the limits' functions for a request, without the Fake's mutex.
+func (f *Fake) per(in *inbound) {
+	f.mu.Lock()
+	meters := f.meters
+	f.mu.Unlock()
+	for _, m := range meters {
+		if m.limit.Per != nil && m.limit.matches(in) {
+			if in.per == nil {
+				in.per = map[*meter]string{}
+			}
+			in.per[m] = m.limit.Per(&in.req)
+		}
+	}
+}
+
+func (m *meter) matches(in *inbound) bool {
+	return m.limit.matches(in) && !(m.limit.Per != nil && in.per[m] == "") && !(m.limit.PerReceiver && in.req.Form.Get("To") == "")
+}
+
 func (m *meter) count(in *inbound) *window {
-	key := meterKey{account: in.req.Account}
+	key := meterKey{account: in.req.Account, per: in.per[m]}
 	if m.limit.PerSender {
 		key.sender = e164(in.req.Sender)
+	}
+	if m.limit.PerReceiver {
+		key.receiver = e164(in.req.Form.Get("To"))
 	}
 	w := m.counts[key]
 	if w == nil {
@@ -147,7 +182,7 @@ func (f *Fake) throttle(in *inbound, now time.Duration) *answer {
 	var refusing *meter
 	var longest time.Duration
 	for _, m := range f.meters {
-		if m.limit.matches(in) {
+		if m.matches(in) {
 			if wait := m.wait(m.count(in), now); wait > longest {
 				refusing, longest = m, wait
 			}
@@ -157,7 +192,7 @@ func (f *Fake) throttle(in *inbound, now time.Duration) *answer {
 		return f.tooMany(in, refusing.limit, longest)
 	}
 	for _, m := range f.meters {
-		if m.limit.matches(in) {
+		if m.matches(in) {
 			m.take(m.count(in), now)
 		}
 	}

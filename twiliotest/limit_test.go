@@ -3,6 +3,7 @@ package twiliotest_test
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +68,42 @@ func TestPerSenderCountsNotationsOfOneNumberTogether(t *testing.T) {
 			form.Set("From", sender)
 			equal(t, []int{send(t, f, form).status}, 429)
 		}
+	})
+}
+
+func TestPerReceiverCountsEachReceiverByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := twiliotest.New(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: "verify/Verifications", Rate: 1, Window: time.Minute, PerReceiver: true, Code: 60212, Message: "Too many concurrent requests for phone number"}}})
+		start := func(to string) reply {
+			form := url.Values{"Channel": {"sms"}}
+			if to != "" {
+				form.Set("To", to)
+			}
+			return do(t, f.Client(), request(t, "https://verify.twilio.com/v2/Services/VA0123456789abcdef0123456789abcdef/Verifications", form))
+		}
+		equal(t, []int{start("+15005550009").status, start("+15005550008").status, start("+1 500 555 0009").status, start("").status, start("").status}, 201, 201, 429, 201, 201)
+		if code := start("15005550008").decode(t)["code"]; code != float64(60212) {
+			t.Errorf("code %v, expected 60212", code)
+		}
+		time.Sleep(time.Minute)
+		equal(t, []int{start("+15005550009").status}, 201)
+	})
+}
+
+func TestPerCountsEachValueByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := twiliotest.New(twiliotest.Config{})
+		f.SetLimits([]twiliotest.Limit{{Resource: "sync/Documents", Method: "*", Rate: 1, Code: 54009, Per: func(r *twiliotest.Request) string {
+			_ = f.Stats() // it may call the Fake
+			if name := path.Base(r.Path); name != "quiet" {
+				return name
+			}
+			return ""
+		}}})
+		update := func(name string) int {
+			return do(t, f.Client(), request(t, "https://sync.twilio.com/v1/Services/IS0123456789abcdef0123456789abcdef/Documents/"+name, url.Values{"Data": {"{}"}})).status
+		}
+		equal(t, []int{update("hot"), update("warm"), update("hot"), update("quiet"), update("quiet")}, 200, 200, 429, 200, 200)
 	})
 }
 

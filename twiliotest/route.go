@@ -14,14 +14,15 @@ const apiVersion = "2010-04-01" // of api.twilio.com
 // An inbound is a request as it is worked on.
 type inbound struct {
 	req        Request
-	auth       string    // the Authorization header
-	v1         bool      // errors are in the form of the API standards v1.0
-	version    string    // "2010-04-01", "v1", ...; "" if the path has none
-	names      []string  // the path behind version and account
-	id         string    // the identifier behind Resource; "" for the collection
-	concurrent int       // requests of the account in progress, this included
-	now        time.Time // when it was accepted, by the Fake's clock
-	trace      tracer    // of the client; zero over a Server, where net/http tells it
+	auth       string            // the Authorization header
+	v1         bool              // errors are in the form of the API standards v1.0
+	version    string            // "2010-04-01", "v1", ...; "" if the path has none
+	names      []string          // the path behind version and account
+	id         string            // the identifier behind Resource; "" for the collection
+	concurrent int               // requests of the account in progress, this included
+	now        time.Time         // when it was accepted, by the Fake's clock
+	per        map[*meter]string // what limits count it as; nil: none has a function for it
+	trace      tracer            // of the client; zero over a Server, where net/http tells it
 }
 
 // token tells whether this is a request for an OAuth token.
