@@ -94,6 +94,11 @@ func (c cell) throttledShare() float64 {
 	return ratio(float64(c.Throttled), float64(c.Accepted+c.Throttled))
 }
 
+// ownShare is the share of the requests that were throttled but for what was refused at random, which no client can avoid.
+func (c cell) ownShare() float64 {
+	return ratio(float64(c.Throttled-c.Noise), float64(c.Accepted+c.Throttled))
+}
+
 // lostShare is the share of the calls that were lost.
 func (c cell) lostShare() float64 { return ratio(float64(c.Lost), float64(c.Calls)) }
 

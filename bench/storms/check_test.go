@@ -12,7 +12,7 @@ func TestMissedNamesEachRule(t *testing.T) {
 	noisy, plain, whole := &row{name: "noise", noise: 0.05}, &row{name: "row"}, &row{name: "whole", whole: true}
 	much, mixed := &row{name: "much", noise: 0.1}, &row{name: "mixed", noise: 0.01, limited: true}
 	make := func(r *row, client string, change func(*cell)) cell {
-		c := cell{Row: r.name, Client: client, row: r, Result: storm.Result{Possible: 1000, Accepted: 950, Throttled: 50, Calls: 1000, HasTrouble: true}}
+		c := cell{Row: r.name, Client: client, row: r, Result: storm.Result{Possible: 1000, Accepted: 950, Throttled: 50, Noise: 50, Calls: 1000, HasTrouble: true}}
 		if change != nil {
 			change(&c)
 		}
@@ -25,12 +25,12 @@ func TestMissedNamesEachRule(t *testing.T) {
 		want  []string
 	}{
 		{"nothing", []cell{make(noisy, learning, nil), make(noisy, notLearning, accepted(960)), make(plain, learning, nil)}, nil},
-		{"just enough in noise", []cell{make(noisy, learning, func(c *cell) { c.Accepted, c.Throttled = 945, 55 })}, nil},
-		{"too little in noise", []cell{make(noisy, learning, func(c *cell) { c.Accepted, c.Throttled = 899, 40 })}, []string{"noise: pacer: noise: 89.9 % of the possible, expected at least 90 %"}},
+		{"just enough in noise", []cell{make(noisy, learning, func(c *cell) { c.Accepted, c.Throttled = 945, 54 })}, nil},
+		{"too little in noise", []cell{make(noisy, learning, func(c *cell) { c.Accepted, c.Throttled = 899, 50 })}, []string{"noise: pacer: noise: 89.9 % of the possible, expected at least 90 %"}},
 		{"enough in much noise", []cell{make(much, learning, accepted(800))}, nil},
 		{"too little in much noise", []cell{make(much, learning, accepted(799))}, []string{"much: pacer: noise: 79.9 % of the possible, expected at least 80 %"}},
-		{"throttled too much", []cell{make(noisy, learning, func(c *cell) { c.Throttled = 60 })}, []string{"noise: pacer: noise: 5.94 % of the requests throttled, expected at most 5.50 %"}},
-		{"by a limit as well", []cell{make(mixed, learning, nil)}, nil},
+		{"throttled too much", []cell{make(noisy, learning, func(c *cell) { c.Throttled = 60 })}, []string{"noise: pacer: noise: 0.99 % of the requests throttled beside what was refused at random, expected at most 0.5 %"}},
+		{"by a limit as well", []cell{make(mixed, learning, func(c *cell) { c.Throttled = 100 })}, nil},
 		{"rule 1, share", []cell{make(plain, learning, nil), make(plain, notLearning, accepted(961))}, []string{"row: pacer: rule 1: 95.0 % of the possible, and pacer, learning off reaches 96.1 % and loses as little (0, and 0)"}},
 		{"not if it loses more", []cell{make(plain, learning, nil), make(plain, notLearning, func(c *cell) { c.Accepted, c.Lost = 980, 2 })}, nil},
 		{"rule 1, losses", []cell{make(plain, learning, func(c *cell) { c.Lost = 11 }), make(plain, notLearning, nil)}, []string{"row: pacer: rule 1: 1.10 % of the calls lost, and 0.00 % without learning"}},

@@ -51,8 +51,9 @@ type jsonRow struct {
 	Possible       float64 `json:"possible"`
 	Accepted       int     `json:"accepted"`
 	Share          float64 `json:"share"`
-	WorstMinute    float64 `json:"worstMinute"`
+	WorstMinute    float64 `json:"worstMinute"` // -1: too little is possible in a minute
 	Throttled      int     `json:"throttled"`
+	Noise          int     `json:"refusedAtRandom"` // of these
 	ThrottledShare float64 `json:"throttledShare"`
 	Calls          int     `json:"calls"`
 	Lost           int     `json:"lost"`
@@ -83,7 +84,7 @@ func (c cell) json() jsonRow {
 	}
 	return jsonRow{
 		Row: c.Row, Client: c.Client, Seeds: c.Seeds, Possible: c.Possible, Accepted: c.Accepted, Share: c.share(), WorstMinute: c.Worst,
-		Throttled: c.Throttled, ThrottledShare: c.throttledShare(), Calls: c.Calls, Lost: c.Lost, LostShare: c.lostShare(),
+		Throttled: c.Throttled, Noise: c.Noise, ThrottledShare: c.throttledShare(), Calls: c.Calls, Lost: c.Lost, LostShare: c.lostShare(),
 		MeanWait: c.Mean.Seconds(), P99Wait: c.P99.Seconds(), Head: c.Head.Seconds(), Others: c.Others,
 		Half: after(c.Half), Most: after(c.Most), HalfCool: after(c.HalfCool), MostCool: after(c.MostCool),
 	}

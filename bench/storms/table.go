@@ -20,7 +20,12 @@ var columns = []column{
 	{"row", func(c cell) string { return c.Row }},
 	{"client", func(c cell) string { return c.Client }},
 	{"share", func(c cell) string { return percent(c.share(), 1) }},
-	{"worst min", func(c cell) string { return percent(c.Worst, 1) }},
+	{"worst min", func(c cell) string {
+		if c.Worst < 0 {
+			return "-"
+		}
+		return percent(c.Worst, 1)
+	}},
 	{"throttled", func(c cell) string { return percent(c.throttledShare(), 2) }},
 	{"lost", func(c cell) string { return fmt.Sprint(c.Lost) }},
 	{"p99 wait", func(c cell) string { return spoken(c.P99) }},

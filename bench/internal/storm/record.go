@@ -13,6 +13,7 @@ type Record struct {
 	waits    []time.Duration // of the calls that ended in the measured time, but of hot streams only if there are no others
 	hasOther bool            // there are streams that are not hot
 
+	noise       int // requests that were refused at random in the measured time
 	calls, lost int // that ended, in the whole run; and those that ended with an error
 }
 
@@ -40,15 +41,17 @@ func (r *Record) begun(c *Call, now time.Duration) {
 	}
 }
 
-func (r *Record) arrived(c *Call, accepted bool, now time.Duration) {
+func (r *Record) arrived(c *Call, refusedBy *Rule, now time.Duration) {
 	b := r.buckets[c.Stream.Bucket]
 	c.attempts++
 	if !c.Stream.Hot {
 		b.line.left(c, now)
 	}
 	counts := b.throttled
-	if accepted {
+	if refusedBy == nil {
 		counts = b.accepted
+	} else if _, noise := refusedBy.Model.(Random); noise && r.scene.Measured.Has(now) {
+		r.noise++
 	}
 	if at := int(now / time.Second); at < len(counts) {
 		counts[at]++

@@ -11,7 +11,8 @@ type Result struct {
 	Possible  float64 // calls accepted in the measured time by a clairvoyant client
 	Accepted  int     // in the measured time
 	Throttled int     // requests in the measured time
-	Worst     float64 // accepted, of the possible, in the worst minute of the measured time
+	Noise     int     // of these, those that were refused at random, whatever the client did
+	Worst     float64 // accepted, of the possible, in the worst minute of the measured time; -1: no minute had 10 possible calls
 	Calls     int     // that ended in the whole run
 	Lost      int     // of these, those that ended with an error
 
@@ -34,7 +35,7 @@ const (
 )
 
 func (r *Record) result(now time.Duration) Result {
-	res := Result{Calls: r.calls, Lost: r.lost, Worst: 1, HasTrouble: r.scene.Trouble.To > 0, Mean: mean(r.waits), P99: percentile(r.waits, 99)}
+	res := Result{Calls: r.calls, Lost: r.lost, Noise: r.noise, Worst: -1, HasTrouble: r.scene.Trouble.To > 0, Mean: mean(r.waits), P99: percentile(r.waits, 99)}
 	m := r.scene.Measured
 	first, last := int(m.From/time.Second), int(min(m.To, now)/time.Second)
 	for _, b := range r.buckets {
@@ -163,6 +164,7 @@ func Merge(all []Result) Result {
 		sum.Possible += r.Possible
 		sum.Accepted += r.Accepted
 		sum.Throttled += r.Throttled
+		sum.Noise += r.Noise
 		sum.Worst += r.Worst / float64(len(all))
 		sum.Calls += r.Calls
 		sum.Lost += r.Lost

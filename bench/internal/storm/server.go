@@ -94,7 +94,7 @@ func (s *server) decide(c *Call) (refusedBy *Rule, latency time.Duration, done [
 	}
 	latency = s.scene.Latency.draw(now, refusedBy == nil, s.rnd)
 	if !s.ended {
-		s.record.arrived(c, refusedBy == nil, now)
+		s.record.arrived(c, refusedBy, now)
 	}
 	return refusedBy, latency, done, concurrent
 }
