@@ -200,11 +200,8 @@ func (n *narrow) done(p passage, o Outcome) {
 // a limit of the program's own for single receivers was reached. It returns what the limit
 // is about. If that is narrow, the key is held, and o says so.
 func (n *narrow) throttled(k *key, left time.Time, code int, byKey bool, asked time.Duration, o *Outcome) Scope {
-	scope := scopes[code]
+	scope := k.scopeOf(code)
 	if k == nil {
-		if scope.Narrow() {
-			return ScopeResource // it does not say which receiver or object
-		}
 		return scope
 	}
 	n.mu.Lock()
