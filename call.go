@@ -184,7 +184,7 @@ func (c *call) sendOnce(token string) (r reply) {
 	if c.notNow = r.kind != ""; c.notNow {
 		c.answer = r.err
 		c.last = &RateLimit{
-			Kind: r.kind, Scope: scopes[a.code], Resource: c.resource.String(), Status: a.status, Code: a.code,
+			Kind: r.kind, Scope: c.key.scopeOf(a.code), Resource: c.resource.String(), Status: a.status, Code: a.code,
 			RequestID:  c.wire.header.Get("Twilio-Request-Id"),
 			RetryAfter: parseRetryAfter(c.wire.header, r.ended),
 		}

@@ -100,7 +100,7 @@ func TestErrorsOfFinalCodesFailAtOnce(t *testing.T) {
 			if n := len(w.times()); n != 1 || len(outcomes) != 0 {
 				t.Errorf("%s: %d requests, events %v", what, n, outcomes)
 			}
-			want := RateLimit{Kind: kind, Scope: scopes[code], Resource: "api/Messages:create", Status: status, Code: code, Attempts: 1, RetryAfter: 3 * time.Second, RequestID: "RQ1"}
+			want := RateLimit{Kind: kind, Scope: (*key)(nil).scopeOf(code), Resource: "api/Messages:create", Status: status, Code: code, Attempts: 1, RetryAfter: 3 * time.Second, RequestID: "RQ1"}
 			rl, ok := FromError(err)
 			rl.Waited = 0 // the limiter's own microseconds
 			if !ok || rl != want {

@@ -30,10 +30,10 @@ type narrow struct {
 }
 
 const (
-	maxKeys       = 10_000      // in each map, some 5 MB; beyond it keys that nobody waits for are forgotten
-	keyRemembered = time.Minute // after its hold, so that the next hold is longer
-	provesRate    = 10          // acceptances between two holds that tell a rate
-	spacedFor     = 30 * time.Second
+	maxKeys       = 10_000           // in each map, some 5 MB; beyond it keys that nobody waits for are forgotten
+	keyRemembered = time.Minute      // after its hold, so that the next hold is longer
+	provesRate    = 10               // acceptances between two holds that tell a rate
+	spacedFor     = 30 * time.Second // then the spacing is tried without
 )
 
 // A held is what is known of one key that was throttled.
@@ -45,10 +45,10 @@ type held struct {
 	inFlight int
 	window   int // the most in flight
 
-	opened time.Time // when the last hold was over; zero: not yet
-	passes int       // requests accepted that have passed since
-	left   time.Time // when the last request did
-	every  time.Duration
+	opened time.Time     // when the last hold was over; zero: not yet
+	passes int           // requests accepted that have left since
+	left   time.Time     // when the last request did
+	every  time.Duration // the least between two; 0: they are not spaced
 }
 
 // A passage is a request that has passed its key's line.
@@ -196,15 +196,12 @@ func (n *narrow) done(p passage, o Outcome) {
 }
 
 // throttled takes in that a request for k, which left at the given time, was throttled. o
-// says for how long, and asked what of it the answer asked for itself. byKey: the answer says that
-// a limit of the program's own for single receivers was reached. It returns what the limit
+// says for how long, and asked is what the answer itself asked for; 0: nothing. byKey: the
+// answer names a limit that the program has set up for its users. It returns what the limit
 // is about. If that is narrow, the key is held, and o says so.
 func (n *narrow) throttled(k *key, left time.Time, code int, byKey bool, asked time.Duration, o *Outcome) Scope {
-	scope := scopes[code]
+	scope := k.scopeOf(code)
 	if k == nil {
-		if scope.Narrow() {
-			return ScopeResource // it does not say which receiver or object
-		}
 		return scope
 	}
 	n.mu.Lock()
@@ -307,8 +304,9 @@ func (h *held) throttled(left time.Time, asked time.Duration, o *Outcome, now ti
 	h.line.WakeEnding(h.until)
 }
 
-// obstacle returns how long the first in the key's line has to wait; 0: it may leave. The
-// error is for those that must not wait: until their deadline, or until Twilio has asked for.
+// obstacle returns how long the first in the key's line must wait; 0: it may leave. The error
+// is for those that must not wait, as it would take longer than their deadline or than calls
+// ever wait.
 func (h *held) obstacle(r Resource, deadline, now time.Time) (time.Duration, error) {
 	if h.refuses(now) {
 		return 0, h.refusal(r, h.retryAt.Sub(now), ErrWaitTooLong)
@@ -368,11 +366,12 @@ func (h *held) refusal(r Resource, wait time.Duration, err error) *WaitError {
 	return &WaitError{RateLimit: rl, Err: err}
 }
 
-// A spread says how far throttling has spread. It is for answers that may be about a single key or about all of a resource. If
-// they are about all, mostly keys are throttled that were not before, and few others pass. If
-// they are about a key, it is throttled again and again while others pass.
+// A spread says how far throttling has spread among the keys of a resource. It is for answers
+// that may be about a single key or about all. If they are about all, mostly keys are throttled
+// that were not before, and few others pass. If they are about a key, it is throttled again and
+// again while others pass.
 //
-// A plain 20429 of Verify is taken to be about a number at first, as Twilio's page on it has
+// A plain 20429 of Verify is taken to be about a number at first, as Twilio's page on it names
 // mostly such causes. 63018 is taken to be about the sender at first. Once many keys of a
 // resource were throttled, it has a limit of its own: for a while each further answer is
 // about that, unless the same key is throttled again.

@@ -74,6 +74,15 @@ type key struct {
 	id       string   // a number in E.164 form, or an identifier of the path
 }
 
+// scopeOf returns what a code is about, in an answer to a request for k; nil: one without a
+// key, which cannot be about a receiver or an object.
+func (k *key) scopeOf(code int) Scope {
+	if scope := scopes[code]; k != nil || !scope.Narrow() {
+		return scope
+	}
+	return ScopeResource
+}
+
 // keyOf returns the receiver or the object that a request of r is about, as far as Twilio
 // limits it by itself; nil: there is none, or Twilio does not.
 func keyOf(r Resource, rawURL string, form url.Values) *key {

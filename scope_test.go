@@ -2,7 +2,12 @@ package pacer
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/url"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,6 +143,24 @@ func TestScopeOfErrors(t *testing.T) {
 	for code := range finalCodes {
 		if scopes[code] == "" {
 			t.Errorf("code %d has no scope", code)
+		}
+	}
+}
+
+// docs/scope.md lists each code under its scope.
+func TestDocumentListsTheScopeOfEachCode(t *testing.T) {
+	text, err := os.ReadFile("docs/scope.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[Scope][]string{}
+	for _, code := range slices.Sorted(maps.Keys(scopes)) {
+		want[scopes[code]] = append(want[scopes[code]], fmt.Sprint(code))
+	}
+	for scope, codes := range want {
+		row := regexp.MustCompile("(?m)^\\| `" + string(scope) + "` \\|[^|]*\\| (.*) \\|$").FindSubmatch(text)
+		if row == nil || string(row[1]) != strings.Join(codes, ", ") {
+			t.Errorf("%s: expected the codes %v", scope, codes)
 		}
 	}
 }

@@ -15,6 +15,7 @@ const (
 	keyAttempts   = attribute.Key("pacer.attempts")
 	keyWait       = attribute.Key("pacer.wait.duration")
 	keyRetryAfter = attribute.Key("pacer.retry_after")
+	keyScope      = attribute.Key("pacer.scope")
 	keyCode       = attribute.Key("twilio.error_code")
 )
 
@@ -28,6 +29,9 @@ func (c *call) trace(e pacer.Event) {
 		attrs := answer(e.Status, e.Code)
 		if e.RetryAfter > 0 {
 			attrs = append(attrs, keyRetryAfter.Float64(e.RetryAfter.Seconds()))
+		}
+		if e.Scope != "" {
+			attrs = append(attrs, keyScope.String(string(e.Scope)))
 		}
 		c.event(e, append(attrs, keyAttempt.Int(e.Attempt))...)
 	case pacer.EventRetrying:

@@ -290,6 +290,7 @@ func (a Alert) String() string {
 
 const (
 	adviceThrottled    = "it waits and is tried again; send less for this sender, spread the load over more senders, or ask Twilio for more throughput"
+	adviceNarrow       = "the limit is that of one receiver, document or the like: look who asks for it so often; its requests wait and are tried again, all others go on"
 	adviceHeld         = "use other senders, or ask Twilio for more; what waits is sent when the time is over"
 	adviceUnauthorized = "check the worker's credentials, and that the account is not suspended; what waits is sent afterwards"
 	adviceUnreachable  = "check the network, the gateway and Twilio's status (https://status.twilio.com); what waits is sent afterwards"

@@ -23,6 +23,11 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 		defer w.mu.Unlock()
 		l.bucket.depart(-1)
 	}()
+	w.sendWith(ctx, l, j, turn, claimed, 0)
+}
+
+// sendWith is send for a turn that so many jobs have left to others.
+func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn, claimed time.Time, skipped int) {
 	if now := time.Now(); w.late(claimed, now) || ctx.Err() != nil {
 		w.claims.failed(ctx, fmt.Errorf("%v have passed since a request was claimed, half of the lease's margin is over", now.Sub(claimed).Round(time.Second)))
 		w.record(j, Move{To: Ready})
@@ -40,6 +45,13 @@ func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 		Method: j.Request.Method, URL: j.Request.URL, Form: url.Values(j.Request.Form),
 		Header: j.Request.header(), Body: []byte(j.Request.Body), Throttled: throttled,
 	})
+	if wait, held := heldFor(err); held { // the turn is not used up
+		w.record(j, Move{To: Ready, Due: dueAfter(wait)})
+		if next, claimed, ok := w.another(ctx, l, skipped); ok {
+			w.sendWith(ctx, l, next, turn, claimed, skipped+1)
+		}
+		return
+	}
 	ended := time.Now()
 	m := w.apply(l, j, began, answerOf(&j, resp, err))
 	if m.To == Sent { // who else may have answered says nothing about Twilio's clock
@@ -100,12 +112,16 @@ func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
 	case wasRefused:
 		w.answered(l, began, true)
 		return Move{To: Failed, Attempt: true, Outcome: &o}
-	case wasThrottled:
+	case wasThrottled, wasExhausted:
 		w.answered(l, began, false)
-		w.throttled(l, began, limit, a.err)
-	case wasExhausted:
-		w.answered(l, began, false)
-		w.exhausted(l, began, limit, a.err)
+		switch {
+		case limit.Scope.Narrow():
+			return Move{To: Ready, Due: w.narrowly(l, j, limit, a.err), Outcome: &o}
+		case v == wasThrottled:
+			w.throttled(l, began, limit, a.err)
+		default:
+			w.exhausted(l, began, limit, a.err)
+		}
 	case wasBarred:
 		w.answered(l, began, false)
 		return w.barred(l, j, began, a.err, &o)

@@ -12,6 +12,7 @@ import (
 	"github.com/twilio-pacer/pacer/twiliotest"
 	"github.com/twilio/twilio-go"
 	"github.com/twilio/twilio-go/client"
+	syncs "github.com/twilio/twilio-go/rest/sync/v1"
 	verify "github.com/twilio/twilio-go/rest/verify/v2"
 )
 
@@ -55,6 +56,82 @@ var whenRefused = map[string]row{
 		v.pauses(t, c.pauses...)
 		w.raised(c.alerts)
 		w.once(1)
+	})},
+
+	"429 for one receiver or object: 60212, 60626, 54009, 50063, and 20429 or 63018 where it is about one": {shown: []string{"TestOneNumbersQuotaHoldsNobodyElse", "TestNarrowLimitThatLastsIsToldOnce"}, test: each(map[string]struct {
+		code       int
+		retryAfter string
+		about      func(name string) func(*twilio.RestClient) error
+		most       int // requests for the hot one within a minute
+	}{
+		"60212":            {60212, "", verification, 16},
+		"20429 of Verify":  {20429, "", verification, 16},
+		"60212 for 20 s":   {60212, "20", verification, 12},
+		"54009":            {54009, "", document, 16},
+		"54009 for 10 min": {54009, "600", document, 8},
+		"63018 of one":     {63018, "", whatsApp, 16},
+	}, func(t *testing.T, c struct {
+		code       int
+		retryAfter string
+		about      func(name string) func(*twilio.RestClient) error
+		most       int
+	}) {
+		w := newWorld(t, twiliotest.Config{Latency: 100 * time.Millisecond})
+		f := status(429, c.code)
+		f.RetryAfter = c.retryAfter
+		v := w.inject(f, func(r *twiliotest.Request) bool { return strings.Contains(r.Path+r.Form.Get("To"), "9999") })
+		enqueue := func(name string) queue.ID {
+			id, err := w.q.Enqueue(t.Context(), c.about(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		var before, hot, others []queue.ID
+		for i := range 10 {
+			before = append(before, enqueue(fmt.Sprintf("1%03d", i)))
+		}
+		w.work(w.client(unlimited))
+		for _, id := range before {
+			w.want(id, queue.Sent)
+		}
+		for range 30 {
+			hot = append(hot, enqueue("9999"))
+		}
+		for i := range 60 {
+			others = append(others, enqueue(fmt.Sprintf("2%03d", i)))
+		}
+		start := time.Now()
+		for _, id := range others {
+			w.want(id, queue.Sent)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("60 others were sent after %v: they waited for the limit of one", took)
+		}
+		time.Sleep(time.Minute)
+		for _, id := range hot {
+			if j := w.job(id); j.State != queue.Delayed && j.State != queue.Ready || j.Attempts != 0 {
+				t.Errorf("one that is throttled is %q after %d attempts", j.State, j.Attempts)
+			}
+		}
+		lanes, _, err := w.q.Engine().Work(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range lanes {
+			if c.code != 63018 && l.Parked.After(start) { // the first 63018 may be about all of the sender
+				t.Errorf("%v keeps still until %v", l.Lane, l.Parked)
+			}
+		}
+		if n := v.count(); n > c.most {
+			t.Errorf("%d requests for the throttled one, expected %d at most", n, c.most)
+		}
+		w.fake.ClearFaults()
+		for _, id := range hot {
+			if r := w.want(id, queue.Sent); r.Attempts != 1 {
+				t.Errorf("%d attempts, expected 1", r.Attempts)
+			}
+		}
 	})},
 
 	"quota used up (63038 and others)": {shown: []string{"TestQuotaHoldsTheLane"}, test: each(map[string]struct {
@@ -218,6 +295,82 @@ var whenRefused = map[string]row{
 			})
 		}
 	}},
+}
+
+// job returns a request as it is now.
+func (w *world) job(id queue.ID) queue.Job {
+	w.t.Helper()
+	j, err := w.q.Engine().Get(w.t.Context(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return j
+}
+
+// Requests about different things of one resource, by the last four digits of their names.
+func verification(name string) func(*twilio.RestClient) error {
+	return func(tw *twilio.RestClient) error {
+		_, err := tw.VerifyV2.CreateVerification("VA0123456789abcdef0123456789abcdef", new(verify.CreateVerificationParams).SetTo("+1500555"+name).SetChannel("sms"))
+		return err
+	}
+}
+
+func document(name string) func(*twilio.RestClient) error {
+	return func(tw *twilio.RestClient) error {
+		_, err := tw.SyncV1.UpdateDocument("IS0123456789abcdef0123456789abcdef", "doc-"+name, new(syncs.UpdateDocumentParams).SetData(map[string]any{"a": 1}))
+		return err
+	}
+}
+
+func whatsApp(name string) func(*twilio.RestClient) error {
+	return message("whatsapp:"+sender, "whatsapp:+1500555"+name, "hello")
+}
+
+// A quota of one user's factor, or of one entity, is not the others' affair.
+func TestOneNumbersQuotaHoldsNobodyElse(t *testing.T) {
+	for _, code := range []int{60312, 60326} {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, twiliotest.Config{})
+			w.inject(status(429, code), func(r *twiliotest.Request) bool { return strings.Contains(r.Path, "mallory") })
+			enqueue := func(identity string) queue.ID {
+				id, err := w.q.Enqueue(t.Context(), func(tw *twilio.RestClient) error {
+					_, err := tw.VerifyV2.CreateChallenge("VA0123456789abcdef0123456789abcdef", identity, new(verify.CreateChallengeParams).SetFactorSid("YF0123456789abcdef0123456789abcdef"))
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return id
+			}
+			mallory, others := enqueue("mallory"), []queue.ID{enqueue("alice"), enqueue("bob")}
+			w.work(w.client(unlimited))
+			time.Sleep(time.Second)
+			for _, id := range others {
+				w.is(id, queue.Sent, 1)
+			}
+			w.is(mallory, queue.Delayed, 0)
+			w.raised(nil)
+			w.fake.ClearFaults()
+			time.Sleep(time.Hour + 2*time.Second)
+			w.is(mallory, queue.Sent, 1)
+		})
+	}
+}
+
+// Somebody should know that requests wait for so long, but not for each of them.
+func TestNarrowLimitThatLastsIsToldOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		w.inject(status(429, 60212), func(r *twiliotest.Request) bool { return strings.HasSuffix(r.Form.Get("To"), "9999") })
+		for range 20 {
+			if _, err := w.q.Enqueue(t.Context(), verification("9999")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.work(w.client(unlimited))
+		time.Sleep(30 * time.Minute)
+		w.raised(map[queue.AlertKind]int{queue.AlertThrottled: 1})
+	})
 }
 
 // heldFor checks that a bucket keeps still after one answer, and that the request is sent

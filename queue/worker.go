@@ -67,6 +67,7 @@ type Worker struct {
 	outage     map[pacer.Resource]bool // buckets that are held because nothing reaches Twilio
 	listings   map[pacer.Resource]*trouble
 	redactions map[string]redaction
+	toldNarrow time.Time       // when an alert told of limits of single receivers or objects last
 	wg         sync.WaitGroup  // lanes and sends
 	wire       context.Context // of requests: ends with the grace period
 }
