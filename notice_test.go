@@ -313,7 +313,7 @@ func TestCoolDownsAndSlotsAreNotToldAsDefaults(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var alerts alertLog
 			c := fakeClient(t, twiliotest.New(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: "Messages", Rate: 10}}}), alerts.option())
-			together(t, c.RestClient, 300, messagesFrom("12345")) // 100/s by default
+			together(t, c.RestClient, 1000, messagesFrom("12345")) // 100/s by default
 			if told := ofKind(AlertPacedByDefault, alerts.take()); len(told) > 0 {
 				t.Errorf("%v", told)
 			}
