@@ -15,6 +15,7 @@ type bucket struct {
 	limiter  *BucketLimiter
 	resource Resource
 	allowed  allowance // what the limits say
+	rules    *rules    // the limits that say it
 
 	line     line.Line       // the turnstile: who goes first
 	cooldown cooldown        // Twilio has said "not now"

@@ -3,6 +3,7 @@ package pacer
 import (
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,9 +108,10 @@ type Outcome struct {
 // Several clients of one process that use the same accounts can share a BucketLimiter.
 // It is safe for concurrent use, has no goroutine of its own, and needs no closing.
 type BucketLimiter struct {
+	setting sync.Mutex // held by what changes all buckets; mu is taken after it
 	mu      sync.Mutex // guards all below, buckets and gates included; held for nanoseconds
 	start   time.Time  // when it was made, for what is counted
-	limits  Limits
+	rules   *rules
 	pools   map[string]pool // of Messaging Services, by SID
 	fixed   bool            // nothing is learned
 	buckets map[Resource]*bucket
@@ -130,7 +132,7 @@ func NewLimiter(limits Limits) (*BucketLimiter, error) {
 	}
 	return &BucketLimiter{
 		start:   time.Now(),
-		limits:  append(Limits(nil), limits...),
+		rules:   index(slices.Clone(limits)),
 		buckets: make(map[Resource]*bucket),
 		gates:   make(map[gateKey]*sharedGate),
 	}, nil
@@ -285,56 +287,81 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 
 // SetLimits replaces the limits while the limiter is in use. Calls that wait feel it
 // at once. Cool-downs stay. Invalid limits are an error and change nothing.
+//
+// It takes some microseconds for each bucket in use, and lets calls pass meanwhile. A call
+// that comes after SetLimits has begun may already have the new limits; when it returns, all
+// have.
 func (l *BucketLimiter) SetLimits(limits Limits) error {
 	if err := limits.Validate(); err != nil {
 		return err
 	}
+	rules := index(slices.Clone(limits))
+	l.setting.Lock()
+	defer l.setting.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.limits = append(Limits(nil), limits...)
-	now := time.Now()
-	for _, b := range l.buckets {
-		l.apply(b, now)
-	}
+	l.rules = rules
+	l.each(func(b *bucket, now time.Time) {
+		if b.rules != rules { // else it was used just now
+			l.apply(b, now)
+		}
+	})
 	for _, g := range l.gates {
 		g.WakeHead()
 	}
 	return nil
 }
 
+// each calls f for every bucket, with l.mu held. It lets others have l.mu in between: of
+// buckets that they make meanwhile some are left out.
+func (l *BucketLimiter) each(f func(*bucket, time.Time)) {
+	n := 0
+	for r, b := range l.buckets {
+		if n++; n%eachBatch == 0 {
+			l.mu.Unlock() // after a millisecond at most it goes to those who wait for it
+			l.mu.Lock()
+		}
+		if l.buckets[r] == b { // it may have been dropped
+			f(b, time.Now())
+		}
+	}
+}
+
 // SetLearning switches on or off, while the limiter is in use, that throttled answers
 // change rates and in-flight limits. Switching it off forgets what was learned. It is on
 // in a new limiter.
 func (l *BucketLimiter) SetLearning(on bool) {
+	l.setting.Lock()
+	defer l.setting.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fixed = !on
 	if on {
 		return
 	}
-	now := time.Now()
 	for _, g := range l.gates {
 		g.learned = concurrency{}
 		g.adopt()
 		g.WakeHead()
 	}
-	for _, b := range l.buckets {
+	l.each(func(b *bucket, now time.Time) {
 		b.learned = pacing{}
 		b.spacing.Relax()
 		l.apply(b, now)
-	}
+	})
 }
 
 // Limits returns a copy of the limits last set, without the defaults.
 func (l *BucketLimiter) Limits() Limits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append(Limits(nil), l.limits...)
+	return append(Limits(nil), l.rules.limits...)
 }
 
 // apply gives b what the limits say about it; its head feels it at once.
 func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	b.tokens.Return(now)
+	b.rules = l.rules
 	before := b.allowed.rate
 	if b.allowed = l.allow(b.resource); b.allowed.rate != before {
 		b.learned.forget() // a new limit is there to be tried
@@ -357,6 +384,9 @@ func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 	if ok {
 		b.place.seen, b.place.used = now, now
 		l.byAge.MoveToBack(b.place.element)
+		if b.rules != l.rules { // SetLimits has not come to it yet
+			l.apply(b, now)
+		}
 		return b
 	}
 	b = &bucket{limiter: l, resource: r, allowed: l.allow(r), place: place{seen: now, used: now}}
@@ -426,6 +456,7 @@ const (
 	idleAfter  = time.Minute
 	learnedFor = time.Hour // that something learned is remembered when it is not used
 	sweepBatch = 4096      // buckets looked at with the lock held
+	eachBatch  = 64        // buckets changed with the lock held
 )
 
 // sweep drops buckets that have been idle for a minute and would be the same if made

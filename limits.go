@@ -131,11 +131,12 @@ type allowance struct {
 // Then nothing else sets a pace: neither throttled answers nor the X-Rate-Limit headers.
 func (a *allowance) never() bool { return a.listed && a.rate >= Unlimited }
 
-func (ls Limits) allow(r Resource) allowance {
+// allow is what the rules say about r, else the defaults.
+func (rs *rules) allow(r Resource) allowance {
 	a := allowance{rate: Unlimited, burst: 1}
 	var rate, account, resource, sender int // scores of the rules that count so far
-	for i := range ls {
-		l := &ls[i]
+	for _, i := range rs.about(r) {
+		l := &rs.limits[i]
 		score := l.matches(r)
 		if score == 0 {
 			continue

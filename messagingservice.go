@@ -150,7 +150,7 @@ func (l *BucketLimiter) setPool(sid string, p pool) {
 
 // allow is what limits, pools and defaults say about r, in this order.
 func (l *BucketLimiter) allow(r Resource) allowance {
-	a := l.limits.allow(r)
+	a := l.rules.allow(r)
 	if p, known := l.pools[r.Sender]; known && !a.listed && serviceMessages.matches(r) > 0 {
 		a.rate, a.listed, a.byDefault = p.rate, true, p.found
 	}

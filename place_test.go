@@ -156,7 +156,7 @@ func TestCallThatWaitedForATokenKeepsItsPlace(t *testing.T) {
 				defer mu.Unlock()
 				order = append(order, form.Get("Body"))
 				return ok201(1, r)
-			}, noLimits, WithLimiter(l)).c
+			}, withoutLimits(l)).c
 		}
 		quick, slow := w(), w()
 		slow.SetOauth(tokenAfter(3500 * time.Millisecond))

@@ -30,9 +30,6 @@ func (l *counting) Acquire(ctx context.Context, r Resource) (func(Outcome), erro
 	return func(o Outcome) { l.out.Add(-1); done(o) }, nil
 }
 
-// noLimits takes back those of newWorld, for WithLimiter.
-func noLimits(c *config) error { c.limits = nil; return nil }
-
 type handler func(slog.Record)
 
 func (h handler) Enabled(context.Context, slog.Level) bool      { return true }
@@ -80,7 +77,7 @@ func TestLimiterIsToldBeforeAnybodyElse(t *testing.T) {
 						return respond(429, throttleBody)
 					}
 					return ok201(n, r)
-				}, noLimits, WithLimiter(l), WithMaxRetries(2), WithThrottledAlert(0.01, 2),
+				}, withoutLimits(l), WithMaxRetries(2), WithThrottledAlert(0.01, 2),
 					WithObserver(func(_ context.Context, e Event) { heard[e.Kind]++; check("observer: " + string(e.Kind)) }),
 					WithAlert(func(a Alert) { check("alert: " + string(a.Kind)) }),
 					WithLogger(slog.New(handler(func(r slog.Record) { check("logger: " + r.Message) }))))
