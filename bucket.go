@@ -120,7 +120,7 @@ func (b *bucket) hopeless(w *line.Waiter, ahead int, now time.Time) error {
 		need += time.Duration(min(float64(ahead)/perSecond, 1e9) * float64(time.Second)) // 1e9: no overflow
 	}
 	if now.Add(need).After(w.Deadline()) {
-		return tooLate(b.resource, need)
+		return b.tooLate(need, now)
 	}
 	return nil
 }

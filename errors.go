@@ -159,6 +159,8 @@ type WaitError struct {
 	Err    error         // why the wait ended
 	Answer error         // the last throttled answer; nil if nothing was sent
 	Need   time.Duration // how much longer the call would have had to wait; 0: not known
+
+	byPace bool // a bucket has refused the wait for its pace, and not for a cool-down
 }
 
 // Error says what was waited for, for how long, and why the wait ended.

@@ -210,7 +210,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 					break
 				}
 				if !w.Deadline().IsZero() && now.Add(delay).After(w.Deadline()) {
-					return d, tooLate(b.resource, delay)
+					return d, b.tooLate(delay, now)
 				}
 				if timer == nil {
 					timer = time.NewTimer(delay)

@@ -142,22 +142,28 @@ func (b *bucket) noteWait(w *line.Waiter, arrived time.Time, d departure) {
 	}
 }
 
-// refusedByDefault notes that a call of r was refused since it could not wait for its turn.
-func (l *BucketLimiter) refusedByDefault(r Resource) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.buckets[r]
-	if b != nil && b.pacedByDefault() && b.cooldown.remaining(time.Now()) <= 0 {
-		l.notices.add(notice{r, b.allowed.byDefault, b.line.Len(), true})
+// tooLate refuses a wait in the bucket that would outlast the context's deadline.
+func (b *bucket) tooLate(need time.Duration, now time.Time) *WaitError {
+	refused := tooLate(b.resource, need)
+	refused.byPace = b.cooldown.remaining(now) <= 0
+	return refused
+}
+
+// noteRefusal takes in that the limiter has refused the call with err. It has waited for
+// nothing, and yet a default pace is what its caller feels.
+func (c *call) noteRefusal(err error) {
+	var refused *WaitError
+	if l := c.cfg.local; l != nil && errors.As(err, &refused) && refused.byPace {
+		l.refusedByPace(c.resource)
 	}
 }
 
-// noteRefusal tells the limiter of a call that it has refused with err. It has waited for
-// nothing, and yet the pace is what its caller feels.
-func (c *call) noteRefusal(err error) {
-	var wait *WaitError
-	if l := c.cfg.local; l != nil && errors.As(err, &wait) && wait.RetryAfter == 0 && errors.Is(err, ErrWaitTooLong) {
-		l.refusedByDefault(c.resource)
+// refusedByPace notes that a call of r was refused for the pace of its bucket.
+func (l *BucketLimiter) refusedByPace(r Resource) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.buckets[r]; b != nil && b.pacedByDefault() {
+		l.notices.add(notice{r, b.allowed.byDefault, b.line.Len(), true})
 	}
 }
 

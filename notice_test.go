@@ -361,6 +361,25 @@ func TestRefusalByADefaultIsTold(t *testing.T) {
 			})
 		})
 	}
+	t.Run("not by the hold of one receiver", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var alerts alertLog
+			w := newWorld(t, first(1, func(int, *http.Request) *http.Response {
+				return respond(429, `{"code": 60626, "message": "too many for this number", "status": 429}`, "Retry-After", "60")
+			}), WithLimits(nil), WithMaxRetries(0), alerts.option())
+			_ = lookUp(w.c.RestClient)
+			alerts.take()
+			time.Sleep(5 * time.Second) // the bucket is free, the number is held
+			ctx, cancel := context.WithTimeout(bg, time.Second)
+			defer cancel()
+			if err := lookUp(w.c.WithContext(ctx)); !errors.Is(err, ErrWaitTooLong) {
+				t.Errorf("%v", err)
+			}
+			if told := alerts.take(); len(told) > 0 {
+				t.Errorf("%v", told)
+			}
+		})
+	})
 	t.Run("not in a cool-down", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var alerts alertLog
