@@ -18,9 +18,13 @@ const holdAtMost = 5 * time.Minute
 
 // throttled takes in that a request which left at a time was throttled, and returns how long
 // the bucket must keep still for it. Where the answer does not say, this goes by how often in
-// a row the bucket was throttled: a call that is at its 16 s may be the only one that is.
+// a row the bucket was throttled: a call that is at its 16 s may be the only one that is. An
+// attempt that is not its call's first does not count, as it may go before all others each time.
 func (c *cooldown) throttled(o Outcome, left time.Time) time.Duration {
-	if c.row == 0 || !left.Before(c.until) { // else it was on its way when the cool-down began
+	switch {
+	case c.row == 0:
+		c.row = 1
+	case !left.Before(c.until) && !o.Retry: // else it was on its way when the cool-down began
 		c.row++
 	}
 	if !o.Step {

@@ -18,7 +18,7 @@ func TestStepOfOneCallDoesNotHoldItsBucket(t *testing.T) {
 				return respond(429, throttleBody)
 			}
 			return ok201(1, nil)
-		}, WithLimits(Limits{{Resource: Messages, Rate: 20}}))
+		}, WithLearning(false), WithLimits(Limits{{Resource: Messages, Rate: 20}}))
 		n.all(t, bg, 1000)
 		const token = 50 * time.Millisecond
 		at := n.sent[0]
