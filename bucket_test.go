@@ -114,6 +114,8 @@ func TestPlaceForTheAccountsSlotIsKept(t *testing.T) {
 			load(Resource{Account: account, Region: "us1", Product: "api", Name: fmt.Sprint("Other", i), Op: Read}, 30*time.Millisecond)
 		}
 		time.Sleep(2 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if got := float64(messages) / 60; got < 19 { // two slots of 0.1 s
 			t.Errorf("%.1f messages/s, expected nearly 20", got)
 		}
