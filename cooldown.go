@@ -9,7 +9,8 @@ type cooldown struct {
 	on      bool      // it has begun, and the bucket has not been reopened since
 	refuse  bool      // it is too long to wait for: calls fail at once
 	retryAt time.Time // with refuse: the time that Twilio asked for
-	row     int       // how many there were since a request was accepted
+	opened  time.Time // when the one before it was over; zero: there was none
+	row     int       // how many there were since a request was accepted, see throttled
 }
 
 // holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
@@ -18,24 +19,26 @@ const holdAtMost = 5 * time.Minute
 
 // throttled takes in that a request which left at a time was throttled, and returns how long
 // the bucket must keep still for it. Where the answer does not say, this goes by how often in
-// a row the bucket was throttled: a call that is at its 16 s may be the only one that is. An
-// attempt that is not its call's first does not count, as it may go before all others each time.
-func (c *cooldown) throttled(o Outcome, left time.Time) time.Duration {
-	switch {
-	case c.row == 0:
-		c.row = 1
-	case !left.Before(c.until) && !o.Retry: // else it was on its way when the cool-down began
-		c.row++
+// a row the bucket was throttled: a call that is at its 16 s may be the only one that is. So
+// a call's further attempts do not count while others wait.
+func (c *cooldown) throttled(o Outcome, left time.Time, waiting bool) time.Duration {
+	if !left.Before(c.until) { // else it was on its way when the cool-down began
+		c.opened = c.until
+		if !o.Retry || !waiting {
+			c.row++
+		}
 	}
+	c.row = max(c.row, 1)
 	if !o.Step {
 		return o.RetryAfter
 	}
 	return min(o.RetryAfter, time.Second<<min(c.row-1, 4))
 }
 
-// accepted takes in that a request which left at a time was accepted.
+// accepted takes in that a request which left at a time was accepted. It may have left beside
+// the one that began the cool-down.
 func (c *cooldown) accepted(left time.Time) {
-	if !left.Before(c.until) {
+	if !left.Before(c.opened) {
 		c.row = 0
 	}
 }

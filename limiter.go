@@ -262,7 +262,7 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			inProgress = d.inFlight
 		}
 		if o.Throttled {
-			o.RetryAfter = b.cooldown.throttled(o, d.left)
+			o.RetryAfter = b.cooldown.throttled(o, d.left, b.line.Len() > 0)
 			before := b.cooldown.until
 			b.coolDown(o, now)
 			if b.limiter.shared != nil && b.cooldown.until.After(before) {

@@ -289,7 +289,7 @@ func (h *held) idle() bool { return h.inFlight == 0 && h.line.Len() == 0 }
 // are of the same event, and can only prolong it.
 func (h *held) throttled(left time.Time, asked time.Duration, o *Outcome, now time.Time) {
 	row := h.row
-	o.RetryAfter = h.cooldown.throttled(*o, left)
+	o.RetryAfter = h.cooldown.throttled(*o, left, false)
 	if h.row > row {
 		h.began, h.window = now, 1
 	}
