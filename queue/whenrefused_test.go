@@ -58,7 +58,7 @@ var whenRefused = map[string]row{
 		w.once(1)
 	})},
 
-	"429 for one receiver or object: 60212, 60626, 54009, 50063, and 20429 or 63018 where it is about one": {shown: []string{"TestOneNumbersQuotaHoldsNobodyElse", "TestNarrowLimitThatLastsIsToldOnce"}, test: each(map[string]struct {
+	"429 for one receiver or object: 60212, 60626, 54009, 50063, and 20429 or 63018 where it is about one": {shown: []string{"TestOneNumbersQuotaHoldsNobodyElse", "TestHeldReceiverCostsItsLaneNoTurns", "TestNarrowLimitThatLastsIsToldOnce"}, test: each(map[string]struct {
 		code       int
 		retryAfter string
 		about      func(name string) func(*twilio.RestClient) error
@@ -355,6 +355,38 @@ func TestOneNumbersQuotaHoldsNobodyElse(t *testing.T) {
 			w.is(mallory, queue.Sent, 1)
 		})
 	}
+}
+
+// What waits for a held receiver is passed over: the others of a slow lane have its pace.
+func TestHeldReceiverCostsItsLaneNoTurns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		f := status(429, 60212)
+		f.RetryAfter = "60"
+		v := w.inject(f, func(r *twiliotest.Request) bool { return strings.HasSuffix(r.Form.Get("To"), "9999") })
+		var ids []queue.ID
+		for i := range 40 {
+			name := "9999"
+			if i >= 20 {
+				name = fmt.Sprintf("1%03d", i)
+			}
+			id, err := w.q.Enqueue(t.Context(), verification(name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, id)
+		}
+		w.work(w.client(pacer.Limit{Resource: "verify/Verifications", Rate: 1}))
+		for _, id := range ids[20:] {
+			w.want(id, queue.Sent)
+		}
+		if took := time.Since(w.start); took > 22*time.Second {
+			t.Errorf("20 others were sent after %v, expected one a second", took)
+		}
+		if v.count() != 1 {
+			t.Errorf("%d requests for the held one, expected 1", v.count())
+		}
+	})
 }
 
 // Somebody should know that requests wait for so long, but not for each of them.
