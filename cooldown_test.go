@@ -19,7 +19,7 @@ func TestStepOfOneCallDoesNotHoldItsBucket(t *testing.T) {
 			}
 			return ok201(1, nil)
 		}, WithLearning(false), WithLimits(Limits{{Resource: Messages, Rate: 20}}))
-		n.all(t, bg, 1000)
+		n.all(bg, t, 1000)
 		const token = 50 * time.Millisecond
 		at := n.sent[0]
 		for i := 1; i < len(at); i++ {

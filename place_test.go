@@ -49,7 +49,7 @@ func newNumbered(t *testing.T, answer func(number, before int) *http.Response, o
 }
 
 // all sends messages of a number each, which come one after the other, and waits for all.
-func (n *numbered) all(t *testing.T, ctx context.Context, count int) {
+func (n *numbered) all(ctx context.Context, t *testing.T, count int) {
 	var wg sync.WaitGroup
 	for range count {
 		number := n.started
@@ -95,7 +95,7 @@ func TestThrottledCallKeepsItsPlace(t *testing.T) {
 						ctx, cancel = context.WithTimeout(bg, 2*time.Minute)
 						defer cancel()
 					}
-					n.all(t, ctx, 500)
+					n.all(ctx, t, 500)
 					at := n.sent[4]
 					if len(at) != c.times+1 {
 						t.Fatalf("sent at %v", at)
@@ -123,7 +123,7 @@ func TestThrottledCallsKeepTheirOrder(t *testing.T) {
 				return ok201(1, nil)
 			}, WithLimits(Limits{{Resource: Messages, Rate: 0.5, Burst: 3}}))
 			n.takes = 10 * time.Millisecond
-			n.all(t, bg, 20)
+			n.all(bg, t, 20)
 			want := []int{0, 1, 2}
 			for i := range 20 {
 				want = append(want, i)
