@@ -8,9 +8,9 @@ type cooldown struct {
 	until   time.Time // its end; zero: there never was one
 	on      bool      // it has begun, and the bucket has not been reopened since
 	refuse  bool      // it is too long to wait for: calls fail at once
+	row     int32     // how many there were since a request was accepted, see throttled
 	retryAt time.Time // with refuse: the time that Twilio asked for
 	opened  time.Time // when the one before it was over; zero: there was none
-	row     int       // how many there were since a request was accepted, see throttled
 }
 
 // holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot

@@ -297,10 +297,10 @@ type evidence struct {
 	acceptances acceptances
 	run         int // requests accepted since the last event
 	learned     pacing
-	event       congestion
-	concluded   time.Time // when the last event was
-	mixed       bool      // learned is of an event that may have been about concurrency
-	concurrent  bool      // that is what it was about
+	event       *congestion // nil: there is none, so that a bucket which is not throttled has no room for it
+	concluded   time.Time   // when the last event was
+	mixed       bool        // learned is of an event that may have been about concurrency
+	concurrent  bool        // that is what it was about
 }
 
 // conclude ends an event with the cool-down that it began.
@@ -312,8 +312,10 @@ type evidence struct {
 // is forgotten; if a request is throttled with half as many in progress, it was about
 // the rate, and the in-flight limit is forgotten.
 func (b *bucket) conclude(now time.Time) {
-	ev := b.event
-	b.event = congestion{}
+	var ev congestion
+	if b.event != nil {
+		ev, b.event = *b.event, nil
+	}
 	b.concluded = now
 	if !ev.open {
 		return
@@ -367,7 +369,10 @@ func (b *bucket) throttled(d departure, n int, o Outcome, now time.Time) {
 	if d.left.Before(b.concluded) {
 		return // of an event that is over
 	}
-	ev := &b.event
+	if b.event == nil {
+		b.event = &congestion{}
+	}
+	ev := b.event
 	if !ev.open {
 		known := b.learned.limit > 0 && !b.learned.rough
 		*ev = congestion{

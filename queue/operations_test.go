@@ -75,6 +75,7 @@ func TestOperationsWithoutAProperNameAreRefused(t *testing.T) {
 
 // A name that no operation has would be without effect, in silence.
 func TestNameOfNoOperationIsRefusedWithTheNearest(t *testing.T) {
+	const blank = " "
 	for name, want := range map[string]string{
 		"Messages":                     `"Messages": it is no name of an operation: expected "api/Messages:create", which is the nearest name, or another product/Name:op`,
 		"messages":                     `expected "api/Messages:create"`,
@@ -87,7 +88,7 @@ func TestNameOfNoOperationIsRefusedWithTheNearest(t *testing.T) {
 		"lookup/PhoneNumbers:read":     `expected "lookups/PhoneNumbers:read"`,
 		"nonsense/Of/Mine:create":      `no operation of Twilio's has this name`,
 		"":                             `expected product/Name:op such as "api/Messages:create", where op is read, create or write`,
-		" api/Messages:create":         `it is no name of an operation`,
+		blank + "api/Messages:create":  `it is no name of an operation`,
 		"api/Messages:create,api/Call": `it is no name of an operation`,
 	} {
 		for option, err := range map[string]error{

@@ -20,7 +20,8 @@ func limitRows() []*row {
 			return sc
 		}}
 	}
-	told := func(name, what string, rate, limit, noise float64) *row {
+	const limit = 20
+	told := func(name, what string, rate, noise float64) *row {
 		return &row{name: name, what: what, noise: noise, limited: rate != limit, short: rate == limit, scene: func(short bool) *storm.Scene {
 			sc := limited(one(60), 3, pick(short, 12.0, 5), window(limit))
 			sc.Told = rate
@@ -41,11 +42,11 @@ func limitRows() []*row {
 	sliding := unknown("sliding", "20/s in a sliding window", func() *storm.Window { return window(20) })
 	sliding.short = true
 	return []*row{
-		told("known", "20/s, and those that can be told are told", 20, 20, 0),
-		told("known/noise/1%", "20/s, and those that can be told are told; 1 % refused at random", 20, 20, 0.01),
-		told("above/2%", "20.5/s configured, and the limit is 20/s", 20.5, 20, 0),
-		told("above/50%", "30/s configured, and the limit is 20/s", 30, 20, 0),
-		told("above/noise/2%", "30/s configured, and the limit is 20/s; 2 % refused at random", 30, 20, 0.02),
+		told("known", "20/s, and those that can be told are told", 20, 0),
+		told("known/noise/1%", "20/s, and those that can be told are told; 1 % refused at random", 20, 0.01),
+		told("above/2%", "20.5/s configured, and the limit is 20/s", 20.5, 0),
+		told("above/50%", "30/s configured, and the limit is 20/s", 30, 0),
+		told("above/noise/2%", "30/s configured, and the limit is 20/s; 2 % refused at random", 30, 0.02),
 		sliding,
 		unknown("fixed", "20/s, counted from each full second on", func() *storm.Window {
 			return &storm.Window{Kind: storm.Fixed, Limit: storm.Always(20)}
