@@ -28,7 +28,7 @@ func main() {
 // The exit codes: a run that could not be finished or missed a figure, and a
 // command line that makes no sense.
 const (
-	exitFailed = 1
+	exitFailed = cmdline.Failed
 	exitUsage  = 2
 )
 
@@ -117,17 +117,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if werr := rep.write(stdout, o.json); err == nil {
 		err = werr
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "fleet: %v\n", err)
-		return exitFailed
-	}
-	for _, m := range rep.Missed {
-		fmt.Fprintf(stderr, "fleet: missed: %s\n", m)
-	}
-	if len(rep.Missed) > 0 {
-		return exitFailed
-	}
-	return 0
+	return cmdline.Exit(stderr, "fleet", err, rep.Missed, false, "")
 }
 
 func (o *options) measure(ctx context.Context, rep *report, p *progress) error {

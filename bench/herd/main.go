@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer/bench/internal/clients"
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
@@ -26,7 +27,7 @@ func main() {
 // The exit codes: a herd that could not be finished or missed a figure, and a
 // command line that makes no sense.
 const (
-	exitFailed = 1
+	exitFailed = cmdline.Failed
 	exitUsage  = 2
 )
 
@@ -55,20 +56,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if werr := rep.write(stdout, o.json); err == nil {
 		err = werr
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "herd: %v\n", err)
-		return exitFailed
-	}
-	for _, m := range rep.Missed {
-		fmt.Fprintf(stderr, "herd: missed: %s\n", m)
-	}
-	switch {
-	case len(rep.Missed) > 0:
-		return exitFailed
-	case o.check:
-		fmt.Fprintln(stderr, "herd: no figure missed")
-	}
-	return 0
+	return cmdline.Exit(stderr, "herd", err, rep.Missed, o.check, "no figure missed")
 }
 
 // runAll runs every client in every scenario, one after the other. With an

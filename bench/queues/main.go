@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
@@ -25,7 +26,7 @@ func main() {
 // The exit codes: a run that could not be finished or missed a figure, and a
 // command line that makes no sense.
 const (
-	exitFailed = 1
+	exitFailed = cmdline.Failed
 	exitUsage  = 2
 )
 
@@ -56,20 +57,7 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 		}
 		err = rep.write(stdout, o.json)
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "queues: %v\n", err)
-		return exitFailed
-	}
-	for _, m := range rep.Missed {
-		fmt.Fprintf(stderr, "queues: missed: %s\n", m)
-	}
-	switch {
-	case len(rep.Missed) > 0:
-		return exitFailed
-	case o.check:
-		fmt.Fprintln(stderr, "queues: no figure missed")
-	}
-	return 0
+	return cmdline.Exit(stderr, "queues", err, rep.Missed, o.check, "no figure missed")
 }
 
 // measure measures all, or returns an error: half a table would be compared, too.

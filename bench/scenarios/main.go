@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
@@ -26,7 +27,7 @@ func main() {
 // The exit codes: a run that could not be finished or missed a figure, and a
 // command line that makes no sense.
 const (
-	exitFailed = 1
+	exitFailed = cmdline.Failed
 	exitUsage  = 2
 )
 
@@ -51,20 +52,7 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if werr := rep.write(stdout, o.json); err == nil {
 		err = werr
 	}
-	if err != nil {
-		fmt.Fprintf(stderr, "scenarios: %v\n", err)
-		return exitFailed
-	}
-	for _, m := range rep.Missed {
-		fmt.Fprintf(stderr, "scenarios: missed: %s\n", m)
-	}
-	switch {
-	case len(rep.Missed) > 0:
-		return exitFailed
-	case o.check:
-		fmt.Fprintln(stderr, "scenarios: no figure missed")
-	}
-	return 0
+	return cmdline.Exit(stderr, "scenarios", err, rep.Missed, o.check, "no figure missed")
 }
 
 // runAll runs one batch after the other. With an error it returns the rows of

@@ -12,12 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 // The exit codes: a run that could not be finished or broke a rule, and a command line that makes no sense.
 const (
-	exitFailed = 1
+	exitFailed = cmdline.Failed
 	exitUsage  = 2
 )
 
@@ -50,18 +51,5 @@ func (o *options) run(t *testing.T, stdout, stderr io.Writer) int {
 	if o.check {
 		rep.missed = missed(rep.cells)
 	}
-	if err := rep.write(stdout, o.json); err != nil {
-		fmt.Fprintf(stderr, "storms: %v\n", err)
-		return exitFailed
-	}
-	for _, m := range rep.missed {
-		fmt.Fprintf(stderr, "storms: missed: %s\n", m)
-	}
-	switch {
-	case len(rep.missed) > 0:
-		return exitFailed
-	case o.check:
-		fmt.Fprintln(stderr, "storms: no rule broken")
-	}
-	return 0
+	return cmdline.Exit(stderr, "storms", rep.write(stdout, o.json), rep.missed, o.check, "no rule broken")
 }
