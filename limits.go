@@ -133,9 +133,26 @@ func (a *allowance) never() bool { return a.listed && a.rate >= Unlimited }
 
 // allow is what the rules say about r, else the defaults.
 func (rs *rules) allow(r Resource) allowance {
+	a := rs.allowBy(rs.about(r), r)
+	if a.listed {
+		return a
+	}
+	kind := kindOf(r.Sender)
+	for i := range defaultLimits {
+		d := &defaultLimits[i]
+		if d.senders == kind && d.limit.matches(r) > 0 {
+			a.rate, a.listed, a.byDefault = d.limit.Rate, true, d
+			break
+		}
+	}
+	return a
+}
+
+// allowBy is what some of the rules say about r. They stand at these places, in order.
+func (rs *rules) allowBy(places []int32, r Resource) allowance {
 	a := allowance{rate: Unlimited, burst: 1}
 	var rate, account, resource, sender int // scores of the rules that count so far
-	for _, i := range rs.about(r) {
+	for _, i := range places {
 		l := &rs.limits[i]
 		score := l.matches(r)
 		if score == 0 {
@@ -157,17 +174,6 @@ func (rs *rules) allow(r Resource) allowance {
 		}
 		if score > *scope {
 			*scope, *limit = score, l.MaxInFlight
-		}
-	}
-	if a.listed {
-		return a
-	}
-	kind := kindOf(r.Sender)
-	for i := range defaultLimits {
-		d := &defaultLimits[i]
-		if d.senders == kind && d.limit.matches(r) > 0 {
-			a.rate, a.listed, a.byDefault = d.limit.Rate, true, d
-			break
 		}
 	}
 	return a
