@@ -182,20 +182,14 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 // wait lets w, which has so many ahead of it, wait in b's turnstile, with l.mu held on
 // entry and return.
 func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahead int) (d departure, err error) {
-	var timer *time.Timer
-	defer func() {
-		if timer != nil {
-			timer.Stop()
-		}
-		b.leave(w)
-	}()
+	defer b.leave(w)
 	for {
 		now := time.Now()
 		if err := b.hopeless(w, ahead, now); err != nil {
 			return d, err
 		}
 		ahead = -1 // known on arrival only
-		var tick <-chan time.Time
+		sleep := line.UntilWoken
 		if b.line.Head() == w {
 			delay := b.cooldown.remaining(now)
 			if delay <= 0 {
@@ -206,18 +200,10 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 			switch {
 			case delay > 0:
 				w.LeaveGate()
-				if delay == token.UntilWoken {
-					break
-				}
-				if !w.Deadline().IsZero() && now.Add(delay).After(w.Deadline()) {
+				if delay != line.UntilWoken && !w.Deadline().IsZero() && now.Add(delay).After(w.Deadline()) {
 					return d, b.tooLate(delay, now)
 				}
-				if timer == nil {
-					timer = time.NewTimer(delay)
-				} else {
-					timer.Reset(delay)
-				}
-				tick = timer.C
+				sleep = delay
 			case !b.queue(w, now):
 				due := b.tokens.Take(now)
 				b.line.Passes(w)
@@ -226,14 +212,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				return b.enter(due, now), nil
 			}
 		}
-		l.mu.Unlock()
-		select {
-		case <-w.Wake():
-		case <-tick:
-		case <-ctx.Done():
-		}
-		l.mu.Lock()
-		if err := ctx.Err(); err != nil {
+		if err := w.Sleep(ctx, &l.mu, sleep); err != nil {
 			return d, &WaitError{RateLimit: notSent(b.resource), Err: err}
 		}
 	}

@@ -104,11 +104,7 @@ func (n *narrow) pass(ctx context.Context, k *key, r Resource, arrived time.Time
 	deadline, _ := ctx.Deadline()
 	w := line.NewWaiter(classOf(ctx), deadline, arrived)
 	h.line.Join(w)
-	var timer *time.Timer
 	defer func() {
-		if timer != nil {
-			timer.Stop()
-		}
 		h.line.Leave(w)
 		h.line.WakeHead()
 	}()
@@ -118,27 +114,15 @@ func (n *narrow) pass(ctx context.Context, k *key, r Resource, arrived time.Time
 		if err != nil {
 			return passage{}, err
 		}
-		var tick <-chan time.Time
+		sleep := line.UntilWoken
 		if h.line.Head() == w {
 			if delay == 0 {
 				h.line.Passes(w)
 				return h.leave(k, now), nil
 			}
-			if timer == nil {
-				timer = time.NewTimer(delay)
-			} else {
-				timer.Reset(delay)
-			}
-			tick = timer.C
+			sleep = delay
 		}
-		n.mu.Unlock()
-		select {
-		case <-w.Wake():
-		case <-tick:
-		case <-ctx.Done():
-		}
-		n.mu.Lock()
-		if err := ctx.Err(); err != nil {
+		if err := w.Sleep(ctx, &n.mu, sleep); err != nil {
 			return passage{}, &WaitError{RateLimit: notSent(r), Err: err}
 		}
 	}
@@ -166,7 +150,7 @@ func (n *narrow) try(k *key, r Resource) (passage, error) {
 		return passage{}, err
 	case delay == 0 && h.line.Len() == 0:
 		return h.leave(k, now), nil
-	case delay == 0 || delay == untilWoken:
+	case delay == 0 || delay == line.UntilWoken:
 		delay = time.Second // others for k go first, or are in flight
 	}
 	return passage{}, h.refusal(r, delay, errHeld)
@@ -319,13 +303,10 @@ func (h *held) obstacle(r Resource, deadline, now time.Time) (time.Duration, err
 		return 0, tooLate(r, delay)
 	}
 	if delay == 0 && h.inFlight >= h.window {
-		return untilWoken, nil
+		return line.UntilWoken, nil // an answer ends it
 	}
 	return delay, nil
 }
-
-// untilWoken is for what ends when a request is answered.
-const untilWoken time.Duration = math.MaxInt64
 
 // leave lets a request of the key pass.
 func (h *held) leave(k *key, now time.Time) passage {

@@ -1,9 +1,12 @@
 // Package line has those who wait for something that only one at a time may take, and for
-// slots of which several are free at once. It does not lock: the caller does.
+// slots of which several are free at once. The caller has the lock that guards them.
 package line
 
 import (
 	"container/heap"
+	"context"
+	"math"
+	"sync"
 	"time"
 )
 
@@ -23,6 +26,7 @@ type Waiter struct {
 	atGate   node
 	gate     *Gate // where atGate stands; nil: nowhere
 	ended    int   // index in the line's deadlines, from 1; 0: not among them
+	timer    *time.Timer
 }
 
 // NewWaiter returns a Waiter of a class, from 0 to [Classes]-1. The zero deadline is none.
@@ -40,8 +44,31 @@ func (w *Waiter) Deadline() time.Time { return w.deadline }
 // Held reports whether w has ever waited for a gate.
 func (w *Waiter) Held() bool { return !w.atGate.since.IsZero() }
 
-// Wake receives a value when w must look again.
-func (w *Waiter) Wake() <-chan struct{} { return w.wake }
+// UntilWoken is a time to sleep that ends only when the waiter is woken.
+const UntilWoken time.Duration = math.MaxInt64
+
+// Sleep lets go of mu, which the caller holds, until w must look again: it was woken, d is
+// over, or ctx has ended. Then it takes mu again, and returns ctx.Err().
+func (w *Waiter) Sleep(ctx context.Context, mu sync.Locker, d time.Duration) error {
+	var tick <-chan time.Time
+	if d != UntilWoken {
+		if w.timer == nil {
+			w.timer = time.NewTimer(d)
+		} else {
+			w.timer.Reset(d)
+		}
+		defer w.timer.Stop()
+		tick = w.timer.C
+	}
+	mu.Unlock()
+	defer mu.Lock()
+	select {
+	case <-w.wake:
+	case <-tick:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
 
 func (w *Waiter) notify() {
 	select {

@@ -14,7 +14,7 @@ func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.
 // woken reports whether w was woken since it was last asked.
 func woken(w *Waiter) bool {
 	select {
-	case <-w.Wake():
+	case <-w.wake:
 		return true
 	default:
 		return false

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/twilio-pacer/pacer/internal/line"
 	"github.com/twilio-pacer/pacer/internal/spacing"
 )
 
@@ -159,7 +160,7 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 	case e.again.After(now):
 		return e.again.Sub(now)
 	default:
-		return UntilWoken
+		return line.UntilWoken
 	}
 }
 

@@ -19,7 +19,7 @@ type Source interface {
 	// at once.
 	TakeNow(now time.Time) bool
 	// Reserve makes sure that the head of the line has, or will have, a token, and
-	// returns in how much time it may be used. [UntilWoken]: not known yet, the head will
+	// returns in how much time it may be used. [line.UntilWoken]: not known yet, the head will
 	// be woken.
 	Reserve(now time.Time, pace float64) time.Duration
 	// Reserved returns when the head's token may be used; ok is false if it is not known.
@@ -41,9 +41,6 @@ type Source interface {
 	// Share is the part of perSecond that this process may use now.
 	Share(perSecond float64) float64
 }
-
-// UntilWoken is the delay of a head that will be woken.
-const UntilWoken time.Duration = math.MaxInt64
 
 // Own are the tokens of this process's own bucket, a [rate.Limiter].
 type Own struct {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/twilio-pacer/pacer/internal/line"
 )
 
 var start = time.Unix(1_800_000_000, 0)
@@ -115,10 +117,10 @@ func (f *fake) last() Demand { return f.asked[len(f.asked)-1] }
 func TestGrantIsASchedule(t *testing.T) {
 	f := newFake(100)
 	f.waiting = 5
-	if d := f.Reserve(start, 100); d != UntilWoken || f.last().N != 5 {
+	if d := f.Reserve(start, 100); d != line.UntilWoken || f.last().N != 5 {
 		t.Fatalf("due in %v, asked for %+v", d, f.asked)
 	}
-	if d := f.Reserve(start, 100); d != UntilWoken || len(f.asked) != 1 {
+	if d := f.Reserve(start, 100); d != line.UntilWoken || len(f.asked) != 1 {
 		t.Fatalf("due in %v, asked again: %+v", d, f.asked)
 	}
 	f.Granted(f.last(), Grant{N: 5, Number: 7, From: start, Every: 10 * ms, Pace: 100, Processes: 2}, start)
@@ -148,7 +150,7 @@ func TestTokensEnd(t *testing.T) {
 	grant := Grant{N: 2, From: start, Every: 10 * ms, Pace: 100}
 	f.Reserve(start, 100)
 	f.Granted(f.last(), grant, start)
-	if f.Reserve(at(time.Second), 100) != UntilWoken {
+	if f.Reserve(at(time.Second), 100) != line.UntilWoken {
 		t.Error("a token is used a second after its time")
 	}
 	f.Granted(f.last(), grant, start)
@@ -215,7 +217,7 @@ func TestUnpacedBucketDoesNotAsk(t *testing.T) {
 		t.Errorf("asked for %+v", f.asked)
 	}
 	f.HeldByOthers()
-	if f.TakeNow(start) || f.Reserve(start, Unlimited) != UntilWoken || len(f.asked) != 1 {
+	if f.TakeNow(start) || f.Reserve(start, Unlimited) != line.UntilWoken || len(f.asked) != 1 {
 		t.Errorf("another process was throttled: asked for %+v", f.asked)
 	}
 }
