@@ -40,7 +40,7 @@ func (s *schedule) throttled(retryAfter time.Duration) (hold time.Duration) {
 		hold = min(retryAfter, longestWait)
 		s.next = hold + s.cfg.jitter(time.Second)
 	case s.cfg.fallbackJitter > 0:
-		s.next = step + s.cfg.jitter(s.cfg.fallbackJitter)
+		s.next = step + s.cfg.jitter(min(s.cfg.fallbackJitter, longestWait))
 	}
 	if s.retries > s.cfg.maxRetries || retryAfter > s.cfg.maxRetryAfter {
 		s.next = backoff.Stop

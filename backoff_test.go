@@ -390,6 +390,16 @@ func TestHugeRetryAfterDoesNotOverflow(t *testing.T) {
 	}
 }
 
+func TestHugeFallbackJitterDoesNotOverflow(t *testing.T) {
+	cfg, err := configOf([]Option{WithFallbackJitter(math.MaxInt64)})
+	try(t, err)
+	cfg.jitter = func(below time.Duration) time.Duration { return below - 1 }
+	s := schedule{ctx: bg, cfg: cfg}
+	if hold := s.throttled(0); hold != time.Second || s.next < hold || 2*s.next < s.next {
+		t.Errorf("hold %v, next %v", hold, s.next)
+	}
+}
+
 func TestCallWithAHugeRetryAfterEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var wait time.Duration

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"time"
 
+	"github.com/twilio-pacer/pacer/internal/learn"
 	"github.com/twilio-pacer/pacer/internal/line"
 	"github.com/twilio-pacer/pacer/internal/spacing"
 	"github.com/twilio-pacer/pacer/internal/token"
@@ -25,10 +26,12 @@ type bucket struct {
 	account  *sharedGate     // the first of slots
 	group    *sharedGate     // the second of slots: of all senders of the resource; nil: none
 
-	evidence               // what throttled answers have taught
-	counts   history       // for Stats
-	pacedFor time.Duration // that heads of the line have waited for a default pace, see noteWait
-	place    place
+	evidence   evidence      // what throttled answers have taught
+	paused     time.Time     // until when no request leaves, since too many have left before; zero: never
+	counts     history       // for Stats
+	departures uint32        // so far
+	pacedFor   time.Duration // that heads of the line have waited for a default pace, see noteWait
+	place      place
 }
 
 // A place is where a bucket stands in its limiter's list of buckets, by age.
@@ -43,20 +46,24 @@ type place struct {
 type sharedGate struct {
 	line.Gate
 	key     gateKey
-	learned concurrency   // of an account's gate
-	buckets int           // how many pass it
-	used    time.Time     // when one of those that were dropped was last used
-	unused  *list.Element // in the limiter's list of those without buckets; nil: it has some
+	learned learn.InFlight // of an account's gate
+	buckets int            // how many pass it
+	used    time.Time      // when one of those that were dropped was last used
+	unused  *list.Element  // in the limiter's list of those without buckets; nil: it has some
 }
 
 type gateKey struct{ account, region, resource string } // resource is "" for the account's
 
-// adopt makes what was learned hold.
-func (g *sharedGate) adopt() { g.Learned = g.learned.limit }
+// adopt makes what was learned hold, and reports whether that is more than before.
+func (g *sharedGate) adopt() (more bool) {
+	before := g.Learned
+	g.Learned = g.learned.Limit()
+	return before > 0 && (g.Learned == 0 || g.Learned > before)
+}
 
 // passAtOnce lets a request through if nothing at all stands in its way.
 func (b *bucket) passAtOnce(now time.Time) bool {
-	if b.line.Len() > 0 || b.cooldown.on || (!b.learned.probing() && b.spacing.Opens().After(now)) || !b.slots.Free() {
+	if b.line.Len() > 0 || b.cooldown.on || b.paused.After(now) || (!b.evidence.Asking() && b.spacing.Opens().After(now)) || !b.slots.Free() {
 		return false
 	}
 	b.rejoin(now)
@@ -69,7 +76,8 @@ func (b *bucket) reopen(now time.Time) {
 		return
 	}
 	b.cooldown.end()
-	b.conclude(now)
+	b.evidence.Reopen(b.teaches(), now)
+	b.adapt(now)
 	// Twilio said when to try again. A rate that was lowered meanwhile must not put that
 	// off: it holds from this request on.
 	rested := now.Sub(b.place.left).Seconds() >= 1/b.allowed.rate
@@ -80,17 +88,17 @@ func (b *bucket) reopen(now time.Time) {
 // wait before it may use it.
 func (b *bucket) reserve(now time.Time) time.Duration {
 	d := b.tokens.Reserve(now, b.pace())
-	if d <= 0 && !b.learned.probing() {
+	if d <= 0 && !b.evidence.Asking() {
 		d = b.spacing.Hold(now)
 	}
-	return d
+	return max(d, b.paused.Sub(now))
 }
 
 // queue has w, the head, wait at the first gate that does not admit it. It reports false
 // if all do. An account's gate is opened further if it is time to ask for more.
 func (b *bucket) queue(w *line.Waiter, now time.Time) bool {
 	g := b.slots.Closed(w)
-	if g == &b.account.Gate && b.account.learned.probe(now) {
+	if g == &b.account.Gate && b.account.learned.Probe(now) {
 		b.account.adopt()
 		g = b.slots.Closed(w)
 	}
@@ -139,14 +147,16 @@ func (b *bucket) leave(w *line.Waiter) {
 type departure struct {
 	due, left time.Time // when it was to leave, and did
 	number    uint64    // in arrivals
-	inFlight  int       // requests of the account, itself included
+	serial    uint32    // of the bucket's departures
+	inFlight  int32     // requests of the account, itself included
 }
 
 // enter counts a request that leaves at now.
 func (b *bucket) enter(due, now time.Time) departure {
 	b.slots.Enter()
 	b.place.left = now
-	return departure{due: due, left: now, number: b.spacing.Leave(now), inFlight: b.account.InFlight()}
+	b.departures++
+	return departure{due: due, left: now, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.account.InFlight())}
 }
 
 // coolDown makes the whole bucket keep still: of several throttled answers the one
@@ -162,27 +172,22 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 	b.line.WakeEnding(b.cooldown.until)
 }
 
-// pace is the rate at which the head's token is reserved; Unlimited.
+// pace is the rate at which the head's token is reserved; Unlimited. What is configured leaves
+// room for jitter. What was learned was measured with the jitter in it.
 func (b *bucket) pace() float64 {
-	perSecond := b.tokens.Share(b.ceiling())
-	if perSecond >= Unlimited {
-		return Unlimited
+	perSecond := b.configured()
+	if perSecond < Unlimited {
+		perSecond /= 1 + b.spacing.Slack()
 	}
-	return perSecond / (1 + b.spacing.Slack())
+	return b.tokens.Share(min(perSecond, b.evidence.Pace()))
 }
 
 // ceiling is the rate by what is configured and learned; Unlimited.
-func (b *bucket) ceiling() float64 {
-	perSecond := min(b.allowed.rate, b.learned.pace())
-	if told := b.learned.told; told > 0 && !b.allowed.never() {
-		perSecond = min(perSecond, float64(told))
-	}
-	return perSecond
-}
+func (b *bucket) ceiling() float64 { return min(b.configured(), b.evidence.Pace()) }
 
 // idle reports that a new bucket would do as well.
 func (b *bucket) idle(now time.Time) bool {
-	learned := b.learned.limit > 0 || (b.leased().Paced() && b.allowed.rate >= Unlimited)
+	learned := b.evidence.Known() || (b.leased().Paced() && b.allowed.rate >= Unlimited)
 	return b.line.Len() == 0 && b.slots.Own.InFlight() == 0 && now.After(b.cooldown.until) &&
 		b.tokens.Full(now, b.allowed.burst) && !(learned && now.Sub(b.place.used) < learnedFor)
 }

@@ -55,7 +55,7 @@ func TestAccountsAreForgotten(t *testing.T) {
 			r := from(unlisted)
 			r.Account = fmt.Sprint("AC", i)
 			x := &lane{l: l, r: r}
-			x.throttleWith(Outcome{ConcurrentRequests: 21})
+			x.serve(30, 10*time.Second, 0, 10, Outcome{})
 			r.Sender = "x" // a bucket that learns nothing
 			if err := (&lane{l: l, r: r}).pass(bg); err != nil {
 				t.Fatal(err)

@@ -8,40 +8,12 @@ type cooldown struct {
 	until   time.Time // its end; zero: there never was one
 	on      bool      // it has begun, and the bucket has not been reopened since
 	refuse  bool      // it is too long to wait for: calls fail at once
-	row     int32     // how many there were since a request was accepted, see throttled
 	retryAt time.Time // with refuse: the time that Twilio asked for
-	opened  time.Time // when the one before it was over; zero: there was none
 }
 
 // holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
 // close a bucket for a day: when it ends one request is let through to ask again.
 const holdAtMost = 5 * time.Minute
-
-// throttled takes in that a request which left at a time was throttled, and returns how long
-// the bucket must keep still for it. Where the answer does not say, this goes by how often in
-// a row the bucket was throttled: a call that is at its 16 s may be the only one that is. So
-// a call's further attempts do not count while others wait.
-func (c *cooldown) throttled(o Outcome, left time.Time, waiting bool) time.Duration {
-	if !left.Before(c.until) { // else it was on its way when the cool-down began
-		c.opened = c.until
-		if !o.Retry || !waiting {
-			c.row++
-		}
-	}
-	c.row = max(c.row, 1)
-	if !o.Step {
-		return o.RetryAfter
-	}
-	return min(o.RetryAfter, time.Second<<min(c.row-1, 4))
-}
-
-// accepted takes in that a request which left at a time was accepted. It may have left beside
-// the one that began the cool-down.
-func (c *cooldown) accepted(left time.Time) {
-	if !left.Before(c.opened) {
-		c.row = 0
-	}
-}
 
 // begin begins a cool-down, or prolongs it. It never shortens one.
 func (c *cooldown) begin(o Outcome, now time.Time) {
@@ -64,3 +36,27 @@ func (c *cooldown) remaining(now time.Time) time.Duration { return c.until.Sub(n
 
 // refuses reports that calls must fail instead of waiting for its end.
 func (c *cooldown) refuses(now time.Time) bool { return c.refuse && c.remaining(now) > 0 }
+
+// A row is cool-downs in a row.
+type row struct {
+	cooldown
+	times  int       // how many there were since a request was accepted
+	before time.Time // when the one before this was over; zero: there was none
+}
+
+// throttled takes in that a request which left at a time was throttled.
+func (r *row) throttled(left time.Time) {
+	if !left.Before(r.until) { // else it was on its way when the cool-down began
+		r.before = r.until
+		r.times++
+	}
+	r.times = max(r.times, 1)
+}
+
+// accepted takes in that a request which left at a time was accepted. It may have left beside
+// the one that began the cool-down.
+func (r *row) accepted(left time.Time) {
+	if !left.Before(r.before) {
+		r.times = 0
+	}
+}

@@ -60,7 +60,8 @@
 // A throttle is an answer with status 429 or code 20429; Twilio has not processed such
 // a request. pacer waits for what Retry-After asks plus a jitter of 0-1 s, else 1, 2, 4,
 // 8 and 16 s, and sends again, five times at most ([WithMaxRetries]). Meanwhile the
-// whole bucket keeps still, and afterwards its calls leave at the bucket's pace. If the
+// whole bucket keeps still, and afterwards its calls leave at the bucket's pace. The
+// throttled call goes back to its place, ahead of those that came later. If the
 // limit is that of one receiver or object ([Scope]), only calls for that one wait. A
 // Retry-After above five minutes ([WithMaxRetryAfter]) is not waited for. Nor are
 // answers that seconds do not help: attempt caps, quotas, full queues.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twilio-pacer/pacer/internal/learn"
 	"github.com/twilio-pacer/pacer/internal/line"
 	"github.com/twilio-pacer/pacer/internal/token"
 )
@@ -36,8 +37,8 @@ type Outcome struct {
 	// still: what the answer asks for, else a step of the fixed schedule.
 	RetryAfter time.Duration
 	// Step: RetryAfter is the step of the request's own call, as the answer has no
-	// Retry-After. The call waits for so long. Its resource need not, where others were
-	// accepted meanwhile: [BucketLimiter] goes by the throttles in a row of the bucket.
+	// Retry-After. The call waits for so long. Its resource need not: the steps of
+	// [BucketLimiter] are the bucket's own, and grow only while nothing is accepted.
 	Step bool
 	// TooLong: RetryAfter is longer than any call is to wait ([WithMaxRetryAfter]).
 	TooLong bool
@@ -208,7 +209,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				due := b.tokens.Take(now)
 				b.line.Passes(w)
 				b.slots.Passes(w)
-				b.paced(w.Held(), now)
+				b.evidence.Departed(due, now)
 				return b.enter(due, now), nil
 			}
 		}
@@ -236,31 +237,15 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 		if waited { // only then is the bucket run at its rate
 			b.spacing.Waited(now.Sub(d.due))
 		}
-		inProgress := o.ConcurrentRequests
-		if inProgress == 0 {
-			inProgress = d.inFlight
-		}
 		if o.Throttled {
-			o.RetryAfter = b.cooldown.throttled(o, d.left, b.line.Len() > 0)
-			before := b.cooldown.until
-			b.coolDown(o, now)
-			if b.limiter.shared != nil && b.cooldown.until.After(before) {
-				b.report(o, inProgress, now)
-			}
+			b.throttled(d, o, now)
 		} else {
-			b.cooldown.accepted(d.left)
+			b.passed(d, o, now)
 		}
-		switch fixed := b.limiter.fixed; {
-		case fixed:
-			return
-		case o.Throttled:
-			b.throttled(d, inProgress, o, now)
-		default:
-			b.passed(d, inProgress, now)
+		if o.Allowed > 0 && !b.limiter.fixed {
+			b.heed(o, now)
 		}
-		if o.Allowed > 0 {
-			b.told(o, now)
-		}
+		b.adapt(now)
 	}
 }
 
@@ -315,17 +300,18 @@ func (l *BucketLimiter) SetLearning(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fixed = !on
-	if on {
-		return
-	}
 	for _, g := range l.gates {
-		g.learned = concurrency{}
-		g.adopt()
-		g.WakeHead()
+		if !on {
+			g.learned = learn.InFlight{}
+			g.adopt()
+			g.WakeHead()
+		}
 	}
 	l.each(func(b *bucket, now time.Time) {
-		b.learned = pacing{}
-		b.spacing.Relax()
+		if !on {
+			b.evidence = evidence{}
+			b.spacing.Relax()
+		}
 		l.apply(b, now)
 	})
 }
@@ -343,8 +329,9 @@ func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 	b.rules = l.rules
 	before := b.allowed.rate
 	if b.allowed = l.allow(b.resource); b.allowed.rate != before {
-		b.learned.forget() // a new limit is there to be tried
+		b.evidence.Forget() // a new limit is there to be tried
 	}
+	b.configure()
 	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
 	b.spacing.Fit(b.allowed.rate, b.allowed.burst)
 	b.account.Limit = b.allowed.accountInFlight
@@ -392,7 +379,7 @@ func (l *BucketLimiter) source(b *bucket) token.Source {
 	if l.shared != nil {
 		return l.shared.source(b)
 	}
-	return token.NewOwn(b.ceiling(), b.allowed.burst)
+	return token.NewOwn(b.allowed.rate, b.allowed.burst)
 }
 
 // gate returns the gate with the key, for one bucket more.
@@ -417,7 +404,7 @@ func (l *BucketLimiter) release(g *sharedGate, b *bucket, now time.Time) {
 	if g.buckets--; g.buckets > 0 {
 		return
 	}
-	if g.learned.limit == 0 || now.Sub(g.used) >= learnedFor {
+	if g.learned.Limit() == 0 || now.Sub(g.used) >= learnedFor {
 		delete(l.gates, g.key)
 		return
 	}

@@ -38,7 +38,7 @@ const (
 
 // A held is what is known of one key that was throttled.
 type held struct {
-	cooldown // none: the key was throttled, and not held for it
+	row      // none: the key was throttled, and not held for it
 	scope    Scope
 	began    time.Time // when the last hold did
 	line     line.Line
@@ -232,7 +232,7 @@ func (n *narrow) hold(k *key, h *held, now time.Time) *held {
 	if n.keys == nil {
 		n.keys = make(map[key]*held)
 	}
-	h = &held{cooldown: cooldown{until: now}, scope: k.scope, window: math.MaxInt}
+	h = &held{row: row{cooldown: cooldown{until: now}}, scope: k.scope, window: math.MaxInt}
 	n.keys[*k] = h
 	n.sweepLater()
 	return h
@@ -272,13 +272,13 @@ func (h *held) idle() bool { return h.inFlight == 0 && h.line.Len() == 0 }
 // throttled holds the key. Answers to requests that were on their way when the last hold began
 // are of the same event, and can only prolong it.
 func (h *held) throttled(left time.Time, asked time.Duration, o *Outcome, now time.Time) {
-	row := h.row
-	o.RetryAfter = h.cooldown.throttled(*o, left, false)
-	if h.row > row {
+	before := h.times
+	h.row.throttled(left)
+	if h.times > before {
 		h.began, h.window = now, 1
 	}
 	if asked == 0 {
-		o.RetryAfter = time.Second << min(h.row-1, 4)
+		o.RetryAfter = time.Second << min(h.times-1, 4)
 	}
 	h.begin(*o, now)
 	h.line.WakeHead()
@@ -331,7 +331,7 @@ func (h *held) accepts(left, now time.Time) {
 	if left.Before(h.until) {
 		return // the key was throttled since
 	}
-	h.cooldown.accepted(left)
+	h.row.accepted(left)
 	if h.window < math.MaxInt {
 		h.window++
 	}
@@ -413,7 +413,7 @@ func (e *spread) wide(h *held, mostly bool) bool {
 		e.widened = e.at
 		return true
 	}
-	if h != nil && h.row >= coincidences {
+	if h != nil && h.times >= coincidences {
 		e.widened = time.Time{}
 	}
 	return false

@@ -101,9 +101,9 @@ func (c *Client) authFor(r Resource) *auth {
 }
 
 const (
-	foreignTokenAge = 10 * time.Second       // that a token of another's source is used for without asking again
-	foreignPatience = 100 * time.Millisecond // for a source that has its token in hand, while a turn is held
-	maxRounds       = 3                      // the last one keeps its turn while it waits for a token
+	foreignTokenAge = 10 * time.Second      // that a token of another's source is used for without asking again
+	foreignPatience = 10 * time.Millisecond // for a source that has its token in hand, while a turn is held
+	maxRounds       = 3                     // the last one keeps its turn while it waits for a token
 )
 
 // depart waits until the attempt may be sent: for an access token, then for its turn. While

@@ -512,3 +512,88 @@ func noSecret(t *testing.T, what, text string) {
 		}
 	}
 }
+
+// A limit of 20/s is known, and this client is alone. Access tokens live for a minute, and
+// fetching one takes 3 s. Those who wait for one must not leave together afterwards, whether
+// it is fetched ahead of time, is revoked, or expires while they wait in line.
+func TestFetchOfATokenCausesNoHerd(t *testing.T) {
+	const rate, fetch, life = 20, 3 * time.Second, time.Minute
+	for _, callers := range []int{60, 600} { // they wait 3 or 30 s in line
+		for name, build := range map[string]func(t *testing.T, tr transport) *Client{
+			"pacer's source":     func(t *testing.T, tr transport) *Client { return oauthClient(t, tr) },
+			"twilio-go's source": func(t *testing.T, tr transport) *Client { return sourceClient(t, tr, apiOAuth(tr)) },
+			"the program's source": func(t *testing.T, tr transport) *Client {
+				lock := make(chan bool, 1) // not a mutex: who waits for one keeps virtual time from going on
+				var token string
+				var until time.Time
+				return sourceClient(t, tr, sourceFunc(func(ctx context.Context) (string, error) {
+					lock <- true
+					defer func() { <-lock }()
+					if time.Now().After(until) {
+						fresh, err := apiOAuth(tr).GetAccessToken(ctx)
+						if err != nil {
+							return "", err
+						}
+						token, until = fresh, time.Now().Add(life-10*time.Second)
+					}
+					return token, nil
+				}))
+			},
+			"pacer's source, tokens revoked": func(t *testing.T, tr transport) *Client {
+				var revoked atomic.Int64 // by second
+				start := time.Now()
+				return oauthClient(t, transport(func(r *http.Request) (*http.Response, error) {
+					if n := int64(time.Since(start) / (40 * time.Second)); !isTokenRequest(r) && n > revoked.Load() {
+						revoked.Store(n)
+						return respond(401, `{"code":20003,"status":401}`), nil
+					}
+					return tr(r)
+				}))
+			},
+		} {
+			t.Run(fmt.Sprintf("%s, %d callers", name, callers), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					fake := twiliotest.New(twiliotest.Config{TokenTTL: life, Limits: []twiliotest.Limit{{Resource: "Messages", Rate: rate}}})
+					server := fake.Transport()
+					c := build(t, func(r *http.Request) (*http.Response, error) {
+						if isTokenRequest(r) {
+							time.Sleep(fetch)
+						}
+						return server.RoundTrip(r)
+					})
+					try(t, c.SetLimits(Limits{{Resource: Messages, Rate: rate}}))
+					var stop atomic.Bool
+					var wg sync.WaitGroup
+					for range callers {
+						wg.Go(func() {
+							for !stop.Load() {
+								if err := createOn(c.RestClient, sender); err != nil && !strings.Contains(err.Error(), "20003") {
+									t.Error(err)
+								}
+							}
+						})
+					}
+					const minutes = 5
+					time.Sleep(minutes * time.Minute)
+					s := fake.Stats()
+					stop.Store(true)
+					wg.Wait()
+					time.Sleep(fetch) // one may be under way in the background
+					if s.Throttled != 0 {
+						t.Errorf("%d throttled", s.Throttled)
+					}
+					// Of each minute the fetch takes 3 s at most, and where tokens are revoked
+					// another one does every 40 s. Twilio-go's source uses a token for 30 s
+					// after its end, so that a third of the time is lost.
+					least := 0.85
+					if name == "twilio-go's source" {
+						least = 0.6
+					}
+					if share := float64(s.Accepted) / (rate * minutes * 60); share < least {
+						t.Errorf("%.1f %% of the possible", 100*share)
+					}
+				})
+			})
+		}
+	}
+}

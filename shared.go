@@ -3,6 +3,7 @@ package pacer
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/twilio-pacer/pacer/internal/token"
@@ -152,8 +153,8 @@ func (b *bucket) report(o Outcome, inProgress int, now time.Time) {
 	leased := b.leased()
 	d := leased.Demand(0)
 	d.Hold, d.TooLong = o.RetryAfter, o.TooLong
-	d.Accepted, _ = b.acceptances.until(now)
-	d.Learn = !b.limiter.fixed && !b.allowed.never() && (o.Rate || !b.account.learned.suspect(inProgress, now))
+	d.Accepted = int(math.Round(b.evidence.PerSecond(now)))
+	d.Learn = !b.limiter.fixed && !b.allowed.never() && (o.Rate || !b.account.learned.Exceeds(inProgress, now))
 	leased.Tell(d)
 }
 

@@ -134,9 +134,16 @@ func TestObserverMaySendThroughTheSameClient(t *testing.T) {
 							}))
 						c = w.c
 						if learned {
-							for range 20 {
-								w.sendAll(4)
+							var callers sync.WaitGroup
+							for i := range 4 {
+								callers.Go(func() {
+									for range 50 {
+										_ = createOn(c.WithContext(bg), []string{sender, sender2}[i%2])
+									}
+								})
 							}
+							callers.Wait()
+							time.Sleep(10 * time.Minute) // a throttled answer after this closes the bucket again
 							if got := c.Stats().Accounts[0].Learned; got != 1 {
 								t.Fatalf("learned %d in flight, expected 1", got)
 							}

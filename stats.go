@@ -311,7 +311,7 @@ func (l *BucketLimiter) describe(s *Stats) {
 	}
 	for e := l.byAge.Back(); e != nil && len(s.Buckets) < maxListed; e = e.Prev() {
 		b := e.Value.(*bucket)
-		pace, learned := b.pace(), b.learned.limit
+		pace, learned := b.pace(), b.evidence.Learned()
 		if leased := b.leased(); leased.Shared() {
 			pace, learned = leased.Pace(), leased.Learned()
 		}

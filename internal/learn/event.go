@@ -1,0 +1,73 @@
+package learn
+
+import "time"
+
+// An event is throttled answers that belong together: those that come within a second, or
+// before the bucket opens again.
+type event struct {
+	began  time.Time // zero: there is none
+	left   time.Time // when the last throttled request left
+	rate   bool      // an answer said that it is about a rate
+	fewest int       // requests of the account in progress with any of them
+	own    int       // the most of this limiter's
+}
+
+const (
+	together   = time.Second      // throttled answers that come within it are one event
+	soundAfter = 10 * time.Second // a bucket in which nothing was throttled for so long is sound
+)
+
+// add takes a throttled answer into the event, which begins with it if there is none.
+func (v *event) add(t Throttle, now time.Time) {
+	if v.began.IsZero() {
+		*v = event{began: now, fewest: t.InProgress}
+	}
+	v.fewest, v.own = min(v.fewest, t.InProgress), max(v.own, t.Own)
+	v.rate = v.rate || t.Rate
+	if t.Left.After(v.left) {
+		v.left = t.Left
+	}
+}
+
+// settle ends an event that has not closed the bucket, if a second has passed.
+func (e *Evidence) settle(account *InFlight, now time.Time) {
+	if e.event.began.IsZero() || e.cooling.closed || now.Sub(e.event.began) <= together {
+		return
+	}
+	if !e.blames(account, now) && !e.triesLess(account, now) {
+		e.consider(now)
+	}
+	e.event.began = time.Time{}
+}
+
+// blames reports that the event was about the number of the account's requests in progress.
+func (e *Evidence) blames(account *InFlight, now time.Time) bool {
+	if account == nil || account.alone() || e.event.rate || !account.several() && (e.noise.share > heavyNoise || e.tally.share() > heavy) {
+		return false
+	}
+	shown, first := account.conclude(e.event.own, now)
+	switch {
+	case first || shown && (e.phase == seeking || e.phase == trying):
+		e.become(free, 0, now) // it was not the rate
+	case shown:
+		e.begin(now)
+	}
+	return shown
+}
+
+// triesLess begins a trial of fewer requests in flight, if that is what requests wait for and they
+// are throttled again and again.
+func (e *Evidence) triesLess(account *InFlight, now time.Time) bool {
+	if account == nil || account.alone() || e.event.rate || e.phase == trying || e.Asking() || !e.tally.recurs() || e.noise.covers(&e.tally, now) {
+		return false
+	}
+	if account.limit > 0 && account.noise.covers(&e.tally, now) {
+		e.noise = account.noise // a trial has shown that
+		return true
+	}
+	if !account.try(e.event.fewest, e.tally.share(), e.event.left, now) {
+		return false
+	}
+	e.begin(now)
+	return true
+}

@@ -1,0 +1,279 @@
+package learn
+
+import (
+	"math"
+	"time"
+)
+
+// Evidence is what the answers to one bucket's requests have taught. It decides who keeps
+// still when a request was throttled, and has the controller of the bucket's pace. The zero
+// Evidence knows nothing; Configure makes it ready.
+type Evidence struct {
+	ceiling  float64 // as configured; Unlimited
+	frozen   bool    // no pace is learned
+	literal  bool    // each throttled answer closes the bucket
+	log      Log
+	*lessons // nil: nothing was throttled, and a bucket that is not has no room for them
+}
+
+// lessons are what throttled answers have taught.
+type lessons struct {
+	Rate
+	accepted time.Time // when the last request that was accepted left
+	answered time.Time // when a request was last accepted
+	cooling  cooling
+	event    event
+	trouble  trouble
+	number   uint8 // of the bucket, among those of its account that were throttled; 0: none
+}
+
+// A Throttle is a throttled answer.
+type Throttle struct {
+	Left       time.Time     // when the request left
+	Hold       time.Duration // for how long Twilio said that it should wait; 0: it did not say
+	InProgress int           // requests of the account, this one included
+	Own        int           // of these, this limiter's
+	Rate       bool          // the answer says that it is about a rate
+	Stubborn   bool          // it was not its call's first attempt, and others wait
+	Overtook   bool          // the bucket has requests in flight that left before this one
+}
+
+// A Verdict is what the bucket must do about a throttled answer.
+type Verdict struct {
+	Close bool          // keep still; false: only the throttled call waits
+	Hold  time.Duration // with Close: for so long, from now on
+}
+
+// Configure sets the configured pace, in requests per second; [Unlimited]. If paces is false no
+// pace is learned. If decides is false each throttled answer closes the bucket.
+func (e *Evidence) Configure(ceiling float64, paces, decides bool) {
+	e.ceiling, e.frozen, e.literal = ceiling, !paces, !decides
+	if e.lessons != nil {
+		e.Rate.ceiling, e.Rate.frozen = e.ceiling, e.frozen
+	}
+}
+
+// Pace returns the requests per second that may leave; Unlimited.
+func (e *Evidence) Pace() float64 {
+	if e.lessons == nil {
+		return e.ceiling
+	}
+	return e.Rate.Pace()
+}
+
+// Learned returns the limit as far as throttling has shown it, in requests/s; 0: it has not.
+func (e *Evidence) Learned() float64 {
+	if e.lessons == nil {
+		return 0
+	}
+	return e.Rate.Learned()
+}
+
+// Known reports that something was learned about the pace.
+func (e *Evidence) Known() bool { return e.lessons != nil && e.phase != free }
+
+// Asking reports that the pace is above what is known to be accepted.
+func (e *Evidence) Asking() bool { return e.lessons != nil && e.Rate.Asking() }
+
+// Scouting reports that only one request at a time should leave: none was accepted of late.
+func (e *Evidence) Scouting() bool { return e.lessons != nil && e.trouble.scouting }
+
+// News returns what has changed since it was last called.
+func (e *Evidence) News() (n News) {
+	if e.lessons != nil {
+		n, e.news = e.news, News{}
+	}
+	return n
+}
+
+// Departed takes in that a request that had to wait leaves at now. due is until when it has waited
+// for the pace: what else held it is no reason to ask for more.
+func (e *Evidence) Departed(due, now time.Time) {
+	if e.lessons == nil {
+		return
+	}
+	if now.Sub(e.answered) > heard+time.Duration(3/e.Pace()*float64(time.Second)) {
+		due = e.Rate.last // nothing is accepted, or all fails: that is no reason to ask for more
+	}
+	e.Rate.departed(due, now)
+}
+
+// Told takes in that Twilio says that nothing remains, although fewer requests of this bucket than
+// it allows were accepted within the last second: others use the rest.
+func (e *Evidence) Told(now time.Time) {
+	e.learn(now)
+	e.Rate.told(e.log.Until(now), now)
+}
+
+// Forget drops what was learned about the pace.
+func (e *Evidence) Forget() {
+	if e.lessons != nil {
+		e.Rate.forget()
+	}
+}
+
+// learn makes room for lessons, if there is none.
+func (e *Evidence) learn(now time.Time) {
+	if e.lessons != nil {
+		return
+	}
+	e.lessons = &lessons{Rate: Rate{ceiling: e.ceiling, frozen: e.frozen}}
+	if accepted := e.log.Until(now); accepted > 0 {
+		e.accepted, e.answered = e.log.last(), now
+		e.cooling.accepted = int(accepted)
+		e.tally = tally{from: now.Add(-time.Second), sent: int(accepted)}
+	}
+}
+
+// PerSecond returns how many of the requests that left within the last second were accepted.
+func (e *Evidence) PerSecond(now time.Time) float64 { return e.log.Until(now) }
+
+// Accepted takes in that a request which left at the given time was accepted, with so many of
+// its account's requests in progress. account is nil if that is not to be learned from.
+func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, now time.Time) {
+	e.log.Add(left)
+	if account != nil {
+		account.accepted(inProgress, e.lessons == nil || now.Sub(e.event.left) > soundAfter, now)
+	}
+	if e.lessons == nil {
+		return
+	}
+	if left.After(e.accepted) {
+		e.accepted = left
+	}
+	e.answered = now
+	if account != nil && e.phase != free && e.strayed.Before(account.found) {
+		e.become(free, 0, now) // it was the account's limit, which another bucket has found
+	}
+	c := &e.cooling
+	if !c.closed && left.Before(c.since) {
+		return
+	}
+	c.note(0, left, e.since, now)
+	c.accepted++
+	c.step, c.asked = 0, time.Time{}
+	if e.trouble.empty >= troubled {
+		e.recover(now)
+	}
+	e.trouble.empty, e.trouble.scouting = 0, false
+	e.Rate.accepted(left, now)
+	e.settle(account, now)
+}
+
+// Throttled takes in a throttled answer, and decides who keeps still.
+func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdict {
+	e.learn(now)
+	c := &e.cooling
+	if !c.closed && t.Left.Before(c.since) {
+		return Verdict{} // it belongs to the event that closed the bucket, which is over
+	}
+	e.tell(account, t, now)
+	e.event.add(t, now)
+	c.ask(t.Hold, now)
+	if c.closed {
+		return Verdict{Close: t.Hold > 0, Hold: t.Hold}
+	}
+	c.note(1, t.Left, e.since, now)
+	asking := e.Asking() || account != nil && account.asking(t.InProgress)
+	unsure := account != nil && !t.Rate && account.unsure(t.InProgress) || e.phase == seeking && c.throttled(window) < quarter
+	e.Rate.throttled(t.Left, e.log.Until(e.accepted), c.lately(), unsure, now)
+	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)
+	single := !asking && !now.Before(c.spared) && !now.Before(e.noise.until)
+	outage := e.outage()
+	if outage {
+		c.accepted, c.answers, c.recent = 0, 0, 0
+	}
+	hold, step := c.hold(t, now)
+	cheap := e.Pace()*hold.Seconds() <= cheapest || e.phase == free && e.Pace() < tooSlow
+	if !e.literal && !c.mostly && !outage && !(e.none(now) && !t.Overtook) && !single && !cheap {
+		e.settle(account, now)
+		return Verdict{}
+	}
+	e.news.Pause = 0 // the cool-down is one
+	if single {
+		c.spared = now.Add(hold + sparedFor*hold)
+	}
+	c.step, c.closed, c.since = step, true, now
+	return Verdict{Close: true, Hold: hold}
+}
+
+// tell has the account's controller take in a throttled answer.
+func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
+	if account == nil {
+		return
+	}
+	if e.number == 0 {
+		account.buckets++
+		e.number = max(account.buckets, 1)
+	}
+	account.saw(e.number, now.Sub(e.event.left) > soundAfter)
+	burst := e.phase == free && e.ceiling == Unlimited && e.noise.share == 0
+	if !t.Rate && account.throttled(t.InProgress, burst, now) {
+		e.begin(now)
+	}
+	if e.phase == free && account.changed.After(e.tally.from) {
+		e.tally = tally{from: account.changed}
+	}
+}
+
+// none reports that nothing was accepted since the bucket opened, and that this is more than
+// noise.
+func (e *Evidence) none(now time.Time) bool {
+	if e.cooling.accepted > 0 {
+		return false
+	}
+	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
+}
+
+// Reopen takes in that the cool-down is over.
+func (e *Evidence) Reopen(account *InFlight, now time.Time) {
+	if e.lessons == nil || !e.cooling.closed {
+		return
+	}
+	c := &e.cooling
+	// Only time in which the bucket was open counts, unless it is too slow for that to matter.
+	if closed := now.Sub(c.since); e.Pace()*closed.Seconds() > 5 {
+		e.tally.from = e.tally.from.Add(closed)
+	}
+	switch {
+	case c.accepted == 0: // that teaches nothing
+		e.tally.forget(c.answers)
+		e.trial.forget(c.answers)
+		e.trouble.empty++
+		e.trouble.scouting = e.trouble.empty > 1
+	case e.Pace() < Unlimited && e.tally.stuck() && e.tally.since.Sub(c.opened) > soon:
+		e.tally.forget(e.tally.run) // an outage, it seems: a limit would show again at once
+	case e.blames(account, now), e.triesLess(account, now):
+	default:
+		e.conclude(account != nil && account.limit > 0, now)
+	}
+	c.opened = now
+	e.event.began = time.Time{}
+	c.closed, c.since = false, now
+	c.accepted, c.recent, c.answers, c.mostly = 0, 0, 0, false
+	if e.since.Before(now) {
+		e.since = now
+	}
+}
+
+// conclude takes in an event that has closed the bucket, and in which something was accepted.
+// paced: something else than a pace holds requests back.
+func (e *Evidence) conclude(paced bool, now time.Time) {
+	c := &e.cooling
+	accepted := e.log.Until(e.accepted)
+	e.trouble.before = max(accepted, 1)
+	switch {
+	case now.Before(e.noise.until) && !c.mostly:
+	case e.phase == free && e.ceiling == Unlimited && paced && !c.mostly:
+	case e.phase == free && e.ceiling == Unlimited:
+		e.become(seeking, max(accepted, 1), now)
+	case c.mostly && (e.phase == free || e.phase == holding && !e.Asking()) && accepted > 0:
+		share := float64(c.throttled(window)) / float64(min(window, c.answers))
+		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), now)
+	default:
+		e.consider(now)
+	}
+}
+
+// recover begins anew after an outage, from a low pace.
+func (e *Evidence) recover(now time.Time) { e.resume(max(e.trouble.before, 1), now) }

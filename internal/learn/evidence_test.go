@@ -1,0 +1,365 @@
+package learn
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+// A script is the only bucket of an account whose answers come at once, in a time of its own.
+type script struct {
+	t       *testing.T
+	e       Evidence
+	account InFlight
+	now     time.Time
+	closed  bool
+	until   time.Time // the end of the cool-down
+}
+
+func newScript(t *testing.T, pace float64) *script {
+	s := &script{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	s.e.Configure(pace, true, true)
+	return s
+}
+
+// wait lets time go by, and reopens the bucket if the cool-down ends.
+func (s *script) wait(d time.Duration) {
+	end := s.now.Add(d)
+	if s.closed && !s.until.After(end) {
+		s.closed, s.now = false, later(s.now, s.until)
+		s.e.Reopen(&s.account, s.now)
+	}
+	s.now = end
+}
+
+func (s *script) accepted() { s.e.Accepted(s.now, 1, &s.account, s.now) }
+
+func (s *script) throttled(t Throttle) Verdict {
+	t.Left, t.InProgress, t.Own = s.now, max(1, t.InProgress), max(1, t.Own)
+	v := s.e.Throttled(t, &s.account, s.now)
+	if v.Close {
+		s.closed, s.until = true, later(s.until, s.now.Add(v.Hold))
+	}
+	return v
+}
+
+// answers lets one request leave after each gap: x is throttled, all else is accepted. It returns
+// what the last one meant.
+func (s *script) answers(gap time.Duration, answers string) (v Verdict) {
+	for _, a := range answers {
+		s.wait(gap)
+		if v = (Verdict{}); a == 'x' {
+			v = s.throttled(Throttle{})
+		} else {
+			s.accepted()
+		}
+	}
+	return v
+}
+
+// goes sends for a while at the bucket's pace, which requests wait for. refused tells of each
+// request whether it is throttled.
+func (s *script) goes(d time.Duration, refused func() bool) {
+	for end := s.now.Add(d); s.now.Before(end); {
+		if s.closed {
+			s.wait(s.until.Sub(s.now))
+			continue
+		}
+		s.wait(time.Duration(float64(time.Second) / min(s.e.Pace(), 1000)))
+		s.e.Departed(s.now, s.now)
+		if refused() {
+			s.throttled(Throttle{})
+		} else {
+			s.accepted()
+		}
+	}
+}
+
+func always() bool { return true }
+func never() bool  { return false }
+
+func TestStrayThrottledAnswerClosesTheBucketOnce(t *testing.T) {
+	for _, r := range []struct {
+		name        string
+		asked, hold time.Duration
+	}{
+		{"for a second if Twilio does not say for how long", 0, time.Second},
+		{"for as long as Twilio says", 3 * time.Second, 3 * time.Second},
+		{"and spares it for a hundred times that", 30 * time.Second, 30 * time.Second},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newScript(t, 20)
+			s.answers(50*ms, "....................")
+			spared := s.now.Add(r.hold + 100*r.hold)
+			if v := s.throttled(Throttle{Hold: r.asked}); v != (Verdict{Close: true, Hold: r.hold}) {
+				t.Errorf("the first one meant %+v, want to keep still for %v", v, r.hold)
+			}
+			s.wait(r.hold)
+			s.answers(50*ms, "....................")
+			if v := s.throttled(Throttle{Hold: r.asked}); v.Close {
+				t.Error("the second one closed the bucket, want it to go on")
+			}
+			s.wait(spared.Sub(s.now) - time.Millisecond)
+			s.accepted()
+			if v := s.throttled(Throttle{Hold: r.asked}); v.Close {
+				t.Error("one shortly before the bucket is no longer spared closed it, want it to go on")
+			}
+			s.wait(time.Millisecond)
+			if v := s.throttled(Throttle{Hold: r.asked}); v != (Verdict{Close: true, Hold: r.hold}) {
+				t.Errorf("one after the bucket was spared meant %+v, want to keep still for %v", v, r.hold)
+			}
+			if pace := s.e.Pace(); pace != 20 {
+				t.Errorf("the pace is %v, want the configured 20", pace)
+			}
+		})
+	}
+}
+
+func TestCoolDownThatCostsLittleIsTakenEachTime(t *testing.T) {
+	for _, r := range []struct {
+		name  string
+		pace  float64
+		hold  time.Duration
+		taken bool
+	}{
+		{"it costs two requests", 5, 400 * ms, true},
+		{"it costs more than two", 5, 401 * ms, false},
+		{"the bucket is slow", 3.9, 30 * time.Second, true},
+		{"the bucket is not so slow", 4, 30 * time.Second, false},
+		{"the bucket has no pace", Unlimited, time.Second, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newScript(t, r.pace)
+			s.e.Configure(r.pace, false, true) // the pace shall stay what it is
+			for i := range 4 {
+				s.answers(50*ms, "....................")
+				v := s.throttled(Throttle{Hold: r.hold})
+				if want := i == 0 || r.taken; v.Close != want {
+					t.Errorf("throttled answer %d closed the bucket: %v, want %v", i+1, v.Close, want)
+				}
+				s.wait(r.hold)
+			}
+		})
+	}
+}
+
+func TestMostOfTheRecentAnswersThrottledClosesTheBucket(t *testing.T) {
+	for _, r := range []struct {
+		name    string
+		noise   float64
+		answers string // after one that has closed the bucket, and spares it
+		closes  bool
+	}{
+		{"five of eight", 0, "...xxxxx", true},
+		{"five of seven are too few answers", 0, "..xxxxx", false},
+		{"ten of sixteen", 0, "......xxxxxxxxxx", true},
+		{"nine of sixteen are not enough", 0, ".......xxxxxxxxx", false},
+		{"what came before the last sixteen does not count", 0, "...xxxx.......xxxxxxxxx", false},
+		{"heavy noise explains ten of sixteen", 0.4, "......xxxxxxxxxx", false},
+		{"heavy noise does not explain 29 of 41", 0.4, "............xxxxxxxxxxxxxxxxxxxxxxxxxxxxx", true},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newScript(t, 1000)
+			s.answers(ms, "..x")
+			s.wait(time.Second)
+			if r.noise > 0 {
+				s.e.noise.is(r.noise, s.now)
+			}
+			if s.answers(ms, r.answers[:len(r.answers)-1]); s.closed {
+				t.Fatal("an answer before the last one closed the bucket")
+			}
+			if v := s.answers(ms, r.answers[len(r.answers)-1:]); v.Close != r.closes {
+				t.Errorf("the last answer closed the bucket: %v, want %v", v.Close, r.closes)
+			}
+		})
+	}
+}
+
+func TestCoolDownsGrowWhileNothingIsAccepted(t *testing.T) {
+	s := newScript(t, 20)
+	s.accepted()
+	for i, want := range []time.Duration{1, 2, 4, 8, 16, 16} {
+		if scouting := s.e.Scouting(); scouting != (i > 2) {
+			t.Errorf("after %d cool-downs one request at a time leaves: %v, want it after two since one was accepted", i, scouting)
+		}
+		v := s.throttled(Throttle{})
+		if want *= time.Second; v != (Verdict{Close: true, Hold: want}) {
+			t.Fatalf("throttled answer %d meant %+v, want to keep still for %v", i+1, v, want)
+		}
+		s.wait(want)
+	}
+	if v := s.throttled(Throttle{Stubborn: true, Hold: 20 * time.Second}); v.Hold != 20*time.Second {
+		t.Errorf("the hold was %v, want the 20 s that Twilio asked for", v.Hold)
+	}
+	s.wait(20 * time.Second)
+	s.accepted()
+	if s.e.Scouting() {
+		t.Error("one request at a time leaves although one was accepted")
+	}
+	s.wait(2 * time.Second)
+	s.e.cooling.spared = s.now
+	if v := s.throttled(Throttle{}); v.Hold != time.Second {
+		t.Errorf("the hold was %v after a request was accepted, want a second again", v.Hold)
+	}
+}
+
+func TestCallThatInsistsDoesNotMakeCoolDownsLonger(t *testing.T) {
+	s := newScript(t, 20)
+	for i, want := range []time.Duration{1, 1, 1} {
+		if v := s.throttled(Throttle{Stubborn: i > 0}); v != (Verdict{Close: true, Hold: want * time.Second}) {
+			t.Errorf("throttled answer %d meant %+v, want to keep still for a second", i+1, v)
+		}
+		s.wait(time.Second)
+	}
+}
+
+func TestRequestThatOvertookOthersDoesNotCloseTheBucket(t *testing.T) {
+	s := newScript(t, 20)
+	s.answers(50*ms, "..x")
+	s.wait(time.Second)
+	if v := s.throttled(Throttle{Overtook: true}); v.Close {
+		t.Error("it closed the bucket, although the answers to earlier requests are still to come")
+	}
+	if v := s.throttled(Throttle{}); !v.Close {
+		t.Error("the next one did not close the bucket, although nothing was accepted since it opened")
+	}
+}
+
+func TestAnswersToWhatLeftBeforeACoolDown(t *testing.T) {
+	s := newScript(t, 20)
+	before := s.now
+	s.answers(50*ms, "..x")
+	if v := s.throttled(Throttle{}); v.Close {
+		t.Error("one that came during the cool-down, and says nothing, prolonged it")
+	}
+	if v := s.throttled(Throttle{Hold: 7 * time.Second}); v != (Verdict{Close: true, Hold: 7 * time.Second}) {
+		t.Errorf("one that came during the cool-down meant %+v, want to keep still for 7 s", v)
+	}
+	s.wait(7 * time.Second)
+	for range 20 {
+		if v := s.e.Throttled(Throttle{Left: before, Hold: time.Minute, InProgress: 1, Own: 1}, &s.account, s.now); v.Close {
+			t.Fatal("one that came after the cool-down closed the bucket again")
+		}
+	}
+}
+
+func TestOutageTeachesNothingAboutAConfiguredPace(t *testing.T) {
+	for _, pace := range []float64{1, 20, 100} {
+		for _, d := range []time.Duration{3 * time.Second, time.Minute, time.Hour} {
+			s := newScript(t, pace)
+			for range 3 {
+				s.goes(20*time.Second, never)
+				s.goes(d, always)
+				s.goes(5*time.Second, never)
+				if got := s.e.Pace(); got != pace {
+					t.Errorf("the pace is %v after outages of %v, want %v", got, d, pace)
+				}
+			}
+		}
+	}
+}
+
+func TestUnlimitedBucketBeginsLowAfterAnOutageAndFindsItsPaceAgain(t *testing.T) {
+	s := newScript(t, Unlimited)
+	s.answers(10*ms, "....................................................................................................")
+	s.goes(time.Minute, always)
+	s.accepted()
+	if pace := s.e.Pace(); pace > 50 {
+		t.Errorf("the pace is %v after the outage, want half of the 100 that were accepted before or less", pace)
+	}
+	s.goes(10*time.Second, never)
+	if pace := s.e.Pace(); pace != Unlimited {
+		t.Errorf("the pace is %v 10 s later, want none", pace)
+	}
+}
+
+func TestLimitWithoutAPaceIsNotBelievedBeforeFourOfSixteenAreThrottled(t *testing.T) {
+	s := newScript(t, Unlimited)
+	s.answers(10*ms, "....................x") // from now on it seeks
+	s.wait(time.Second)
+	s.answers(10*ms, ".........x..x..x")
+	if s.e.phase != seeking {
+		t.Fatalf("the phase is %v after three of sixteen, want %v", s.e.phase, seeking)
+	}
+	s.answers(10*ms, ".........x..x..x")
+	if s.e.phase != seeking {
+		t.Fatalf("the phase is %v after three of the next sixteen, want %v", s.e.phase, seeking)
+	}
+	s.answers(10*ms, "x")
+	if s.e.phase != holding {
+		t.Errorf("the phase is %v after four of sixteen, want %v", s.e.phase, holding)
+	}
+}
+
+func TestNothingIsLearnedThatIsNotWanted(t *testing.T) {
+	t.Run("without a pace to learn the pace stays", func(t *testing.T) {
+		s := newScript(t, 20)
+		s.e.Configure(20, false, true)
+		i := 0
+		s.goes(5*time.Minute, func() bool { i++; return i%4 == 0 })
+		s.e.Told(s.now)
+		if s.e.Pace() != 20 || s.e.Known() || s.e.Learned() != 0 {
+			t.Errorf("the pace is %v, and %v was learned, want 20 and nothing", s.e.Pace(), s.e.Learned())
+		}
+	})
+	t.Run("without a decision each throttled answer closes the bucket", func(t *testing.T) {
+		s := newScript(t, 20)
+		s.e.Configure(20, false, false)
+		for i := range 5 {
+			s.answers(50*ms, "....................")
+			if v := s.throttled(Throttle{}); v != (Verdict{Close: true, Hold: time.Second}) {
+				t.Errorf("throttled answer %d meant %+v, want to keep still for a second", i+1, v)
+			}
+			s.wait(time.Second)
+		}
+	})
+	t.Run("a lower configured pace holds at once", func(t *testing.T) {
+		s := newScript(t, Unlimited)
+		s.answers(10*ms, "....................")
+		s.e.Told(s.now)
+		for _, pace := range []float64{5, 0.01} {
+			if s.e.Configure(pace, true, true); s.e.Pace() != pace {
+				t.Errorf("the pace is %v, want %v", s.e.Pace(), pace)
+			}
+		}
+	})
+	t.Run("what was learned is forgotten", func(t *testing.T) {
+		s := newScript(t, 20)
+		s.answers(100*ms, "..........")
+		s.e.Told(s.now)
+		if s.e.Pace() > 15 || !s.e.Known() {
+			t.Fatalf("the pace is %v, want the 10 that were accepted, about", s.e.Pace())
+		}
+		s.e.News()
+		s.e.Forget()
+		if s.e.Pace() != 20 || s.e.Known() || s.e.Learned() != 0 {
+			t.Errorf("the pace is %v, and %v was learned, want 20 and nothing", s.e.Pace(), s.e.Learned())
+		}
+		if !s.e.News().Changed || s.e.News().Changed {
+			t.Error("the change of the pace must be told once")
+		}
+	})
+}
+
+func TestZeroEvidenceKnowsNothing(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var e Evidence
+	e.Departed(now, now)
+	e.Reopen(nil, now)
+	e.Forget()
+	if e.Known() || e.Asking() || e.Scouting() || e.Learned() != 0 || e.News() != (News{}) || e.PerSecond(now) != 0 {
+		t.Error("it knows something")
+	}
+	e.Configure(7, true, true)
+	e.Accepted(now, 1, nil, now)
+	if e.lessons != nil {
+		t.Error("a bucket in which nothing was throttled has room for lessons")
+	}
+	if e.Pace() != 7 || math.Abs(e.PerSecond(now)-1) > 0.1 {
+		t.Errorf("the pace is %v and %v were accepted, want 7 and 1", e.Pace(), e.PerSecond(now))
+	}
+	if v := e.Throttled(Throttle{Left: now, InProgress: 1, Own: 1}, nil, now); !v.Close {
+		t.Error("the first throttled answer did not close the bucket")
+	}
+	e.Reopen(nil, now.Add(time.Second))
+}

@@ -1,0 +1,269 @@
+package learn
+
+import (
+	"testing"
+	"time"
+)
+
+// counted has the account meet so many answers with n requests in progress.
+func (c *InFlight) counted(n, accepted, throttled int, now time.Time) {
+	for range accepted {
+		c.accepted(n, false, now)
+	}
+	for range throttled {
+		c.throttled(n, false, now)
+	}
+}
+
+// limited10 returns an account's controller that has just found a limit of 10.
+func limited10(t *testing.T) *InFlight {
+	c := &InFlight{}
+	c.counted(11, 0, 4, noon)
+	c.counted(8, 12, 0, noon)
+	c.conclude(11, noon)
+	if shown, first := c.conclude(11, noon); !shown || !first || c.Limit() != 10 {
+		t.Fatalf("the limit is %d, want 10", c.Limit())
+	}
+	return c
+}
+
+func TestLimitInFlightIsFoundByWhatIsThrottledAboveIt(t *testing.T) {
+	type counts struct{ n, accepted, throttled int }
+	for _, r := range []struct {
+		name  string
+		seen  []counts
+		own   int // requests of this limiter in progress
+		limit int
+	}{
+		{"nothing was throttled", []counts{{10, 30, 0}}, 11, 0},
+		{"some were throttled above a number, none below", []counts{{11, 0, 4}, {8, 8, 0}}, 11, 10},
+		{"too few were throttled", []counts{{11, 0, 3}, {8, 8, 0}}, 11, 0},
+		{"too few were accepted", []counts{{11, 0, 4}, {8, 7, 0}}, 11, 0},
+		{"some were accepted above the number, too", []counts{{11, 2, 4}, {8, 8, 0}}, 11, 10},
+		{"as many were accepted above the number", []counts{{11, 4, 4}, {8, 8, 0}}, 11, 0},
+		{"some were throttled below the number, too", []counts{{11, 0, 4}, {8, 8, 2}}, 11, 10},
+		{"noise throttles whatever is in progress", []counts{{11, 0, 4}, {8, 8, 3}}, 11, 0},
+		{"those throttled are of numbers close by", []counts{{20, 0, 2}, {22, 0, 2}, {15, 8, 0}}, 22, 19},
+		{"a limit of many", []counts{{1000, 0, 4}, {700, 8, 0}}, 1000, 959},
+		{"others have most in progress", []counts{{50, 0, 4}, {40, 8, 0}}, 5, 25},
+		{"others have a few in progress", []counts{{50, 0, 4}, {40, 8, 0}}, 40, 39},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			var c InFlight
+			c.counted(1, 0, 1, noon) // from now on it counts
+			for _, s := range r.seen {
+				c.counted(s.n, s.accepted, s.throttled, noon)
+			}
+			if shown, _ := c.conclude(r.own, noon); shown {
+				t.Error("a single event has shown a limit, which a burst may do")
+			}
+			shown, first := c.conclude(r.own, noon.Add(time.Second))
+			if shown != (r.limit > 0) || first != shown || c.Limit() != r.limit {
+				t.Errorf("a second event has shown a limit: %v, the first one: %v, of %d, want %d", shown, first, c.Limit(), r.limit)
+			}
+		})
+	}
+}
+
+func TestSuspicionOfALimitInFlightIsForgotten(t *testing.T) {
+	for _, r := range []struct {
+		name  string
+		burst int           // in progress when a burst was throttled
+		after time.Duration // a limit of 10 seems to show
+		want  int
+	}{
+		{"a burst and an event are enough", 11, time.Minute, 10},
+		{"if the burst was of about half", 6, time.Minute, 10},
+		{"not if it was of less", 5, time.Minute, 0},
+		{"if the burst was of about twice as many", 23, time.Minute, 10},
+		{"not if it was of more", 24, time.Minute, 0},
+		{"not if the burst was long ago", 11, 11 * time.Minute, 0},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			var c InFlight
+			for range 10 {
+				c.throttled(r.burst, true, noon)
+			}
+			if c.conclude(r.burst, noon); c.Limit() != 0 {
+				t.Fatal("a burst has shown a limit")
+			}
+			now := noon.Add(r.after)
+			c.counted(11, 0, 4, now)
+			c.counted(8, 8, 0, now)
+			if c.conclude(11, now); c.Limit() != r.want {
+				t.Errorf("the limit is %d, want %d", c.Limit(), r.want)
+			}
+		})
+	}
+}
+
+func TestCountsOfALimitInFlightFade(t *testing.T) {
+	var c InFlight
+	c.counted(11, 0, 4, noon)
+	c.counted(8, 12, 0, noon)
+	now := noon.Add(halving)
+	c.counted(8, 12, 0, now)
+	c.conclude(11, now)
+	if c.conclude(11, now); c.Limit() != 0 {
+		t.Errorf("the limit is %d, want none: what was throttled 10 s ago counts half", c.Limit())
+	}
+}
+
+func TestProbeInFlight(t *testing.T) {
+	t.Run("comes after half a minute, and doubles while it holds", func(t *testing.T) {
+		c := limited10(t)
+		now := noon
+		for _, r := range []struct {
+			after time.Duration
+			limit int
+		}{
+			{30 * time.Second, 11}, {30 * time.Second, 13}, {15 * time.Second, 17}, {7500 * ms, 25},
+			{4 * time.Second, 50}, {4 * time.Second, 100},
+		} {
+			if c.Probe(now.Add(r.after - ms)) {
+				t.Fatalf("it came before %v had passed", r.after)
+			}
+			if now = now.Add(r.after); !c.Probe(now) || c.Limit() != r.limit {
+				t.Fatalf("the limit is %d after another %v, want %d", c.Limit(), r.after, r.limit)
+			}
+		}
+	})
+	t.Run("ends at once when it has failed, and begins anew", func(t *testing.T) {
+		c := limited10(t)
+		now := noon.Add(30 * time.Second)
+		c.Probe(now)
+		for i := range 3 {
+			if refuted := c.throttled(11, false, now); refuted != (i == 2) {
+				t.Errorf("throttled answer %d has ended it: %v, want the third to do so", i+1, refuted)
+			}
+		}
+		if c.Limit() != 10 {
+			t.Errorf("the limit is %d, want 10 again", c.Limit())
+		}
+		if c.Probe(now.Add(30*time.Second - ms)) {
+			t.Error("the next one came before half a minute had passed")
+		}
+		if c.Probe(now.Add(30 * time.Second)); c.Limit() != 11 {
+			t.Errorf("the next one was to %d, want 11", c.Limit())
+		}
+	})
+	t.Run("is not failed by what is throttled below it", func(t *testing.T) {
+		c := limited10(t)
+		c.Probe(noon.Add(30 * time.Second))
+		for range 5 {
+			if c.throttled(10, false, noon.Add(30*time.Second)) {
+				t.Fatal("it has ended")
+			}
+		}
+	})
+	t.Run("has failed if as many are throttled as accepted when the next one is due", func(t *testing.T) {
+		c := limited10(t)
+		c.Probe(noon.Add(30 * time.Second))
+		c.counted(11, 1, 1, noon.Add(55*time.Second))
+		if !c.Probe(noon.Add(60*time.Second)) || c.Limit() != 10 {
+			t.Errorf("the limit is %d, want 10 again", c.Limit())
+		}
+	})
+	t.Run("has held if fewer are", func(t *testing.T) {
+		c := limited10(t)
+		c.Probe(noon.Add(30 * time.Second))
+		c.counted(11, 2, 1, noon.Add(55*time.Second))
+		if !c.Probe(noon.Add(60*time.Second)) || c.Limit() != 13 {
+			t.Errorf("the limit is %d, want 13", c.Limit())
+		}
+	})
+	t.Run("comes only if there is a limit", func(t *testing.T) {
+		var c InFlight
+		if c.Probe(noon) || c.Limit() != 0 {
+			t.Errorf("the limit is %d, want none", c.Limit())
+		}
+	})
+}
+
+func TestTrialOfFewerInFlight(t *testing.T) {
+	for _, r := range []struct {
+		name    string
+		answers string // during the trial
+		limit   int
+		noise   bool
+	}{
+		{"shows that the limit is lower", "................................................................................", 8, false},
+		{"shows noise", "x..xx..x.xx..xx..x.x", 10, true},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := limited10(t)
+			now := noon.Add(time.Minute)
+			if !c.try(10, .2, now, now) || c.Limit() != 8 {
+				t.Fatalf("the limit is %d, want a trial of 8", c.Limit())
+			}
+			if c.Probe(now) {
+				t.Error("more was asked for during a trial")
+			}
+			feed(now, 50*ms, r.answers, func(throttled bool, now time.Time) {
+				if throttled {
+					c.throttled(8, false, now)
+				} else {
+					c.accepted(8, false, now)
+				}
+			})
+			if c.Limit() != r.limit || (c.noise.share > 0) != r.noise {
+				t.Errorf("the limit is %d and the noise %v, want %d and noise: %v", c.Limit(), c.noise.share, r.limit, r.noise)
+			}
+		})
+	}
+	t.Run("takes back what was asked for first", func(t *testing.T) {
+		c := limited10(t)
+		now := noon.Add(30 * time.Second)
+		c.Probe(now)
+		if !c.try(11, .2, now, now) || c.Limit() != 10 {
+			t.Errorf("the limit is %d, want 10 without a trial", c.Limit())
+		}
+	})
+	t.Run("does not begin while fewer are in progress than may be", func(t *testing.T) {
+		c := limited10(t)
+		now := noon.Add(time.Minute)
+		if c.try(6, .2, now, now) || c.Limit() != 10 {
+			t.Errorf("the limit is %d, want 10", c.Limit())
+		}
+	})
+	t.Run("does not begin without a limit", func(t *testing.T) {
+		var c InFlight
+		if c.try(6, .2, noon, noon) || c.Limit() != 0 {
+			t.Errorf("the limit is %d, want none", c.Limit())
+		}
+	})
+}
+
+func TestExceedingWhatWasAcceptedWithinAMinute(t *testing.T) {
+	var c InFlight
+	if c.Exceeds(1, noon) || !c.Exceeds(2, noon) {
+		t.Error("if nothing was accepted two in progress exceed that, one does not")
+	}
+	c.accepted(7, true, noon)
+	for _, r := range []struct {
+		after   time.Duration
+		n       int
+		exceeds bool
+	}{{0, 7, false}, {0, 8, true}, {59 * time.Second, 7, false}, {2 * time.Minute, 7, true}} {
+		if got := c.Exceeds(r.n, noon.Add(r.after)); got != r.exceeds {
+			t.Errorf("%d in progress exceed the 7 that were accepted %v ago: %v, want %v", r.n, r.after, got, r.exceeds)
+		}
+	}
+}
+
+func TestCellsOfNumbersInProgress(t *testing.T) {
+	before := 0
+	for n := range 20_000 {
+		at := cell(n)
+		if at < before || at > before+1 || at >= cells {
+			t.Fatalf("%d is counted in cell %d, and %d in cell %d", n, at, n-1, before)
+		}
+		if low := lowest(at); low > n || cell(low) != at || at < cells-1 && n-low > n/8 {
+			t.Fatalf("%d is counted in cell %d with %d", n, at, low)
+		}
+		before = at
+	}
+	if cell(-1) != 0 || cell(1<<62) != cells-1 {
+		t.Errorf("the first and the last cell are %d and %d, want 0 and %d", cell(-1), cell(1<<62), cells-1)
+	}
+}

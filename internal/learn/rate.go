@@ -1,0 +1,362 @@
+package learn
+
+import (
+	"math"
+	"time"
+)
+
+// Unlimited requests per second are as many as wanted.
+const Unlimited = math.MaxFloat64
+
+// A phase is what a Rate does now.
+//
+//	from      to        when
+//	free      seeking   a request was throttled, and there was no pace at all
+//	free      trying    requests are throttled again and again at the configured pace
+//	seeking   holding   a request was throttled: what was accepted is the limit
+//	seeking   free      the pace has become the configured one, or what was accepted before
+//	holding   trying    requests are throttled again and again at the limit
+//	holding   free      asking has led up to the configured pace, and that was accepted
+//	trying    holding   the throttled answers have vanished: it was a limit
+//	trying    trying    it has not helped: still less, once or twice
+//	trying    before    it has not helped: it is noise, and the pace is what it was
+//	any       seeking   after an outage
+type phase uint8
+
+const (
+	free    phase = iota // nothing is learned: the pace is the configured one
+	seeking              // from a low pace, twice as much each second
+	holding              // at the limit, and from time to time a little more: asking
+	trying               // at a little less, to tell a limit from noise
+)
+
+// A Rate is the controller of one bucket's pace.
+type Rate struct {
+	ceiling float64 // as configured; Unlimited
+	frozen  bool    // the pace is always as configured
+	news    News
+
+	phase   phase
+	limit   float64       // requests/s; free: 0
+	busy    time.Duration // for which requests have waited for this pace
+	last    time.Time     // when a request last left
+	strayed time.Time     // when the pace was last free
+	since   time.Time     // answers to requests that left before say nothing about this pace
+	tally   tally         // of answers since then; trying: see trial
+	noise   noise
+	held    float64       // holding: a limit that was accepted to the end of its time; 0: none was
+	refuted int           // holding: times in a row that asking has led too far
+	steps   [2]float64    // holding: paces at which the last two requests left
+	full    time.Duration // holding: for which the pace was the configured one
+	goal    setting       // seeking: where it ends; its limit is 0: not known
+	before  setting       // trying: what to go back to
+	trial   trial         // trying
+}
+
+// A setting is a phase and a limit.
+type setting struct {
+	phase phase
+	limit float64
+	pace  float64
+}
+
+const (
+	holdTime      = 22 * time.Second
+	holdRequests  = 50
+	holdAtMostFor = 100 * time.Second
+	probeTime     = 2 * time.Second
+	probeGain     = 0.035           // per second
+	climbGain     = 0.25            // per second
+	climbAtMost   = 3 * time.Second // between two requests: a slow pace doubles at most
+	cautious      = 1.25
+	maxDoublings  = 30
+	fullTime      = 10 * time.Second
+	slow          = 2.0        // requests/s; below, what is accepted within a second says nothing
+	tooSlow       = 4.0        // requests/s; below, a trial takes too long
+	slowest       = 1.0 / 30.0 // requests/s: no head of a line waits longer than 30 s
+)
+
+// Pace returns the requests per second that may leave; Unlimited.
+func (r *Rate) Pace() float64 {
+	pace := r.limit
+	switch r.phase {
+	case free:
+		return r.ceiling
+	case seeking:
+		pace *= math.Exp2(min(r.busy.Seconds(), maxDoublings))
+	case holding:
+		if asked := (r.busy - r.hold()).Seconds(); asked > 0 {
+			pace *= 1 + probeGain*min(asked, probeTime.Seconds())
+			pace *= math.Pow(1+climbGain, min(max(0, asked-probeTime.Seconds()), 3*maxDoublings))
+			if r.refuted > 0 { // it has led too far before
+				pace = min(pace, cautious*r.limit)
+			}
+		}
+	}
+	return min(max(pace, slowest), r.ceiling)
+}
+
+// hold is how long the limit is kept before more is asked for.
+func (r *Rate) hold() time.Duration {
+	return min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
+}
+
+// Asking reports that the pace is above what is known to be accepted.
+func (r *Rate) Asking() bool {
+	return r.phase == seeking || r.phase == holding && r.busy > r.hold()
+}
+
+// Learned returns the limit as far as throttling has shown it, in requests/s; 0: it has not.
+func (r *Rate) Learned() float64 {
+	if r.phase == trying {
+		return r.before.limit
+	}
+	return r.limit
+}
+
+// Known reports that something was learned about the pace.
+func (r *Rate) Known() bool { return r.phase != free }
+
+// News is what has changed.
+type News struct {
+	Changed bool          // the pace is another one, other than by asking
+	Crowded bool          // requests were throttled at the configured pace, and a little less has helped
+	Pause   time.Duration // for which no request should leave, since too many have left before; 0: none
+}
+
+// forget drops what was learned about the pace.
+func (r *Rate) forget() {
+	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last}
+}
+
+// told takes in that others use the rest, although only so many requests per second were accepted.
+func (r *Rate) told(perSecond float64, now time.Time) {
+	pace := r.Pace()
+	limit := max(perSecond, 1)
+	if pace < Unlimited {
+		limit = min(max(perSecond, pace/2), pace)
+	}
+	r.become(holding, limit, now)
+}
+
+// departed is Evidence.Departed.
+func (r *Rate) departed(due, now time.Time) {
+	last := r.last
+	r.last = now
+	if r.phase == free || last.IsZero() {
+		return
+	}
+	pace, asked := r.Pace(), r.Asking()
+	if due.After(last) {
+		waited := min(due.Sub(last), time.Duration(2*float64(time.Second)/pace))
+		if r.phase == holding {
+			waited = min(waited, max(r.hold()-r.busy, 0)+climbAtMost)
+		}
+		r.busy += waited
+		r.steps = [2]float64{r.steps[1], pace}
+	}
+	pace = r.Pace()
+	switch {
+	case r.phase == seeking && pace >= r.ceiling:
+		r.become(free, 0, now)
+	case r.phase == seeking && r.goal.pace > 0 && pace >= r.goal.pace:
+		r.become(r.goal.phase, r.goal.limit, now)
+	case r.phase == holding && !asked && r.Asking():
+		if r.limit > r.held {
+			r.held, r.refuted = r.limit, max(r.refuted-1, 0)
+		}
+		r.begin(now)
+	case r.phase == holding && asked && r.limit < 0.95*r.held && pace >= r.held:
+		r.become(holding, r.held, now) // that was the limit before
+	case r.phase == holding && asked && r.refuted > 0 && r.busy >= r.hold()+holdTime/2:
+		r.become(holding, pace, now) // it was accepted for long enough
+	case r.phase == holding && pace < r.ceiling:
+		r.full = 0
+	case r.phase == holding:
+		if r.full += min(now.Sub(last), time.Second); r.full >= fullTime {
+			r.become(free, 0, now)
+		}
+	}
+}
+
+// begin forgets the answers that say nothing about the pace from now on.
+func (r *Rate) begin(now time.Time) { r.since, r.tally = now, tally{from: now} }
+
+func (r *Rate) become(p phase, limit float64, now time.Time) {
+	if r.frozen {
+		return
+	}
+	if p == free {
+		r.held, r.refuted = 0, 0
+	}
+	if r.phase == free {
+		r.strayed = now
+	}
+	r.phase, r.limit, r.busy, r.full, r.goal = p, limit, 0, 0, setting{}
+	r.news.Changed = true
+	r.begin(now)
+}
+
+// accepted takes in that a request which left at the given time was accepted.
+func (r *Rate) accepted(left, now time.Time) {
+	switch {
+	case left.Before(r.since):
+	case r.phase == trying:
+		r.find(r.trial.add(false, now), now)
+	default:
+		r.tally.add(false, now)
+	}
+}
+
+// throttled takes in that a request was throttled. perSecond is how many were accepted within a
+// second of late. recent: of the last 64 answers at this pace. unsure: that may not have been about the pace.
+func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure bool, now time.Time) {
+	switch {
+	case left.Before(r.since):
+		return
+	case r.phase == trying:
+		r.find(r.trial.add(true, now), now)
+		return
+	}
+	r.tally.age(now)
+	r.tally.add(true, now)
+	if !r.Asking() || unsure || !r.noise.exceeded(&r.tally) && !r.noise.exceeded(&recent) {
+		return
+	}
+	limit := min(max(r.limit, perSecond/(1-r.noise.share)), r.Pace())
+	switch {
+	case r.phase == seeking && r.tally.throttled == r.tally.sent:
+		return // nothing was accepted: that teaches nothing
+	case r.phase == holding:
+		if before := r.beforeAsking(); r.limit < tooSlow {
+			limit = before
+		} else {
+			limit = min(limit, before)
+		}
+		limit = r.limit + max(limit-r.limit, 0)*math.Exp2(-float64(r.refuted))
+	}
+	// What was sent above the limit still fills the server's window. Whatever came before it has
+	// slid out of the window would be throttled, too.
+	excess := float64(r.tally.sent) + 1 - limit*now.Sub(r.tally.from).Seconds()
+	r.news.Pause = time.Duration(min(1, max(1, excess)/limit) * float64(time.Second))
+	r.become(holding, limit, now)
+}
+
+// outage reports that nothing at all has been accepted for some time.
+func (r *Rate) outage() bool {
+	if r.phase == trying {
+		return r.trial.outage
+	}
+	return r.tally.outage
+}
+
+// beforeAsking returns the pace that asking had reached a second ago; for a slow one, that of the
+// request before the last one.
+func (r *Rate) beforeAsking() float64 {
+	if r.limit < tooSlow {
+		return r.steps[0]
+	}
+	busy := r.busy
+	r.busy -= time.Second
+	pace := r.Pace()
+	r.busy = busy
+	return pace
+}
+
+// consider begins a trial if requests are throttled again and again at this pace.
+func (r *Rate) consider(now time.Time) {
+	if r.phase != free && (r.phase != holding || r.Asking()) || !r.tally.recurs() || r.noise.covers(&r.tally, now) {
+		return
+	}
+	lower := r.lower(&r.tally, now)
+	if r.phase == holding && r.held > 0 && r.held < r.limit { // asking has led too far
+		lower = max(lower, r.held)
+	}
+	r.try(r.tally.share(), lower, now)
+}
+
+// lower returns a pace that is a little less than what is accepted at this one.
+func (r *Rate) lower(t *tally, now time.Time) float64 {
+	p, n, pace := t.share(), float64(t.sent), r.Pace()
+	if sent := n / max(now.Sub(t.from).Seconds(), 1); sent > 0.9*pace || pace == Unlimited {
+		return sent * (1 - p) * 0.99 // all of the time it has sent as much as it might
+	}
+	return pace * (1 - min(0.9, p+math.Sqrt(p*(1-p)/n)+0.005))
+}
+
+// try begins a trial of a lower pace, after a share of the requests was throttled.
+func (r *Rate) try(share, pace float64, now time.Time) {
+	if r.frozen {
+		return
+	}
+	if r.Pace() < tooSlow { // it would take minutes, and cool-downs cost less
+		if r.begin(now); r.phase == holding {
+			least := 0.95
+			if share > heavy {
+				least = 0.5
+			}
+			r.become(holding, max(pace, least*r.limit), now)
+		}
+		return
+	}
+	if r.phase != trying {
+		r.before = setting{r.phase, r.limit, r.Pace()}
+		if r.phase == seeking {
+			r.before = setting{free, 0, r.ceiling}
+			if r.goal.pace > 0 {
+				r.before = r.goal
+			}
+		}
+	}
+	base := r.before.pace
+	if base == Unlimited {
+		base = pace / (1 - share)
+	}
+	r.become(trying, pace, now)
+	r.trial = newTrial(share, base, pace, now)
+}
+
+// find does what follows from a trial's finding.
+func (r *Rate) find(f finding, now time.Time) {
+	t := &r.trial
+	switch f {
+	case limited:
+		r.noise = noise{}
+		if r.before.phase == holding && r.limit == r.held && r.limit < r.before.limit {
+			r.refuted = min(r.refuted+1, 2) // asking had led too far
+		}
+		if r.before.limit <= 1.01*r.held && r.before.limit >= 0.99*r.held {
+			r.held = r.limit // it is no longer the limit
+		}
+		r.news.Crowded = r.news.Crowded || r.before.phase == free && r.limit > 0.9*r.ceiling
+		r.become(holding, r.limit, now)
+		r.busy = r.hold() - holdTime/2
+	case noisy:
+		r.noise.is((t.tally.share()+t.share)/2, now)
+		r.become(r.before.phase, r.before.limit, now)
+		r.busy = r.hold() // it may ask at once
+	case perhaps:
+		pace := max(r.lower(&t.tally, now), r.limit/2) // a few answers say little
+		if t.tally.share() > 0.2 {
+			pace = min(pace, 0.7*r.limit)
+			r.news.Pause = time.Second // most windows are full of what was sent before
+		}
+		next := t.next(pace, now)
+		r.become(trying, pace, now)
+		r.trial = next
+	}
+}
+
+// resume begins anew after an outage, before which so many requests per second were accepted. A
+// pace that is known needs no search.
+func (r *Rate) resume(perSecond float64, now time.Time) {
+	if r.ceiling < Unlimited || r.phase != free && r.phase != seeking {
+		return
+	}
+	goal := r.goal
+	if goal.pace == 0 {
+		goal = setting{free, 0, 4 * perSecond}
+	}
+	r.become(seeking, max(1, perSecond/2), now)
+	r.goal = goal
+}

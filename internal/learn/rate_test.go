@@ -1,0 +1,213 @@
+package learn
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestRateIsNeverBelowOneRequestInHalfAMinute(t *testing.T) {
+	for _, r := range []struct{ ceiling, limit, want float64 }{
+		{20, 0.001, 1.0 / 30},
+		{20, 0, 1.0 / 30},
+		{Unlimited, 0.001, 1.0 / 30},
+		{20, 0.5, 0.5},
+		{0.01, 0.001, 0.01}, // as configured
+		{20, 30, 20},
+	} {
+		for _, p := range []phase{seeking, holding, trying} {
+			c := Rate{ceiling: r.ceiling}
+			c.become(p, r.limit, noon)
+			if got := c.Pace(); got != r.want {
+				t.Errorf("phase %d: the pace is %v with a limit of %v and %v configured, want %v", p, got, r.limit, r.ceiling, r.want)
+			}
+		}
+	}
+}
+
+// held returns a bucket without a configured pace that has learned a limit.
+func held(t *testing.T, limit int) *script {
+	s := newScript(t, Unlimited)
+	for range 2 * limit {
+		s.wait(time.Second / time.Duration(limit))
+		s.accepted()
+	}
+	if limit == 1 {
+		s.wait(time.Second) // none was accepted within the last second, which means one
+	}
+	s.e.Told(s.now)
+	if got := s.e.Learned(); math.Abs(got-float64(limit)) > 0.5 {
+		t.Fatalf("%v was learned, want %d", got, limit)
+	}
+	return s
+}
+
+func TestAskingIsDrivenByWaiting(t *testing.T) {
+	for _, r := range []struct {
+		name                 string
+		limit                int
+		lasts                time.Duration
+		waits, accepted, ask bool
+	}{
+		{"requests wait for the pace", 10, 24 * time.Second, true, true, true},
+		{"but not for long enough", 10, 18 * time.Second, true, true, false},
+		{"a slow limit is kept for fifty requests", 1, 44 * time.Second, true, true, false},
+		{"and no longer", 1, 56 * time.Second, true, true, true},
+		{"nothing waits", 10, 10 * time.Minute, false, true, false},
+		{"nothing is accepted", 10, 10 * time.Minute, true, false, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := held(t, r.limit)
+			learned := s.e.Learned()
+			for end := s.now.Add(r.lasts); s.now.Before(end); {
+				due := s.now
+				s.wait(time.Duration(float64(time.Second) / s.e.Pace()))
+				if r.waits {
+					due = s.now
+				}
+				s.e.Departed(due, s.now)
+				if r.accepted {
+					s.accepted()
+				}
+			}
+			if got := s.e.Asking(); got != r.ask {
+				t.Errorf("more is asked for: %v, want %v", got, r.ask)
+			}
+			if got := s.e.Pace() > learned; got != r.ask {
+				t.Errorf("the pace is %v, and %v were learned", s.e.Pace(), learned)
+			}
+		})
+	}
+}
+
+func TestAskingEndsAtTheLimit(t *testing.T) {
+	s := held(t, 10)
+	s.goes(40*time.Second, never)
+	asked := s.e.Pace()
+	if asked < 12 {
+		t.Fatalf("the pace is %v after 40 s, want more than the limit was", asked)
+	}
+	s.e.News()
+	s.e.Departed(s.now, s.now)
+	s.throttled(Throttle{})
+	news := s.e.News()
+	if s.e.Asking() || s.e.Pace() < 9 || s.e.Pace() > 0.9*asked {
+		t.Errorf("the pace is %v after a throttled answer, want less than the %v that was asked for", s.e.Pace(), asked)
+	}
+	if !news.Changed || news.Pause <= 0 || news.Pause > time.Second {
+		t.Errorf("the news is %+v, want a change, and a pause of a second at most", news)
+	}
+}
+
+func TestAskingLeadsBackToTheConfiguredPace(t *testing.T) {
+	s := newScript(t, 20)
+	s.answers(100*ms, "..........")
+	s.e.Told(s.now)
+	s.goes(2*time.Minute, never)
+	if s.e.Pace() != 20 || s.e.Known() {
+		t.Errorf("the pace is %v after two minutes in which all was accepted, want 20 and nothing known", s.e.Pace())
+	}
+}
+
+func TestSeekingDoublesThePaceEachSecond(t *testing.T) {
+	s := newScript(t, Unlimited)
+	s.answers(10*ms, "....................x")
+	s.wait(time.Second)
+	before := s.e.Pace()
+	if !s.e.Asking() || before > 25 {
+		t.Fatalf("the pace is %v, want the 20 that were accepted", before)
+	}
+	s.goes(2*time.Second, never)
+	if got := s.e.Pace() / before; got < 3 || got > 5 {
+		t.Errorf("the pace has become %v times what it was within two seconds, want 4 times", got)
+	}
+}
+
+func TestTrialOfLess(t *testing.T) {
+	// begin has each eighth request throttled until less is tried.
+	begin := func(t *testing.T) *script {
+		s := newScript(t, 20)
+		i := 0
+		for range 60 {
+			s.goes(time.Second, func() bool { i++; return i%8 == 0 })
+			if s.e.phase == trying {
+				break
+			}
+		}
+		if s.e.phase != trying || s.e.Pace() >= 20 || s.e.Learned() != 0 || !s.e.Known() {
+			t.Fatalf("the pace is %v and %v were learned after a minute, want a trial of less", s.e.Pace(), s.e.Learned())
+		}
+		return s
+	}
+	t.Run("has shown a limit if nothing is throttled any more", func(t *testing.T) {
+		s := begin(t)
+		tried := s.e.Pace()
+		s.goes(15*time.Second, never)
+		if s.e.Learned() != tried || s.e.Asking() {
+			t.Errorf("%v was learned, want the %v that was tried", s.e.Learned(), tried)
+		}
+	})
+	t.Run("has shown noise if as many are", func(t *testing.T) {
+		s := begin(t)
+		i := 0
+		noise := func() bool { i++; return i%8 == 0 }
+		s.goes(40*time.Second, noise)
+		if s.e.Pace() != 20 || s.e.Known() {
+			t.Fatalf("the pace is %v, want the configured 20 again", s.e.Pace())
+		}
+		for range 60 {
+			if s.goes(time.Second, noise); s.e.Pace() != 20 || s.closed {
+				t.Fatalf("the pace is %v although the noise is known, or the bucket is closed: %v", s.e.Pace(), s.closed)
+			}
+		}
+	})
+	t.Run("does not count an outage", func(t *testing.T) {
+		s := begin(t)
+		tried := s.e.Pace()
+		s.goes(30*time.Second, always)
+		s.goes(15*time.Second, never)
+		if s.e.Learned() != tried {
+			t.Errorf("%v was learned, want the %v that was tried", s.e.Learned(), tried)
+		}
+	})
+	t.Run("tells that the configured pace was crowded if a little less has helped", func(t *testing.T) {
+		for _, r := range []struct {
+			pace    float64
+			crowded bool
+		}{{19, true}, {17, false}} {
+			c := Rate{ceiling: 20}
+			c.try(.05, r.pace, noon)
+			c.find(limited, noon)
+			if c.news.Crowded != r.crowded || c.Learned() != r.pace {
+				t.Errorf("%v was learned, and that 20 are crowded: %v, want %v", c.Learned(), c.news.Crowded, r.crowded)
+			}
+		}
+	})
+}
+
+func TestWhatNothingRemainsMeans(t *testing.T) {
+	for _, r := range []struct {
+		name     string
+		pace     float64
+		accepted int // within the last second
+		least    float64
+		most     float64
+	}{
+		{"what was accepted is the limit", 20, 12, 12, 13},
+		{"but half of the pace at least", 20, 2, 10, 10},
+		{"and the pace at most", 20, 40, 20, 20},
+		{"or one per second without a pace", Unlimited, 0, 1, 1},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newScript(t, r.pace)
+			for range r.accepted {
+				s.now = s.now.Add(time.Second / time.Duration(r.accepted+1))
+				s.accepted()
+			}
+			s.e.Told(s.now)
+			if got := s.e.Pace(); got < r.least || got > r.most {
+				t.Errorf("the pace is %v, want %v to %v", got, r.least, r.most)
+			}
+		})
+	}
+}

@@ -1,0 +1,202 @@
+package learn
+
+import (
+	"math"
+	"time"
+)
+
+// A tally counts answers. Of times in which nothing at all is accepted it counts none, since those
+// teach nothing.
+type tally struct {
+	from            time.Time
+	sent, throttled int
+	run             int       // throttled answers in a row, up to now
+	since           time.Time // when the first of them came
+	outage          bool      // they have lasted for long enough to be an outage, and are not counted
+}
+
+// add takes an answer in.
+func (t *tally) add(throttled bool, now time.Time) {
+	if !throttled {
+		t.sent++
+		t.run, t.outage = 0, false
+		return
+	}
+	if t.outage {
+		return
+	}
+	t.sent++
+	t.throttled++
+	if t.run++; t.run == 1 {
+		t.since = now
+	}
+	if t.stuck() && now.Sub(t.since) > outageFrom {
+		t.forget(t.run)
+		t.outage = true
+	}
+}
+
+// stuck reports that perhaps nothing at all is accepted now.
+func (t *tally) stuck() bool { return t.run > 2 }
+
+const tallyTime = time.Minute
+
+func (t *tally) share() float64 { return float64(t.throttled) / float64(max(t.sent, 1)) }
+
+// age halves the counts of a tally that is older than a minute, so that strikes age by the clock.
+func (t *tally) age(now time.Time) {
+	for now.Sub(t.from) > tallyTime && t.sent > 0 {
+		t.sent, t.throttled = t.sent/2, t.throttled/2
+		t.from = t.from.Add(tallyTime / 2)
+	}
+	if t.sent == 0 {
+		t.from, t.throttled = now, 0
+	}
+}
+
+// forget takes the last throttled answers back, as if they had not come.
+func (t *tally) forget(throttled int) {
+	throttled = min(throttled, t.throttled)
+	t.sent, t.throttled, t.run = t.sent-throttled, t.throttled-throttled, max(0, t.run-throttled)
+}
+
+// recurs reports that requests are throttled again and again: often enough for a trial, and not
+// nearly all of them, which would not say what is accepted.
+func (t *tally) recurs() bool {
+	share := t.share()
+	if share < worthIt || share > nearlyAll || t.stuck() {
+		return false
+	}
+	return t.throttled >= often || t.throttled >= often/2 && share > heavy
+}
+
+// A noise is a share of the requests that is throttled whatever is done.
+type noise struct {
+	share float64       // from 0 to mostNoise
+	until time.Time     // it is believed
+	lasts time.Duration // for which it is believed
+}
+
+// is makes it known that a share of the requests is throttled whatever is done. Heavy noise may be
+// another program that takes what this one leaves, and so it is believed for a minute at first,
+// and for twice as long each time that it is found again.
+func (n *noise) is(share float64, now time.Time) {
+	switch {
+	case share <= heavyNoise:
+		n.lasts = believed
+	case n.lasts == 0 || now.Sub(n.until) > believed:
+		n.lasts = believed / 5
+	default:
+		n.lasts = min(2*n.lasts, believed)
+	}
+	n.share, n.until = min(mostNoise, share), now.Add(n.lasts)
+}
+
+// exceeded reports that there were more throttled answers than noise explains: by three standard
+// deviations. Where no noise is known, one is more.
+func (n *noise) exceeded(t *tally) bool {
+	expected := n.share * float64(t.sent)
+	return float64(t.throttled) > expected+3*math.Sqrt(expected)
+}
+
+// covers reports that throttled answers mean nothing now: they are known to be noise, and not
+// clearly more than that.
+func (n *noise) covers(t *tally, now time.Time) bool {
+	expected := n.share * float64(t.sent)
+	return now.Before(n.until) && float64(t.throttled) <= 1.5*expected+4*math.Sqrt(expected)+1
+}
+
+// A trial tells a limit from noise: something less is tried, and if it was a limit the throttled
+// answers vanish. It takes as many requests as would have 16 throttled ones if it were noise, and
+// ends early if there are 8. Where more than 30 % are throttled 6 and 3 are enough.
+type trial struct {
+	tally
+	share float64 // of the requests that were throttled before
+	need  int     // answers that decide
+	most  int     // throttled ones among them if it is a limit
+	steps int     // of less and less that have not helped
+	base  float64 // what was before the first step
+	at    float64 // what is tried
+}
+
+const (
+	often        = 6     // throttled answers that begin a trial
+	worthIt      = 0.005 // less than this share throttled is not worth a trial
+	nearlyAll    = 0.95
+	heavy        = 0.3
+	heavyNoise   = 0.15
+	mostNoise    = 0.5 // if most requests are throttled that is not noise
+	believed     = 5 * time.Minute
+	maxSteps     = 5
+	trialTime    = time.Minute
+	outageFrom   = 1500 * time.Millisecond // longer than the window of most limits
+	trialAtLeast = 3 * time.Second         // windows are longer than a second, sometimes
+)
+
+// newTrial returns a trial of at instead of base.
+func newTrial(share, base, at float64, now time.Time) trial {
+	t := trial{share: share, base: base, at: at, need: int(16 / share), most: 4, tally: tally{from: now}}
+	if share > heavy {
+		t.need, t.most = int(6/share), 2
+	}
+	return t
+}
+
+// A finding is what a trial has shown.
+type finding uint8
+
+const (
+	nothing finding = iota // so far
+	limited                // what is tried is accepted: it was a limit
+	noisy                  // it is noise
+	perhaps                // less must be tried
+)
+
+// add takes an answer in.
+func (t *trial) add(throttled bool, now time.Time) finding {
+	t.tally.add(throttled, now)
+	switch {
+	case t.stuck():
+	case t.throttled > t.most && t.sent >= t.need/2 && t.tally.share() < 0.3*t.share && now.Sub(t.from) >= trialAtLeast:
+		return limited // and some noise
+	case t.throttled > t.most && t.tally.share() < 0.3*t.share: // perhaps it is
+	case t.throttled > t.most:
+		if t.tally.share() > 2*t.share+0.1 { // something has changed meanwhile: begin anew
+			t.steps, t.base, t.share = 0, t.at, t.tally.share()
+		} else {
+			t.steps++
+		}
+		if t.steps < maxSteps && t.doubtful() {
+			return perhaps
+		}
+		return noisy
+	case t.sent >= t.need && now.Sub(t.from) >= trialAtLeast:
+		return limited
+	case now.Sub(t.from) > trialTime: // what there is must do
+		if t.tally.share() < t.share/2 {
+			return limited
+		}
+		return noisy
+	}
+	return nothing
+}
+
+// doubtful reports that there may be a limit although many were throttled. A long window, or a
+// burst that it allows, may have misled once. A share that has fallen by two fifths is not noise
+// alone. Where many are throttled what is tried must be half of what seemed to be accepted.
+func (t *trial) doubtful() bool {
+	return t.steps < 2 || t.fewer() || t.share > 0.2 && t.at > t.base*(1-t.share)/2
+}
+
+// fewer reports that fewer were throttled than before, by two standard deviations.
+func (t *trial) fewer() bool {
+	expected := t.share * float64(t.sent)
+	return float64(t.throttled) < expected-2*math.Sqrt(expected)
+}
+
+// next returns the trial of less that follows one that has not helped.
+func (t *trial) next(at float64, now time.Time) trial {
+	n := newTrial(t.share, t.base, at, now)
+	n.steps = t.steps
+	return n
+}

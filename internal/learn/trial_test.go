@@ -1,0 +1,170 @@
+package learn
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// feed has add take in one answer after each gap: x is throttled, all else is accepted.
+func feed(now time.Time, gap time.Duration, answers string, add func(throttled bool, now time.Time)) time.Time {
+	for _, a := range answers {
+		now = now.Add(gap)
+		add(a == 'x', now)
+	}
+	return now
+}
+
+func TestTallyCountsNoOutage(t *testing.T) {
+	for _, r := range []struct {
+		name            string
+		gap             time.Duration
+		answers         string
+		sent, throttled int
+		outage          bool
+	}{
+		{"some of many", 100 * ms, "..x..x", 6, 2, false},
+		{"a run of 1.5 s", 500 * ms, "..xxxx", 6, 4, false},
+		{"a run of more than 1.5 s is not counted", 501 * ms, "..xxxx", 2, 0, true},
+		{"nor is what goes on after it", 501 * ms, "..xxxxxxxxxx", 2, 0, true},
+		{"two are no run, however far apart", time.Minute, "..xx", 4, 2, false},
+		{"what comes after it is", 501 * ms, "..xxxx.x", 4, 1, false},
+		{"what came before it still is", 501 * ms, "x.x.xxxx", 4, 2, true},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := tally{from: noon}
+			feed(noon, r.gap, r.answers, c.add)
+			if c.sent != r.sent || c.throttled != r.throttled || c.outage != r.outage {
+				t.Errorf("%d of %d throttled, outage %v, want %d of %d, %v", c.throttled, c.sent, c.outage, r.throttled, r.sent, r.outage)
+			}
+		})
+	}
+}
+
+func TestTallyFadesByTheMinute(t *testing.T) {
+	c := tally{from: noon, sent: 80, throttled: 8}
+	if c.age(noon.Add(time.Minute)); c.sent != 80 || c.throttled != 8 {
+		t.Errorf("%d of %d after a minute, want 8 of 80", c.throttled, c.sent)
+	}
+	if c.age(noon.Add(61 * time.Second)); c.sent != 40 || c.throttled != 4 {
+		t.Errorf("%d of %d after more than a minute, want 4 of 40", c.throttled, c.sent)
+	}
+	now := noon.Add(time.Hour)
+	if c.age(now); c.sent != 0 || c.throttled != 0 || !c.from.Equal(now) {
+		t.Errorf("%d of %d since %v after an hour, want a tally that begins now", c.throttled, c.sent, c.from)
+	}
+}
+
+func TestThrottledAgainAndAgain(t *testing.T) {
+	for _, r := range []struct {
+		name   string
+		tally  tally
+		recurs bool
+	}{
+		{"nothing yet", tally{}, false},
+		{"six of a hundred", tally{sent: 100, throttled: 6}, true},
+		{"five of a hundred", tally{sent: 100, throttled: 5}, false},
+		{"three of nine", tally{sent: 9, throttled: 3}, true},
+		{"three of ten", tally{sent: 10, throttled: 3}, false},
+		{"one in two hundred", tally{sent: 1200, throttled: 6}, true},
+		{"less than one in two hundred", tally{sent: 1201, throttled: 6}, false},
+		{"nearly all", tally{sent: 100, throttled: 96}, false},
+		{"the last three in a row, which may be an outage", tally{sent: 100, throttled: 10, run: 3}, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			if got := r.tally.recurs(); got != r.recurs {
+				t.Errorf("again and again: %v, want %v", got, r.recurs)
+			}
+		})
+	}
+}
+
+func TestHeavyNoiseIsBelievedForLongerEachTimeThatItIsFound(t *testing.T) {
+	now := noon
+	var n noise
+	found := func(share float64, want time.Duration) {
+		t.Helper()
+		if n.is(share, now); n.until.Sub(now) != want {
+			t.Errorf("noise of %v is believed for %v, want %v", share, n.until.Sub(now), want)
+		}
+		now = n.until.Add(time.Second)
+	}
+	found(.3, time.Minute)
+	found(.3, 2*time.Minute)
+	found(.3, 4*time.Minute)
+	found(.3, 5*time.Minute)
+	now = now.Add(5 * time.Minute) // it was gone for a while
+	found(.3, time.Minute)
+	found(.15, 5*time.Minute) // light noise is believed at once
+	if n.is(.9, now); n.share != .5 {
+		t.Errorf("the noise is %v, want half at most", n.share)
+	}
+}
+
+func TestNoiseExplainsAboutItsShare(t *testing.T) {
+	n := noise{share: .1, until: noon.Add(time.Minute)}
+	for _, r := range []struct {
+		throttled        int // of a hundred
+		exceeded, covers bool
+	}{{10, false, true}, {19, false, true}, {20, true, true}, {28, true, true}, {29, true, false}} {
+		c := tally{sent: 100, throttled: r.throttled}
+		if got := n.exceeded(&c); got != r.exceeded {
+			t.Errorf("%d of 100 are more than noise of 10 %%: %v, want %v", r.throttled, got, r.exceeded)
+		}
+		if got := n.covers(&c, noon); got != r.covers {
+			t.Errorf("%d of 100 are explained by noise of 10 %%: %v, want %v", r.throttled, got, r.covers)
+		}
+		if n.covers(&c, n.until) {
+			t.Errorf("%d of 100 are explained by noise that is no longer believed", r.throttled)
+		}
+	}
+	if none := (noise{}); !none.exceeded(&tally{sent: 1000, throttled: 1}) || none.covers(&tally{sent: 10}, noon) {
+		t.Error("without noise a single throttled answer must be more than that, and nothing be explained")
+	}
+}
+
+func TestTrialTellsALimitFromNoise(t *testing.T) {
+	dots := func(n int) string { return strings.Repeat(".", n) }
+	for _, r := range []struct {
+		name    string
+		share   float64 // throttled before
+		steps   int     // that have not helped
+		gap     time.Duration
+		answers string // the last one decides
+		want    finding
+	}{
+		{"sixteen would have been throttled, none was", .2, 0, 50 * ms, dots(80), limited},
+		{"of which four at most were", .2, 0, 50 * ms, "xx..xx" + dots(74), limited},
+		{"but not within three seconds", .2, 0, time.Millisecond, dots(2999), nothing},
+		{"and not without enough answers", .2, 0, 50 * ms, dots(79), nothing},
+		{"some noise is left above a limit", .2, 0, 10 * ms, "xx..xx" + dots(293) + "x", limited},
+		{"it has not helped yet", .2, 0, 50 * ms, "x..xx..x.x", perhaps},
+		{"it has not helped twice", .2, 1, 50 * ms, "x..xx..x.x", noisy},
+		{"it has helped a little", .2, 1, 50 * ms, "xx..xx" + dots(70) + "x", perhaps},
+		{"it has helped a little for too often", .2, 4, 50 * ms, "xx..xx" + dots(70) + "x", noisy},
+		{"far more were throttled than before, so it begins anew", .1, 4, 50 * ms, "xx.xx.x", perhaps},
+		{"perhaps nothing is accepted now", .2, 0, 50 * ms, "x.x.xxxx", nothing},
+		{"a minute was enough for a slow limit", .2, 0, 2 * time.Second, "x..x" + dots(27), limited},
+		{"a minute was enough for slow noise", .2, 0, 2 * time.Second, "x..x..x..x" + dots(21), noisy},
+		{"heavy noise needs fewer answers", .5, 0, 300 * ms, "x" + dots(11), limited},
+		{"heavy noise needs fewer throttled ones", .5, 0, 300 * ms, "x.x.x", perhaps},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := newTrial(r.share, 20, 16, noon)
+			c.steps = r.steps
+			n := 0
+			feed(noon, r.gap, r.answers, func(throttled bool, now time.Time) {
+				n++
+				got, want := c.add(throttled, now), nothing
+				if n == len(r.answers) {
+					want = r.want
+				}
+				if got != want {
+					t.Fatalf("answer %d of %d has shown %v, want %v", n, len(r.answers), got, want)
+				}
+			})
+		})
+	}
+}
