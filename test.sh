@@ -118,6 +118,9 @@ fi
 
 scenarios() { go -C bench run ./scenarios -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
 run "bench: scenarios, short" scenarios
+storms() { go -C bench run ./storms -short -check >"$out" 2>&1 || { cat "$out"; return 1; }; }
+run "bench: storms, short" storms
+run "bench: rules of the pace, without the race detector" go -C bench test -run TestEverySequence ./storms
 queues() { go -C bench run ./queues -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
 run "bench: queues, short" queues
 run "benchmarks run" go test -run '^$' -bench 'Acquire|CreateMessage/.*/(pacer|twilio-go)$' -benchtime 1000x .

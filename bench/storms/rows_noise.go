@@ -45,13 +45,13 @@ func noiseRows() []*row {
 		return troubled(sc, storm.Span{From: minute, To: sc.End}, storm.Random(share), refuse)
 	}
 	return append(rows,
-		&row{name: "noise/limit/1%", what: "20/s, of which nobody is told, and 1 % refused at random", noise: 0.01, limited: true, short: true, scene: func(short bool) *storm.Scene {
+		&row{name: "noise/limit/1%", what: "20/s, of which nobody is told, and 1 % refused at random", noise: 0.01, limited: true, short: true, seeds: 3, scene: func(short bool) *storm.Scene {
 			return noisy(limited(one(60), 3, pick(short, 12.0, 8), window(20)), 0.01)
 		}},
 		&row{name: "noise/senders/1%", what: "ten senders of 6 callers each, no limit, 1 % refused at random", noise: 0.01, scene: func(short bool) *storm.Scene {
 			return noisy(limited(senders(6), 3, pick(short, 8.0, 5)), 0.01)
 		}},
-		&row{name: "noise/in-flight/1%", what: "10 requests in progress, and 1 % refused at random", noise: 0.01, limited: true, scene: func(short bool) *storm.Scene {
+		&row{name: "noise/in-flight/1%", what: "10 requests in progress, and 1 % refused at random", noise: 0.01, limited: true, seeds: 3, scene: func(short bool) *storm.Scene {
 			sc := limited(one(60), 3, pick(short, 12.0, 8))
 			sc.Rules = []*storm.Rule{{Model: &storm.Concurrency{Limit: storm.Always(10)}, Refusal: refuse, Scope: storm.Account}}
 			return noisy(sc, 0.01)

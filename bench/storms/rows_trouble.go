@@ -22,7 +22,7 @@ func troubleRows() []*row {
 	}
 	soon := storm.Refusal{Code: 20429}
 	passing := func(name, what string, length float64, m func() storm.Model, f storm.Refusal, make func() *storm.Scene) *row {
-		return &row{name: "passing/" + name, what: what, scene: func(bool) *storm.Scene {
+		return &row{name: "passing/" + name, what: what, seeds: 3, scene: func(bool) *storm.Scene {
 			sc := troubled(make(), at(2, 2+length), m(), f)
 			sc.Measured = storm.Span{From: minute, To: sc.End}
 			return sc

@@ -120,6 +120,12 @@ func TestPossibleIsWhatAClairvoyantReaches(t *testing.T) {
 		"a configured rate and noise": func() *Scene {
 			return &Scene{Latency: usual, Streams: many, Told: 20, Rules: []*Rule{noise(0.1, soon)}}
 		},
+		"requests that fail": func() *Scene {
+			return &Scene{Latency: usual, Streams: many, Rules: []*Rule{limit(&Window{Limit: Always(20)}), noise(0.05, soon)}, Failures: []Failure{{Share: 0.3, Span: Span{second(60), second(120)}}}}
+		},
+		"requests without a connection": func() *Scene {
+			return &Scene{Latency: usual, Streams: many, Told: 20, Failures: []Failure{{Share: 0.3, Unsent: true, Span: Span{second(60), second(180)}}, {Share: 1, Unsent: true, Span: Span{second(200), second(210)}}}}
+		},
 		"callers that wait for noise": func() *Scene {
 			return &Scene{Latency: quick, Streams: many, Rules: []*Rule{noise(0.05, soon)}}
 		},

@@ -115,6 +115,7 @@ func (s *Stream) run(ctx context.Context, srv *server, send func(*Call) error) {
 	var mu sync.Mutex
 	next := 0
 	for range s.Callers {
+		k := srv.taker(s)
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				mu.Lock()
@@ -131,13 +132,12 @@ func (s *Stream) run(ctx context.Context, srv *server, send func(*Call) error) {
 						return
 					}
 				}
-				c := srv.begin(s, s.object(i), due)
+				c := srv.begin(s, k, s.object(i), due)
 				err := send(c)
 				if ctx.Err() != nil {
 					return // it was cut, perhaps
 				}
-				srv.end(c, err != nil)
-				if err != nil {
+				if srv.end(c, err) {
 					sleep(ctx, afterLoss)
 				}
 			}

@@ -41,10 +41,21 @@ func (sc *Scene) Possible() map[string][]float64 {
 		for i := range flows {
 			f := &flows[i]
 			f.served += f.flows
-			out[f.Bucket][t/time.Second] += f.flows
+			out[f.Bucket][t/time.Second] += f.flows * (1 - sc.unsent(t))
 		}
 	}
 	return out
+}
+
+// unsent is the share of the requests for which there is no connection at t. Nobody can know of them before, and so they
+// cost the pace what others do.
+func (sc *Scene) unsent(t time.Duration) (share float64) {
+	for _, f := range sc.Failures {
+		if f.Unsent && f.Span.Has(t) {
+			share += f.Share * (1 - share)
+		}
+	}
+	return share
 }
 
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
@@ -74,7 +85,7 @@ func (f *flow) want(sc *Scene, t time.Duration) {
 			continue
 		}
 		_, share := r.Possible(t, sc.Latency.mean(t))
-		shares[i] = share * (1 - f.refused) // those that the rules before have refused do not reach it
+		shares[i] = r.luck(share) * (1 - f.refused) // those that the rules before have refused do not reach it
 		f.refused += shares[i]
 	}
 	if f.refused > 1-1e-9 {

@@ -13,8 +13,10 @@ type Record struct {
 	waits    []time.Duration // of the calls that ended in the measured time, but of hot streams only if there are no others
 	hasOther bool            // there are streams that are not hot
 
-	noise       int // requests that were refused at random in the measured time
-	calls, lost int // that ended, in the whole run; and those that ended with an error
+	senders     *turns // buckets as they take turns in the account's slots; nil: that is not asked
+	cold        int    // requests in the measured time that were not throttled, of streams that are not hot
+	noise       int    // requests that were refused at random in the measured time
+	calls, lost int    // that ended, in the whole run; and those that ended with an error
 }
 
 // A bucketRecord is what has come of one bucket.
@@ -22,16 +24,20 @@ type bucketRecord struct {
 	accepted, throttled []uint32      // in each second
 	cooled              time.Duration // when the last cool-down that a trouble began ends, at the latest
 	line                line
+	turns               turns // of its callers, if they always have work
+	sender              *taker
 }
 
 func newRecord(sc *Scene) *Record {
 	r := &Record{scene: sc, possible: sc.Possible(), buckets: map[string]*bucketRecord{}}
 	for i := range sc.Streams {
 		s := &sc.Streams[i]
-		n := seconds(sc.End) + 1
-		r.buckets[s.Bucket] = &bucketRecord{accepted: make([]uint32, n), throttled: make([]uint32, n)}
 		r.hasOther = r.hasOther || !s.Hot
+		if n := seconds(sc.End) + 1; r.buckets[s.Bucket] == nil {
+			r.buckets[s.Bucket] = &bucketRecord{accepted: make([]uint32, n), throttled: make([]uint32, n), turns: turns{least: max(time.Second, 2*sc.Latency.SlowFor)}}
+		}
 	}
+	r.takeTurns()
 	return r
 }
 
@@ -41,13 +47,22 @@ func (r *Record) begun(c *Call, now time.Duration) {
 	}
 }
 
-func (r *Record) arrived(c *Call, refusedBy *Rule, now time.Duration) {
+func (r *Record) arrived(c *Call, refusedBy *Rule, unsent bool, now time.Duration) {
 	b := r.buckets[c.Stream.Bucket]
 	c.attempts++
 	if !c.Stream.Hot {
 		b.line.left(c, now)
 	}
 	counts := b.throttled
+	if refusedBy == nil {
+		r.took(c, now)
+		if !c.Stream.Hot && r.scene.Measured.Has(now) {
+			r.cold++
+		}
+	}
+	if unsent {
+		return
+	}
 	if refusedBy == nil {
 		counts = b.accepted
 	} else if _, noise := refusedBy.Model.(Random); noise && r.scene.Measured.Has(now) {
@@ -69,6 +84,7 @@ func (r *Record) throttled(c *Call, by *Rule, now time.Duration) {
 		b.line.held = max(b.line.held, until)
 		b.line.rejoin(c, until)
 	}
+	r.rests(c, until)
 	if by.Trouble || r.scene.Trouble.Has(now) && r.scene.Trouble.To > 0 {
 		b.cooled = max(b.cooled, until)
 	}
@@ -80,6 +96,7 @@ func (r *Record) ended(c *Call, lost bool, now time.Duration) {
 	}
 	r.calls++
 	if lost {
+		r.rests(c, now+afterLoss)
 		r.lost++
 	}
 	if r.scene.Measured.Has(now) && (!c.Stream.Hot || !r.hasOther) {

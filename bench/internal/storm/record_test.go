@@ -174,10 +174,10 @@ func TestNoiseIsCountedApart(t *testing.T) {
 	r := recordOf(Span{}, 60*second, func(int) uint32 { return 0 })
 	r.scene.Measured.From = 10 * second
 	c := &Call{Stream: &r.scene.Streams[0]}
-	r.arrived(c, &Rule{Model: Random(0.5)}, second) // before the measured time
-	r.arrived(c, &Rule{Model: Random(0.5)}, 20*second)
-	r.arrived(c, &Rule{Model: &Window{Limit: Always(1)}}, 20*second)
-	r.arrived(c, nil, 20*second)
+	r.arrived(c, &Rule{Model: Random(0.5)}, false, second) // before the measured time
+	r.arrived(c, &Rule{Model: Random(0.5)}, false, 20*second)
+	r.arrived(c, &Rule{Model: &Window{Limit: Always(1)}}, false, 20*second)
+	r.arrived(c, nil, false, 20*second)
 	res := r.result(60 * second)
 	if res.Accepted != 1 || res.Throttled != 2 || res.Noise != 1 {
 		t.Errorf("%d accepted, %d throttled, %d of them at random; expected 1, 2 and 1", res.Accepted, res.Throttled, res.Noise)

@@ -9,7 +9,8 @@ import (
 // A Result is what is to be known of a run. Durations that are Never did not come.
 type Result struct {
 	Possible  float64 // calls accepted in the measured time by a clairvoyant client
-	Accepted  int     // in the measured time
+	Accepted  int     // in the measured time; those that failed for another reason than a throttle are among them
+	Cold      int     // requests of streams that are not hot, in the measured time, but for those that were throttled
 	Throttled int     // requests in the measured time
 	Noise     int     // of these, those that were refused at random, whatever the client did
 	Worst     float64 // accepted, of the possible, in the worst minute of the measured time; -1: no minute had 10 possible calls
@@ -23,6 +24,10 @@ type Result struct {
 	HasTrouble                     bool
 	Half, Most, HalfCool, MostCool time.Duration
 
+	// Starved is the most tokens that others had, each in the mean, while one had fewer than five and always had work. Each
+	// is a caller of a bucket, or a sender that takes turns in the account's slots. 10 is the most that is fair.
+	Starved float64
+
 	Head time.Duration // for which the head of a line waited beyond its cool-down, the longest
 }
 
@@ -35,12 +40,16 @@ const (
 )
 
 func (r *Record) result(now time.Duration) Result {
-	res := Result{Calls: r.calls, Lost: r.lost, Noise: r.noise, Worst: -1, HasTrouble: r.scene.Trouble.To > 0, Mean: mean(r.waits), P99: percentile(r.waits, 99)}
+	res := Result{Calls: r.calls, Lost: r.lost, Noise: r.noise, Cold: r.cold, Worst: -1, HasTrouble: r.scene.Trouble.To > 0, Mean: mean(r.waits), P99: percentile(r.waits, 99)}
 	m := r.scene.Measured
 	first, last := int(m.From/time.Second), int(min(m.To, now)/time.Second)
 	for _, b := range r.buckets {
 		b.line.look(now)
 		res.Head = max(res.Head, b.line.longest)
+		res.Starved = max(res.Starved, b.turns.end(now))
+	}
+	if r.senders != nil {
+		res.Starved = max(res.Starved, r.senders.end(now))
 	}
 	worst := math.Inf(1)
 	for from := first; from < last; from += 60 {
@@ -163,6 +172,7 @@ func Merge(all []Result) Result {
 		n := time.Duration(len(all))
 		sum.Possible += r.Possible
 		sum.Accepted += r.Accepted
+		sum.Cold += r.Cold
 		sum.Throttled += r.Throttled
 		sum.Noise += r.Noise
 		sum.Worst += r.Worst / float64(len(all))
@@ -175,6 +185,7 @@ func Merge(all []Result) Result {
 		sum.HalfCool = max(sum.HalfCool, r.HalfCool)
 		sum.MostCool = max(sum.MostCool, r.MostCool)
 		sum.Head = max(sum.Head, r.Head)
+		sum.Starved = max(sum.Starved, r.Starved)
 	}
 	return sum
 }

@@ -15,6 +15,17 @@ type Rule struct {
 	Span    Span // when it is in force; the zero Span: always
 	HotOnly bool // it is about hot streams only
 	Trouble bool // it is a trouble that ends, and not a limit
+
+	asked, refused int // requests in the measured time
+}
+
+// luck is the share of the requests that a rule which refuses at random has refused in the measured time. It replaces the
+// expected share in the possible, so that what a client is measured by does not depend on luck.
+func (r *Rule) luck(expected float64) float64 {
+	if _, random := r.Model.(Random); !random || r.asked == 0 {
+		return expected
+	}
+	return float64(r.refused) / float64(r.asked)
 }
 
 // A Scope says which requests a rule counts together.

@@ -34,6 +34,7 @@ func Run(scene *Scene, seed uint64, dial Dial) Result {
 	}
 	srv.mu.Lock()
 	srv.ended = true
+	srv.record.possible = scene.Possible() // now with the luck of this run
 	res := srv.record.result(srv.now())
 	srv.mu.Unlock()
 	cancel()

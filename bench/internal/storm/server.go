@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -21,6 +24,7 @@ type server struct {
 
 	mu     sync.Mutex // guards all below, the rules' states included
 	rnd    *rand.Rand
+	luck   *rand.Rand // of failures: apart, so that the same scene without them draws the same
 	calls  map[int]*Call
 	record *Record
 	ended  bool // nothing is recorded any more
@@ -29,7 +33,7 @@ type server struct {
 
 func newServer(scene *Scene, seed uint64) *server {
 	return &server{
-		scene: scene, start: time.Now(), rnd: rand.New(rand.NewPCG(seed, 20429)),
+		scene: scene, start: time.Now(), rnd: rand.New(rand.NewPCG(seed, 20429)), luck: rand.New(rand.NewPCG(seed, 500)),
 		calls: map[int]*Call{}, record: newRecord(scene),
 	}
 }
@@ -53,7 +57,20 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		s.mu.Unlock()
 		return nil, errUnknownCall
 	}
+	failure := s.fails()
+	if failure != nil && failure.Unsent {
+		latency := s.scene.Latency.draw(s.now(), true, s.rnd)
+		c.failed = true
+		if !s.ended {
+			s.record.arrived(c, nil, true, s.now())
+		}
+		s.mu.Unlock()
+		time.Sleep(latency)
+		return nil, errNoConnection
+	}
 	refusedBy, latency, done, concurrent := s.decide(c)
+	c.failed = failure != nil && refusedBy == nil
+	failed := c.failed
 	s.mu.Unlock()
 
 	time.Sleep(latency)
@@ -66,7 +83,26 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		s.record.throttled(c, refusedBy, s.now())
 	}
 	s.mu.Unlock()
-	return answer(r, refusedBy, concurrent), nil
+	resp := answer(r, refusedBy, concurrent)
+	if failed {
+		resp.StatusCode, resp.Status = http.StatusInternalServerError, "500 Internal Server Error"
+		resp.Body = io.NopCloser(strings.NewReader(`{"code":20500,"message":"Internal Server Error","status":500}`))
+		resp.ContentLength = -1
+	}
+	return resp, nil
+}
+
+var errNoConnection = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+
+// fails returns why a request that is sent now fails; nil: it does not.
+func (s *server) fails() (failure *Failure) {
+	for i := range s.scene.Failures {
+		f := &s.scene.Failures[i]
+		if draw := s.luck.Float64(); failure == nil && f.Span.Has(s.now()) && draw < f.Share {
+			failure = f
+		}
+	}
+	return failure
 }
 
 // decide takes in a request that has arrived now. It is put to one rule after the other until one refuses it: those before
@@ -82,6 +118,12 @@ func (s *server) decide(c *Call) (refusedBy *Rule, latency time.Duration, done [
 		if r.Full(key, now, draw) {
 			refusedBy = r
 		}
+		if s.scene.Measured.Has(now) {
+			r.asked++
+			if refusedBy == r {
+				r.refused++
+			}
+		}
 		if f := r.Took(key, now, refusedBy == nil); f != nil {
 			done = append(done, f)
 		}
@@ -94,7 +136,7 @@ func (s *server) decide(c *Call) (refusedBy *Rule, latency time.Duration, done [
 	}
 	latency = s.scene.Latency.draw(now, refusedBy == nil, s.rnd)
 	if !s.ended {
-		s.record.arrived(c, refusedBy, now)
+		s.record.arrived(c, refusedBy, false, now)
 	}
 	return refusedBy, latency, done, concurrent
 }
@@ -122,22 +164,31 @@ func answer(r *http.Request, refusedBy *Rule, concurrent int) *http.Response {
 }
 
 // begin registers a call.
-func (s *server) begin(st *Stream, object string, due time.Duration) *Call {
+func (s *server) begin(st *Stream, k *taker, object string, due time.Duration) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextID++
-	c := &Call{ID: s.nextID, Stream: st, Object: object, began: due}
+	c := &Call{ID: s.nextID, Stream: st, Object: object, began: due, taker: k}
 	s.calls[c.ID] = c
 	s.record.begun(c, s.now())
 	return c
 }
 
-// end takes in that a call has ended.
-func (s *server) end(c *Call, lost bool) {
+// end takes in that a call has ended. It reports whether it was lost: an error that the model has made is no loss.
+func (s *server) end(c *Call, err error) (lost bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.calls, c.ID)
+	lost = err != nil && !c.failed
 	if !s.ended {
 		s.record.ended(c, lost, s.now())
 	}
+	return lost
+}
+
+// taker returns who makes calls of st by turns with others; nil if there is not always work.
+func (s *server) taker(st *Stream) *taker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record.taker(st)
 }

@@ -15,7 +15,7 @@ import (
 // send makes a call of the only stream of a scene, with one attempt, and returns the answer.
 func send(t *testing.T, s *server) (*Call, *http.Response) {
 	t.Helper()
-	c := s.begin(&s.scene.Streams[0], s.scene.Streams[0].Object, s.now())
+	c := s.begin(&s.scene.Streams[0], nil, s.scene.Streams[0].Object, s.now())
 	r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, c.Request().URL, strings.NewReader(c.Request().Form.Encode()))
 	r.Header.Set(HeaderCall, strconv.Itoa(c.ID))
 	resp, err := s.RoundTrip(r)
@@ -69,6 +69,43 @@ func TestRulesAreMetInTheirOrder(t *testing.T) {
 			t.Errorf("%sand %d requests at the second rule; expected 201, 429 of the second, 429, 429 of the first, and 2", got, second.count["A"])
 		}
 	})
+}
+
+// What fails has used up the limit, and what was never sent has not. Neither is a throttle, or a loss.
+func TestFailures(t *testing.T) {
+	for _, tt := range []struct {
+		failure                     Failure
+		accepted, throttled, failed int
+	}{
+		{Failure{Share: 1}, 10, 30, 10},
+		{Failure{Share: 1, Unsent: true}, 0, 0, 40},
+		{Failure{Share: 1, Unsent: true, Span: Span{0, 5 * time.Second}}, 5, 15, 20},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sc := &Scene{
+				Streams: []Stream{{Bucket: "A", Callers: 3, Due: Every(time.Second / 4)}}, Latency: Latency{Low: 50 * time.Millisecond},
+				Rules: []*Rule{{Model: &Window{Limit: Always(1)}}}, Failures: []Failure{tt.failure}, Measured: Span{0, 10 * time.Second}, End: 10 * time.Second,
+			}
+			failed := 0
+			res := Run(sc, 1, func(_ context.Context, transport http.RoundTripper, _ float64) func(*Call) error {
+				return func(c *Call) error {
+					r, _ := http.NewRequest(http.MethodPost, c.Request().URL, nil)
+					r.Header.Set(HeaderCall, strconv.Itoa(c.ID))
+					resp, err := transport.RoundTrip(r)
+					if err == nil && resp.StatusCode == http.StatusInternalServerError {
+						err = errors.New(resp.Status)
+					}
+					if err != nil {
+						failed++
+					}
+					return err
+				}
+			})
+			if res.Accepted != tt.accepted || res.Throttled != tt.throttled || res.Lost != 0 || failed != tt.failed {
+				t.Errorf("%+v: %d accepted, %d throttled, %d lost, %d failed; expected %d, %d, 0 and %d", tt.failure, res.Accepted, res.Throttled, res.Lost, failed, tt.accepted, tt.throttled, tt.failed)
+			}
+		})
+	}
 }
 
 func TestARequestOfNoCallIsAnError(t *testing.T) {

@@ -22,6 +22,9 @@ type Scene struct {
 	Latency Latency
 	Streams []Stream
 
+	// Failures are requests that fail for another reason than a throttle.
+	Failures []Failure
+
 	// Told is the rate in requests/s of each bucket that the program has configured; 0: none. No client of the scene may
 	// send faster, and so it bounds the possible.
 	Told float64
@@ -77,8 +80,18 @@ type Call struct {
 	Object string // the number, document or conversation that it is about
 
 	began    time.Duration // when it could begin: it was due, and in a closed loop its caller was free
+	taker    *taker        // its caller, if that always has work; else nil
 	attempts int           // that have reached the server
+	failed   bool          // the last one, for another reason than a throttle
 	waiting  bool          // for its turn
+}
+
+// A Failure is a share of the requests, at random, that fail for another reason than a throttle. To a model they count as
+// accepted, since they are no reason to send less. Their callers go on with the next call.
+type Failure struct {
+	Share  float64 // from 0 to 1
+	Unsent bool    // there is no connection, and no rule meets the request; false: it passes the rules, and status 500
+	Span   Span
 }
 
 // Calm takes the trouble out of the scene. Its times stay as they are.
