@@ -23,7 +23,6 @@ func TestMemoryOfBucketInUse(t *testing.T) {
 		most int64 // bytes
 	}{{1, 1800}, {80, 3300}, {100, 3300}, {1000, 4000}} {
 		l := newLimiter(t, Limit{Resource: Messages, Rate: tc.rate})
-		l.SetLearning(false)
 		before := heap()
 		synctest.Test(t, func(t *testing.T) {
 			for range int(3*tc.rate) + 1 {
