@@ -41,14 +41,16 @@
 // [Client.WatchLimits], [Client.LimitsHandler] or [Client.SetLimits].
 //
 // A burst is 1 unless a rule says otherwise, because Twilio counts in a window that
-// slides. A bucket stays up to 2 % below its rate, as far as the network's delays vary,
-// and up to 5 % more once it has been throttled all the same.
+// slides. A bucket stays up to 2 % below its rate, as far as the network's delays vary.
+// It stays up to 5 % more below it once a trial has shown a limit just below that rate.
 //
 // # Learning
 //
 // Throttled answers teach pacer the real limits: the rate of a bucket, below the one
 // that is configured or where none is, and how many requests an account may have in
-// flight; see [BucketLimiter]. [WithLearning] switches it off.
+// flight; see [BucketLimiter]. Some answers are throttled whatever is sent. Such
+// noise is told from a limit, and only the throttled calls wait for it. The rules, and what
+// was given up, are in docs/learning.md. [WithLearning] switches it off.
 //
 // # Priorities
 //
@@ -59,9 +61,10 @@
 //
 // A throttle is an answer with status 429 or code 20429; Twilio has not processed such
 // a request. pacer waits for what Retry-After asks plus a jitter of 0-1 s, else 1, 2, 4,
-// 8 and 16 s, and sends again, five times at most ([WithMaxRetries]). Meanwhile the
-// whole bucket keeps still, and afterwards its calls leave at the bucket's pace. The
-// throttled call goes back to its place, ahead of those that came later. If the
+// 8 and 16 s, and sends again, five times at most ([WithMaxRetries]). For a single
+// throttled answer, or where most are throttled, the whole bucket keeps still meanwhile,
+// and its calls leave at its pace afterwards. Otherwise only the throttled call waits. It
+// goes back to its place, ahead of those that came later. If the
 // limit is that of one receiver or object ([Scope]), only calls for that one wait. A
 // Retry-After above five minutes ([WithMaxRetryAfter]) is not waited for. Nor are
 // answers that seconds do not help: attempt caps, quotas, full queues.

@@ -34,7 +34,8 @@ type Outcome struct {
 	// Throttled: Twilio answered 429, or code 20429, and did not process it.
 	Throttled bool
 	// RetryAfter is, for a throttled request, how long its resource is to keep
-	// still: what the answer asks for, else a step of the fixed schedule.
+	// still, if the limiter has it do so: what the answer asks for, else a step of the
+	// fixed schedule.
 	RetryAfter time.Duration
 	// Step: RetryAfter is the step of the request's own call, as the answer has no
 	// Retry-After. The call waits for so long. Its resource need not: the steps of
@@ -89,20 +90,29 @@ type Outcome struct {
 // turnstile, or take a slot that several buckets wait for, one at least is of each
 // priority that waits.
 //
-// Throttled answers teach it two things, unless SetLearning(false) was called. The rate
-// of a bucket: the one that was accepted before the throttle, held for 22 s of sending
-// and 50 requests at least, then raised step by step until the next throttle, never
-// above the configured rate. If it is throttled sooner it is cut, up to three times; when
-// that does not help it is set back. And the requests that an account may have in flight: one
-// less than were in progress with a throttled one, if fewer had been accepted within the
-// last minute; raised after 30 s, and less often when that proves too much. What says
-// that it is about a rate teaches the rate only. What says nothing teaches both, until
-// what is accepted and throttled afterwards tells which it was. What was learned is
-// forgotten after an hour without use, and a rate when its limit is changed.
+// A throttled answer closes its bucket if it is a single one, or if a cool-down costs
+// little. It also does so if most of the recent requests were throttled, or if nothing is
+// accepted. Otherwise only the throttled call waits. After SetLearning(false), and with a
+// [BucketStore], each throttled answer closes its bucket.
+//
+// Throttled answers teach two things, unless SetLearning(false) was called:
+//
+//   - The rate of a bucket. Where answers are throttled again and again, a trial at a little
+//     less shows whether that is a limit or noise. A limit is held for 22 s of sending, or for
+//     50 requests if those take longer, but for 100 s at most. Then the rate is raised step
+//     by step until the next throttle, never above the configured rate. Noise leaves the
+//     rate as it was.
+//   - The requests that an account may have in flight. There is a limit if most requests are
+//     throttled above a number in progress, and few below it. It is raised after 30 s, and
+//     sooner each time that the raise was accepted.
+//
+// What says that it is about a rate teaches the rate only. While nothing at all is accepted
+// nothing is learned. What was learned is forgotten after an hour without use, and a rate
+// when its limit is changed. docs/learning.md has all the rules.
 //
 // The token bucket is a [rate.Limiter]. It lags its rate by up to 2 % as far as the
-// time from leaving to being answered varies, and by 1 % more, at most 5 %, for each time
-// that it is throttled all the same.
+// time from leaving to being answered varies. Each trial that has shown a limit of 90 to
+// 100 % of the configured rate adds 1 % to that, up to 5 %.
 //
 // Buckets are made on first use, and dropped when they have been idle for a minute, or,
 // if anything was learned, for an hour.

@@ -98,8 +98,9 @@ func WithMaxRetries(n int) Option {
 
 // WithMaxRetryAfter sets the longest Retry-After that a call waits out. If Twilio asks
 // for more the call fails at once, with the delay in its error ([FromError]), so that
-// the request can be put off; other calls for that resource fail likewise until the
-// delay, or five minutes of it, is over. The default is 5 minutes.
+// the request can be put off. If its resource keeps still for it, other calls for that
+// resource fail likewise, until the delay, or five minutes of it, is over. The default is
+// 5 minutes.
 func WithMaxRetryAfter(d time.Duration) Option {
 	return func(c *config) error {
 		if d <= 0 {
@@ -191,10 +192,11 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithLearning says whether throttled answers change anything for good. The default is
-// true: pacer learns rates and in-flight limits, see [BucketLimiter]. With false they are
-// as configured: a throttle then stops its bucket for as long as Twilio says, and
-// nothing else.
+// WithLearning says whether pacer learns from throttled answers. The default is true: it
+// learns rates and in-flight limits, and tells limits from noise, see [BucketLimiter].
+// With false they are as configured. Each throttled answer then stops its bucket for as
+// long as Twilio says, else for 1, 2, 4, 8, 16 s, and does nothing else. The document
+// docs/learning.md says where that delivers more.
 func WithLearning(on bool) Option {
 	return func(c *config) error {
 		c.noLearning = !on

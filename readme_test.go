@@ -241,7 +241,7 @@ var readmeLink = regexp.MustCompile(`\]\(([^)]+)\)`)
 
 // TestReadmeLinks checks that what the README links to in this repository is there.
 func TestReadmeLinks(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/faq.md", "docs/queue.md", "docs/redis.md", "docs/scope.md", "docs/sqs.md", "docs/watching.md", "examples/README.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/faq.md", "docs/learning.md", "docs/queue.md", "docs/redis.md", "docs/scope.md", "docs/sqs.md", "docs/watching.md", "bench/README.md", "examples/README.md"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Error(err)

@@ -44,8 +44,9 @@ type Demand struct {
 	// before it. It is for a bucket that has given out no tokens.
 	Accepted int
 	// Learn: the throttle teaches the bucket a rate. It does not if SetLearning(false) was
-	// called, if Twilio said that it is about concurrency, or if the program said that the
-	// resource is not to be paced.
+	// called, or if the program said that the resource is not to be paced. Nor does it if
+	// more requests of the account were in progress than were accepted within a minute,
+	// unless Twilio said that it is about a rate.
 	Learn bool
 }
 
@@ -158,7 +159,7 @@ func (b *bucket) report(o Outcome, inProgress int, now time.Time) {
 	leased.Tell(d)
 }
 
-// Hold makes a bucket keep still as a throttled answer does: for o.RetryAfter, and with
+// Hold makes a bucket keep still as a throttled answer may do: for o.RetryAfter, and with
 // o.TooLong so that calls fail at once. It is for a [BucketStore], when another process
 // was throttled. It does nothing if the bucket is not in use here.
 func (l *BucketLimiter) Hold(r Resource, o Outcome) {

@@ -38,7 +38,8 @@
 // # What was given up
 //
 // In noise a few more requests are throttled than if the bucket kept still at each answer. A pace
-// below 4/s has no trial, which would take minutes. An unknown limit of 1 to 4/s is therefore
-// used by some 80 %, where closing the bucket at each throttled answer reaches 90 %. The property
-// tests of bench/storms find such scenes, 2 or 3 in 100.
+// below 4/s has no trial, which would take minutes. In 2 or 3 of 100 scenes that the property
+// tests of bench/storms compose at random, less is accepted than without learning. Most of these
+// have an unknown limit below 5/s, or a strict window, which counts what it refuses: there it can be
+// a third. docs/learning.md lists the kinds, and what to do: configure the limit.
 package learn

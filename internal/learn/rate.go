@@ -11,16 +11,18 @@ const Unlimited = math.MaxFloat64
 // A phase is what a Rate does now.
 //
 //	from      to        when
-//	free      seeking   a request was throttled, and there was no pace at all
+//	free      seeking   a request was throttled, and there was no pace at all; or an outage has ended
 //	free      trying    requests are throttled again and again at the configured pace
-//	seeking   holding   a request was throttled: what was accepted is the limit
-//	seeking   free      the pace has become the configured one, or what was accepted before
-//	holding   trying    requests are throttled again and again at the limit
+//	seeking   holding   four of the last 16 were throttled: what was accepted is the limit
+//	seeking   free      the pace has become the configured one, or four times what was accepted
+//	holding   trying    requests are throttled again and again at the limit, and it is not slow
+//	holding   holding   asking has led too far, or has held for long enough, or the limit is slow
 //	holding   free      asking has led up to the configured pace, and that was accepted
 //	trying    holding   the throttled answers have vanished: it was a limit
-//	trying    trying    it has not helped: still less, once or twice
+//	trying    trying    it has not helped: still less, up to five times
 //	trying    before    it has not helped: it is noise, and the pace is what it was
-//	any       seeking   after an outage
+//	any       holding   Twilio says that nothing remains
+//	any       free      it was the account's limit of requests in progress, or the limits are new
 type phase uint8
 
 const (
@@ -71,7 +73,6 @@ const (
 	cautious      = 1.25
 	maxDoublings  = 30
 	fullTime      = 10 * time.Second
-	slow          = 2.0        // requests/s; below, what is accepted within a second says nothing
 	tooSlow       = 4.0        // requests/s; below, a trial takes too long
 	slowest       = 1.0 / 30.0 // requests/s: no head of a line waits longer than 30 s
 )
@@ -301,12 +302,6 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 	}
 	if r.phase != trying {
 		r.before = setting{r.phase, r.limit, r.Pace()}
-		if r.phase == seeking {
-			r.before = setting{free, 0, r.ceiling}
-			if r.goal.pace > 0 {
-				r.before = r.goal
-			}
-		}
 	}
 	base := r.before.pace
 	if base == Unlimited {

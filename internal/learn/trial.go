@@ -108,7 +108,7 @@ func (n *noise) covers(t *tally, now time.Time) bool {
 
 // A trial tells a limit from noise: something less is tried, and if it was a limit the throttled
 // answers vanish. It takes as many requests as would have 16 throttled ones if it were noise, and
-// ends early if there are 8. Where more than 30 % are throttled 6 and 3 are enough.
+// ends early at the fifth. Where more than 30 % are throttled the numbers are 6 and the third.
 type trial struct {
 	tally
 	share float64 // of the requests that were throttled before
