@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// together sends from a bucket in whose account most are accepted with up to ten in progress, and
-// none with more. With each of its requests others of the account are accepted in another bucket.
+// sendsUpToTen sends from a bucket while the account's requests are accepted with up to ten in
+// progress, and none with more. At the same times others are accepted in another bucket.
 func sendsUpToTen(s *script, d time.Duration, other *Evidence, others int) {
 	for i, end := 0, s.now.Add(d); s.now.Before(end); i++ {
 		s.wait(100 * ms)
@@ -24,9 +24,28 @@ func sendsUpToTen(s *script, d time.Duration, other *Evidence, others int) {
 	}
 }
 
+// sendsWithTen sends with ten in progress, and one request in each is throttled.
+func sendsWithTen(s *script, d time.Duration, each int) {
+	for i, end := 1, s.now.Add(d); s.now.Before(end); {
+		s.wait(100 * ms)
+		switch {
+		case s.closed:
+			continue
+		case i%each > 0:
+			s.e.Accepted(s.now, 10, &s.account, s.now)
+		default:
+			s.throttled(Throttle{InProgress: 10, Own: 10})
+		}
+		i++
+	}
+}
+
 func TestLimitOfAnAccount(t *testing.T) {
 	t.Run("is found by a bucket", func(t *testing.T) {
 		s := newScript(t, 50)
+		for range 10_000 { // it was fine for a long time
+			s.accepted()
+		}
 		sendsUpToTen(s, time.Minute, nil, 0)
 		if got := s.account.Limit(); got != 10 {
 			t.Errorf("the limit is %d, want 10", got)
@@ -39,6 +58,9 @@ func TestLimitOfAnAccount(t *testing.T) {
 		s := newScript(t, 50)
 		var other Evidence
 		other.Configure(50, true, true)
+		other.Throttled(Throttle{Left: s.now, InProgress: 1, Own: 1}, &s.account, s.now) // long ago
+		s.wait(time.Minute)
+		other.Reopen(&s.account, s.now)
 		sendsUpToTen(s, time.Minute, &other, 3)
 		if got := s.account.Limit(); got != 0 {
 			t.Errorf("the limit is %d, want none", got)
@@ -53,11 +75,60 @@ func TestLimitOfAnAccount(t *testing.T) {
 			case n <= 10:
 				s.e.Accepted(s.now, n, &s.account, s.now)
 			default:
+				s.throttled(Throttle{InProgress: n, Own: n})
 				s.throttled(Throttle{InProgress: n, Own: n, Rate: true})
 			}
 		}
 		if got := s.account.Limit(); got != 0 {
 			t.Errorf("the limit is %d, want none", got)
+		}
+	})
+	t.Run("is not taught by a burst", func(t *testing.T) {
+		s := newScript(t, Unlimited)
+		s.account.throttled(1, true, s.now) // from now on it counts
+		for n := 1; n <= 20; n++ {
+			s.e.Accepted(s.now, n, &s.account, s.now)
+		}
+		for n := 21; n <= 30; n++ {
+			s.throttled(Throttle{InProgress: n, Own: n})
+		}
+		if n := s.account.shown(); n != 0 {
+			t.Errorf("a limit of less than %d in flight shows, want none", n)
+		}
+	})
+	t.Run("is not lowered because of a stray throttled answer", func(t *testing.T) {
+		s := newScript(t, 50)
+		s.account = *limited10(t)
+		s.now = noon.Add(time.Minute)
+		s.answers(100*ms, "..........")
+		s.throttled(Throttle{InProgress: 10, Own: 10})
+		if s.wait(time.Second); s.account.Limit() != 10 {
+			t.Errorf("the limit is %d, want 10", s.account.Limit())
+		}
+	})
+	t.Run("is lowered on trial if requests are throttled again and again", func(t *testing.T) {
+		s := newScript(t, 50)
+		s.account = *limited10(t)
+		s.now = noon.Add(time.Minute)
+		for i := 0; i < 20 && s.account.back == 0; i++ {
+			sendsWithTen(s, time.Second, 5)
+		}
+		if s.account.Limit() > 9 || s.e.Known() {
+			t.Errorf("the limit is %d and the pace %v, want a trial of fewer and 50", s.account.Limit(), s.e.Pace())
+		}
+	})
+	t.Run("does not make its noise the bucket's limit", func(t *testing.T) {
+		s := newScript(t, 50)
+		s.account = *limited10(t)
+		s.now = noon
+		s.account.noise.is(.1, s.now)
+		sendsWithTen(s, time.Minute, 10)
+		if s.e.Known() || s.account.Limit() != 10 {
+			t.Errorf("the pace is %v and the limit %d, want 50 and 10", s.e.Pace(), s.account.Limit())
+		}
+		s.wait(time.Minute) // stray ones close it again, by now
+		if v := s.throttled(Throttle{InProgress: 10, Own: 10}); v.Close {
+			t.Error("a throttled answer closed the bucket, want it to know the noise")
 		}
 	})
 	t.Run("is not taught where nothing may be learned", func(t *testing.T) {

@@ -6,78 +6,6 @@ import (
 	"time"
 )
 
-// A script is the only bucket of an account whose answers come at once, in a time of its own.
-type script struct {
-	t       *testing.T
-	e       Evidence
-	account InFlight
-	now     time.Time
-	closed  bool
-	until   time.Time // the end of the cool-down
-}
-
-func newScript(t *testing.T, pace float64) *script {
-	s := &script{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	s.e.Configure(pace, true, true)
-	return s
-}
-
-// wait lets time go by, and reopens the bucket if the cool-down ends.
-func (s *script) wait(d time.Duration) {
-	end := s.now.Add(d)
-	if s.closed && !s.until.After(end) {
-		s.closed, s.now = false, later(s.now, s.until)
-		s.e.Reopen(&s.account, s.now)
-	}
-	s.now = end
-}
-
-func (s *script) accepted() { s.e.Accepted(s.now, 1, &s.account, s.now) }
-
-func (s *script) throttled(t Throttle) Verdict {
-	t.Left, t.InProgress, t.Own = s.now, max(1, t.InProgress), max(1, t.Own)
-	v := s.e.Throttled(t, &s.account, s.now)
-	if v.Close {
-		s.closed, s.until = true, later(s.until, s.now.Add(v.Hold))
-	}
-	return v
-}
-
-// answers lets one request leave after each gap: x is throttled, all else is accepted. It returns
-// what the last one meant.
-func (s *script) answers(gap time.Duration, answers string) (v Verdict) {
-	for _, a := range answers {
-		s.wait(gap)
-		if v = (Verdict{}); a == 'x' {
-			v = s.throttled(Throttle{})
-		} else {
-			s.accepted()
-		}
-	}
-	return v
-}
-
-// goes sends for a while at the bucket's pace, which requests wait for. refused tells of each
-// request whether it is throttled.
-func (s *script) goes(d time.Duration, refused func() bool) {
-	for end := s.now.Add(d); s.now.Before(end); {
-		if s.closed {
-			s.wait(s.until.Sub(s.now))
-			continue
-		}
-		s.wait(time.Duration(float64(time.Second) / min(s.e.Pace(), 1000)))
-		s.e.Departed(s.now, s.now)
-		if refused() {
-			s.throttled(Throttle{})
-		} else {
-			s.accepted()
-		}
-	}
-}
-
-func always() bool { return true }
-func never() bool  { return false }
-
 func TestStrayThrottledAnswerClosesTheBucketOnce(t *testing.T) {
 	for _, r := range []struct {
 		name        string
@@ -241,35 +169,34 @@ func TestAnswersToWhatLeftBeforeACoolDown(t *testing.T) {
 			t.Fatal("one that came after the cool-down closed the bucket again")
 		}
 	}
+	s.e.Accepted(before, 1, &s.account, s.now)
+	if v := s.throttled(Throttle{}); v != (Verdict{Close: true, Hold: 2 * time.Second}) {
+		t.Errorf("the next one meant %+v, want twice a second, since nothing was accepted that left after the cool-down", v)
+	}
 }
 
-func TestOutageTeachesNothingAboutAConfiguredPace(t *testing.T) {
-	for _, pace := range []float64{1, 20, 100} {
-		for _, d := range []time.Duration{3 * time.Second, time.Minute, time.Hour} {
-			s := newScript(t, pace)
-			for range 3 {
-				s.goes(20*time.Second, never)
-				s.goes(d, always)
-				s.goes(5*time.Second, never)
-				if got := s.e.Pace(); got != pace {
-					t.Errorf("the pace is %v after outages of %v, want %v", got, d, pace)
-				}
-			}
+func TestAnswersToWhatLeftAtAnotherPaceDoNotCloseTheBucket(t *testing.T) {
+	s := newScript(t, 1000)
+	s.answers(ms, "..x")
+	s.wait(time.Second)
+	s.answers(100*ms, "..........")
+	before := s.now
+	s.wait(ms)
+	s.e.Told(s.now)
+	for range 16 {
+		if v := s.e.Throttled(Throttle{Left: before, InProgress: 1, Own: 1}, &s.account, s.now); v.Close {
+			t.Fatal("one of them closed the bucket")
 		}
 	}
 }
 
-func TestUnlimitedBucketBeginsLowAfterAnOutageAndFindsItsPaceAgain(t *testing.T) {
-	s := newScript(t, Unlimited)
-	s.answers(10*ms, "....................................................................................................")
-	s.goes(time.Minute, always)
-	s.accepted()
-	if pace := s.e.Pace(); pace > 50 {
-		t.Errorf("the pace is %v after the outage, want half of the 100 that were accepted before or less", pace)
-	}
-	s.goes(10*time.Second, never)
-	if pace := s.e.Pace(); pace != Unlimited {
-		t.Errorf("the pace is %v 10 s later, want none", pace)
+func TestAnswersOfAMinuteAgoDoNotCloseTheBucket(t *testing.T) {
+	s := newScript(t, 1000)
+	s.answers(ms, "..x")
+	s.wait(time.Second)
+	s.answers(ms, "..xxxx.")
+	if s.wait(61 * time.Second); s.answers(ms, "x").Close {
+		t.Error("most of the last eight closed the bucket, want seven of them forgotten")
 	}
 }
 
@@ -288,6 +215,16 @@ func TestLimitWithoutAPaceIsNotBelievedBeforeFourOfSixteenAreThrottled(t *testin
 	s.answers(10*ms, "x")
 	if s.e.phase != holding {
 		t.Errorf("the phase is %v after four of sixteen, want %v", s.e.phase, holding)
+	}
+}
+
+func TestThrottledAnswerInAnUnlimitedBucketIsAboutTheAccountsLimitIfThereIsOne(t *testing.T) {
+	s := newScript(t, Unlimited)
+	s.account = *limited10(t)
+	s.answers(10*ms, "....................x")
+	s.wait(time.Second)
+	if s.e.Pace() != Unlimited {
+		t.Errorf("the pace is %v, want none", s.e.Pace())
 	}
 }
 

@@ -65,6 +65,15 @@ func TestLimitInFlightIsFoundByWhatIsThrottledAboveIt(t *testing.T) {
 	}
 }
 
+func TestLimitInFlightIsNotRaisedByWhatIsThrottledAboveIt(t *testing.T) {
+	c := limited10(t)
+	c.counted(20, 0, 4, noon)
+	c.counted(15, 12, 0, noon)
+	if shown, _ := c.conclude(20, noon); shown || c.Limit() != 10 {
+		t.Errorf("the limit is %d, want 10", c.Limit())
+	}
+}
+
 func TestSuspicionOfALimitInFlightIsForgotten(t *testing.T) {
 	for _, r := range []struct {
 		name  string
@@ -130,21 +139,33 @@ func TestProbeInFlight(t *testing.T) {
 	})
 	t.Run("ends at once when it has failed, and begins anew", func(t *testing.T) {
 		c := limited10(t)
-		now := noon.Add(30 * time.Second)
+		c.Probe(noon.Add(30 * time.Second))
+		now := noon.Add(time.Minute)
 		c.Probe(now)
 		for i := range 3 {
-			if refuted := c.throttled(11, false, now); refuted != (i == 2) {
+			if refuted := c.throttled(12, false, now); refuted != (i == 2) {
 				t.Errorf("throttled answer %d has ended it: %v, want the third to do so", i+1, refuted)
 			}
 		}
-		if c.Limit() != 10 {
-			t.Errorf("the limit is %d, want 10 again", c.Limit())
+		if c.Limit() != 11 {
+			t.Errorf("the limit is %d, want the 11 that have held", c.Limit())
 		}
 		if c.Probe(now.Add(30*time.Second - ms)) {
 			t.Error("the next one came before half a minute had passed")
 		}
-		if c.Probe(now.Add(30 * time.Second)); c.Limit() != 11 {
-			t.Errorf("the next one was to %d, want 11", c.Limit())
+		if c.Probe(now.Add(30 * time.Second)); c.Limit() != 12 {
+			t.Errorf("the next one was to %d, want 12", c.Limit())
+		}
+	})
+	t.Run("that has failed keeps what it has shown to be accepted", func(t *testing.T) {
+		c := limited10(t)
+		c.good, c.limit = 20, 40
+		c.counted(29, 10, 0, noon)
+		if c.counted(31, 0, 3, noon); c.Limit() != 40 {
+			t.Fatalf("the limit is %d, want the probe to go on while more are accepted above 20", c.Limit())
+		}
+		if c.counted(31, 0, 7, noon); c.Limit() != 30 {
+			t.Errorf("the limit is %d, want 30", c.Limit())
 		}
 	})
 	t.Run("is not failed by what is throttled below it", func(t *testing.T) {
@@ -188,6 +209,7 @@ func TestTrialOfFewerInFlight(t *testing.T) {
 		noise   bool
 	}{
 		{"shows that the limit is lower", "................................................................................", 8, false},
+		{"is followed by one of still fewer", "x..xx..x.x", 4, false},
 		{"shows noise", "x..xx..x.xx..xx..x.x", 10, true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
@@ -236,7 +258,7 @@ func TestTrialOfFewerInFlight(t *testing.T) {
 
 func TestExceedingWhatWasAcceptedWithinAMinute(t *testing.T) {
 	var c InFlight
-	if c.Exceeds(1, noon) || !c.Exceeds(2, noon) {
+	if c.Exceeds(1, noon.Add(-20*time.Second)) || !c.Exceeds(2, noon) {
 		t.Error("if nothing was accepted two in progress exceed that, one does not")
 	}
 	c.accepted(7, true, noon)
@@ -244,7 +266,7 @@ func TestExceedingWhatWasAcceptedWithinAMinute(t *testing.T) {
 		after   time.Duration
 		n       int
 		exceeds bool
-	}{{0, 7, false}, {0, 8, true}, {59 * time.Second, 7, false}, {2 * time.Minute, 7, true}} {
+	}{{0, 7, false}, {0, 8, true}, {20 * time.Second, 7, false}, {49 * time.Second, 7, false}, {2 * time.Minute, 7, true}} {
 		if got := c.Exceeds(r.n, noon.Add(r.after)); got != r.exceeds {
 			t.Errorf("%d in progress exceed the 7 that were accepted %v ago: %v, want %v", r.n, r.after, got, r.exceeds)
 		}

@@ -23,6 +23,7 @@ func TestLogCountsWhatLeftWithinTheLastSecond(t *testing.T) {
 		{"one that leaves now", []time.Duration{0}, 0, 1, 1},
 		{"one of almost a second ago", []time.Duration{0}, 960 * ms, 1, 1},
 		{"one of more than a second ago", []time.Duration{0}, 1040 * ms, 0, 0},
+		{"one of about a second ago counts in part", []time.Duration{0, 1010 * ms}, 1010 * ms, 1.5, 1.9},
 		{"one of an hour ago", []time.Duration{0}, time.Hour, 0, 0},
 		{"ten per second", every(100*ms, 0, 5*time.Second), 5 * time.Second, 9, 11},
 		{"a thousand per second", every(ms, 0, 5*time.Second), 5 * time.Second, 970, 1030},

@@ -36,7 +36,7 @@ func held(t *testing.T, limit int) *script {
 		s.wait(time.Second) // none was accepted within the last second, which means one
 	}
 	s.e.Told(s.now)
-	if got := s.e.Learned(); math.Abs(got-float64(limit)) > 0.5 {
+	if got := s.e.Learned(); math.Abs(got-float64(limit)) > 0.7 {
 		t.Fatalf("%v was learned, want %d", got, limit)
 	}
 	return s
@@ -61,7 +61,7 @@ func TestAskingIsDrivenByWaiting(t *testing.T) {
 			learned := s.e.Learned()
 			for end := s.now.Add(r.lasts); s.now.Before(end); {
 				due := s.now
-				s.wait(time.Duration(float64(time.Second) / s.e.Pace()))
+				s.wait(time.Duration(float64(time.Second) / min(s.e.Pace(), 1000)))
 				if r.waits {
 					due = s.now
 				}
@@ -99,6 +99,30 @@ func TestAskingEndsAtTheLimit(t *testing.T) {
 	}
 }
 
+func TestAskingGoesOnWhileTheAccountMayBeWhatIsThrottled(t *testing.T) {
+	s := held(t, 10)
+	for !s.e.Asking() {
+		s.goes(time.Second, never)
+	}
+	for i := range 4 {
+		s.throttled(Throttle{InProgress: 8})
+		if want := i < 3; s.e.Asking() != want {
+			t.Errorf("more is asked for after %d throttled answers: %v, want %v", i+1, !want, want)
+		}
+	}
+}
+
+func TestCoolDownIsPauseEnough(t *testing.T) {
+	s := held(t, 1) // a cool-down costs one request, and so each throttled answer begins one
+	for !s.e.Asking() {
+		s.goes(time.Second, never)
+	}
+	v := s.throttled(Throttle{})
+	if news := s.e.News(); !v.Close || !news.Changed || news.Pause != 0 {
+		t.Errorf("the answer meant %+v and %+v, want the bucket closed, another pace and no pause", v, news)
+	}
+}
+
 func TestAskingLeadsBackToTheConfiguredPace(t *testing.T) {
 	s := newScript(t, 20)
 	s.answers(100*ms, "..........")
@@ -106,6 +130,69 @@ func TestAskingLeadsBackToTheConfiguredPace(t *testing.T) {
 	s.goes(2*time.Minute, never)
 	if s.e.Pace() != 20 || s.e.Known() {
 		t.Errorf("the pace is %v after two minutes in which all was accepted, want 20 and nothing known", s.e.Pace())
+	}
+}
+
+func TestLimitIsKeptForFiftyRequests(t *testing.T) {
+	for _, r := range []struct {
+		limit float64
+		want  time.Duration
+	}{{100, 22 * time.Second}, {1, 50 * time.Second}, {0.1, 100 * time.Second}, {0, 100 * time.Second}} {
+		if got := (&Rate{limit: r.limit}).hold(); got != r.want {
+			t.Errorf("a limit of %v is kept for %v, want %v", r.limit, got, r.want)
+		}
+	}
+}
+
+func TestAskingThatHasLedTooFarIsCautious(t *testing.T) {
+	s := held(t, 10)
+	limit := s.e.Learned()
+	s.e.held, s.e.refuted = limit, 1
+	s.goes(32*time.Second, never)
+	if got := s.e.Pace(); !s.e.Asking() || got != cautious*limit {
+		t.Errorf("the pace is %v, want a quarter more than %v", got, limit)
+	}
+	s.goes(2*time.Second, never)
+	if got := s.e.Learned(); s.e.Asking() || got != cautious*limit {
+		t.Errorf("%v was learned, want %v since it was accepted for long enough", got, cautious*limit)
+	}
+}
+
+func TestAskingStopsForAWhileAtTheLimitOfBefore(t *testing.T) {
+	s := held(t, 10)
+	before := s.e.Learned()
+	s.goes(24*time.Second, never) // it has held to the end of its time
+	s.wait(2 * time.Second)
+	if s.e.Told(s.now); s.e.Learned() > 0.6*before {
+		t.Fatalf("%v was learned, want half of %v", s.e.Learned(), before)
+	}
+	for range 60 {
+		if s.goes(time.Second, never); s.e.Learned() == before && !s.e.Asking() {
+			return
+		}
+	}
+	t.Errorf("%v was learned, want %v again", s.e.Learned(), before)
+}
+
+func TestSeekingEndsAtAPaceThatIsConfiguredMeanwhile(t *testing.T) {
+	s := newScript(t, Unlimited)
+	s.answers(10*ms, "....................x")
+	s.wait(time.Second)
+	s.e.Configure(30, true, true)
+	if s.goes(3*time.Second, never); s.e.Known() || s.e.Pace() != 30 {
+		t.Errorf("the pace is %v, want 30 and nothing known", s.e.Pace())
+	}
+}
+
+func TestSeekingLearnsNothingWhileNothingIsAccepted(t *testing.T) {
+	s := newScript(t, Unlimited)
+	s.answers(10*ms, "....................x")
+	s.wait(time.Second)
+	for range 10 {
+		s.throttled(Throttle{Overtook: true})
+	}
+	if s.e.phase != seeking {
+		t.Errorf("the phase is %d, want %d", s.e.phase, seeking)
 	}
 }
 
@@ -142,9 +229,13 @@ func TestTrialOfLess(t *testing.T) {
 	t.Run("has shown a limit if nothing is throttled any more", func(t *testing.T) {
 		s := begin(t)
 		tried := s.e.Pace()
+		s.e.noise.share = .1
 		s.goes(15*time.Second, never)
-		if s.e.Learned() != tried || s.e.Asking() {
-			t.Errorf("%v was learned, want the %v that was tried", s.e.Learned(), tried)
+		if s.e.Learned() != tried || s.e.Asking() || s.e.noise.share != 0 {
+			t.Errorf("%v was learned and noise of %v, want the %v that was tried and none", s.e.Learned(), s.e.noise.share, tried)
+		}
+		if s.goes(7*time.Second, never); !s.e.Asking() {
+			t.Error("more is not asked for, which a pace that was tried need not wait for")
 		}
 	})
 	t.Run("has shown noise if as many are", func(t *testing.T) {
@@ -159,6 +250,22 @@ func TestTrialOfLess(t *testing.T) {
 			if s.goes(time.Second, noise); s.e.Pace() != 20 || s.closed {
 				t.Fatalf("the pace is %v although the noise is known, or the bucket is closed: %v", s.e.Pace(), s.closed)
 			}
+		}
+	})
+	t.Run("does not count answers to what left before", func(t *testing.T) {
+		s := newScript(t, 20)
+		s.answers(50*ms, "....................")
+		before := s.now
+		s.wait(ms)
+		s.e.learn(s.now)
+		s.e.try(.125, 17, s.now)
+		s.wait(5 * time.Second)
+		for range 1000 {
+			s.e.Accepted(before, 1, &s.account, s.now)
+			s.e.Throttled(Throttle{Left: before, InProgress: 1, Own: 1}, &s.account, s.now)
+		}
+		if s.e.phase != trying || s.e.trial.sent > 0 {
+			t.Errorf("the phase is %d, and %d answers were counted, want the trial to go on with none", s.e.phase, s.e.trial.sent)
 		}
 	})
 	t.Run("does not count an outage", func(t *testing.T) {
@@ -205,8 +312,8 @@ func TestWhatNothingRemainsMeans(t *testing.T) {
 				s.accepted()
 			}
 			s.e.Told(s.now)
-			if got := s.e.Pace(); got < r.least || got > r.most {
-				t.Errorf("the pace is %v, want %v to %v", got, r.least, r.most)
+			if got := s.e.Learned(); got < r.least || got > r.most || got != s.e.Pace() {
+				t.Errorf("the limit is %v and the pace %v, want %v to %v", got, s.e.Pace(), r.least, r.most)
 			}
 		})
 	}

@@ -140,6 +140,7 @@ func TestTrialTellsALimitFromNoise(t *testing.T) {
 		{"but not within three seconds", .2, 0, time.Millisecond, dots(2999), nothing},
 		{"and not without enough answers", .2, 0, 50 * ms, dots(79), nothing},
 		{"some noise is left above a limit", .2, 0, 10 * ms, "xx..xx" + dots(293) + "x", limited},
+		{"it may take three seconds to tell", .2, 0, 10 * ms, "xx..xx" + dots(84) + "x" + dots(209), limited},
 		{"it has not helped yet", .2, 0, 50 * ms, "x..xx..x.x", perhaps},
 		{"it has not helped twice", .2, 1, 50 * ms, "x..xx..x.x", noisy},
 		{"it has helped a little", .2, 1, 50 * ms, "xx..xx" + dots(70) + "x", perhaps},
@@ -150,9 +151,10 @@ func TestTrialTellsALimitFromNoise(t *testing.T) {
 		{"a minute was enough for slow noise", .2, 0, 2 * time.Second, "x..x..x..x" + dots(21), noisy},
 		{"heavy noise needs fewer answers", .5, 0, 300 * ms, "x" + dots(11), limited},
 		{"heavy noise needs fewer throttled ones", .5, 0, 300 * ms, "x.x.x", perhaps},
+		{"less than half must be tried before it is heavy noise", .5, 2, 300 * ms, "x.x.x", perhaps},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			c := newTrial(r.share, 20, 16, noon)
+			c := newTrial(r.share, 20, 20*(1-r.share), noon)
 			c.steps = r.steps
 			n := 0
 			feed(noon, r.gap, r.answers, func(throttled bool, now time.Time) {
@@ -166,5 +168,15 @@ func TestTrialTellsALimitFromNoise(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestTrialOfLessThanHalfShowsHeavyNoise(t *testing.T) {
+	c := newTrial(.5, 20, 5, noon)
+	c.steps = 2
+	var got finding
+	feed(noon, 300*ms, "x.x.x", func(throttled bool, now time.Time) { got = c.add(throttled, now) })
+	if got != noisy {
+		t.Errorf("it has shown %v, want %v", got, noisy)
 	}
 }
