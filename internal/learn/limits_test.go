@@ -74,7 +74,7 @@ func TestControllerReachesTheLimit(t *testing.T) {
 		{name: "a limit a third of the pace is found", rate: 60, server: second(20), possible: 20, floor: 97, throttled: 0.4},
 		{name: "a limit without a pace is found", rate: Unlimited, server: second(20), possible: 20, floor: 97, throttled: 0.4},
 		{name: "a limit of a fixed window is found", rate: Unlimited, server: func() server { return &fixed{limit: 20} }, possible: 20, floor: 97, throttled: 1.1},
-		{name: "a limit of a token bucket is found", rate: Unlimited, server: func() server { return &tokens{rate: 20, burst: 40} }, possible: 20, floor: 98, throttled: 1.6},
+		{name: "a limit of a token bucket is found", rate: Unlimited, server: func() server { return &tokens{rate: 20, burst: 40} }, possible: 20, floor: 98, throttled: 1.9},
 		{name: "a limit that allows no burst is found", rate: 20, server: func() server { return &tokens{rate: 10, burst: 1} }, possible: 10, floor: 91, throttled: 1.6},
 		{name: "a limit of 100 in 5 s is found", rate: 30, server: func() server { return &sliding{limit: 100, window: 5 * time.Second} }, possible: 20, floor: 96, throttled: 1.1},
 		{name: "a limit of 60 in a minute is used up", rate: 20, server: func() server { return &sliding{limit: 60, window: time.Minute} }, possible: 1, floor: 99, throttled: 48},

@@ -71,6 +71,7 @@ const (
 	climbGain     = 0.25            // per second
 	climbAtMost   = 3 * time.Second // between two requests: a slow pace doubles at most
 	cautious      = 1.25
+	farMore       = 1.1 // times the limit before
 	maxDoublings  = 30
 	fullTime      = 10 * time.Second
 	tooSlow       = 4.0        // requests/s; below, a trial takes too long
@@ -240,7 +241,11 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	// slid out of the window would be throttled, too.
 	excess := float64(r.tally.sent) + 1 - limit*now.Sub(r.tally.from).Seconds()
 	r.news.Pause = time.Duration(min(1, max(1, excess)/limit) * float64(time.Second))
+	raised := r.phase == holding && limit > farMore*r.limit
 	r.become(holding, limit, now)
+	if raised { // the last steps were large, and so the limit is not known well
+		r.busy = max(0, r.hold()-holdTime/4)
+	}
 }
 
 // outage reports that nothing at all has been accepted for some time.
