@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -83,13 +82,7 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 		s.record.throttled(c, refusedBy, s.now())
 	}
 	s.mu.Unlock()
-	resp := answer(r, refusedBy, concurrent)
-	if failed {
-		resp.StatusCode, resp.Status = http.StatusInternalServerError, "500 Internal Server Error"
-		resp.Body = io.NopCloser(strings.NewReader(`{"code":20500,"message":"Internal Server Error","status":500}`))
-		resp.ContentLength = -1
-	}
-	return resp, nil
+	return answer(r, refusedBy, failed, concurrent), nil
 }
 
 var errNoConnection = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
@@ -141,7 +134,7 @@ func (s *server) decide(c *Call) (refusedBy *Rule, latency time.Duration, done [
 	return refusedBy, latency, done, concurrent
 }
 
-func answer(r *http.Request, refusedBy *Rule, concurrent int) *http.Response {
+func answer(r *http.Request, refusedBy *Rule, failed bool, concurrent int) *http.Response {
 	resp := &http.Response{
 		StatusCode: http.StatusCreated, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
@@ -150,7 +143,11 @@ func answer(r *http.Request, refusedBy *Rule, concurrent int) *http.Response {
 		resp.Header.Set("Twilio-Concurrent-Requests", strconv.Itoa(concurrent))
 	}
 	body := []byte("{}")
-	if refusedBy != nil {
+	switch {
+	case failed:
+		resp.StatusCode = http.StatusInternalServerError
+		body = []byte(`{"code":20500,"message":"Internal Server Error","status":500}`)
+	case refusedBy != nil:
 		resp.StatusCode = http.StatusTooManyRequests
 		if refusedBy.RetryAfter != "" {
 			resp.Header.Set("Retry-After", refusedBy.RetryAfter)
