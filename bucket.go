@@ -182,9 +182,6 @@ func (b *bucket) pace() float64 {
 	return b.tokens.Share(min(perSecond, b.evidence.Pace()))
 }
 
-// ceiling is the rate by what is configured and learned; Unlimited.
-func (b *bucket) ceiling() float64 { return min(b.configured(), b.evidence.Pace()) }
-
 // idle reports that a new bucket would do as well.
 func (b *bucket) idle(now time.Time) bool {
 	learned := b.evidence.Known() || (b.leased().Paced() && b.allowed.rate >= Unlimited)

@@ -102,11 +102,16 @@ func (b *bucket) adapt(now time.Time) {
 		b.spacing.Crowded()
 	}
 	if news.Changed {
-		b.spacing.Fit(min(b.evidence.Pace(), b.allowed.rate), b.allowed.burst)
-		b.tokens.Unreserve(now)
-		b.tokens.Reshape(now, b.pace(), b.allowed.burst)
-		b.line.WakeHead()
+		b.spacing.Fit(b.evidence.Pace(), b.allowed.burst)
+		b.repace(now)
 	}
+}
+
+// repace has the head of the line reserve its token anew, at the pace that is now.
+func (b *bucket) repace(now time.Time) {
+	b.tokens.Unreserve(now)
+	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
+	b.line.WakeHead()
 }
 
 // heed takes in what X-Rate-Limit-Limit and -Remaining say. If nothing remains although this
@@ -119,9 +124,7 @@ func (b *bucket) heed(o Outcome, now time.Time) {
 	if b.evidence.told != o.Allowed {
 		b.evidence.told = o.Allowed
 		b.configure()
-		b.tokens.Unreserve(now)
-		b.tokens.Reshape(now, b.pace(), b.allowed.burst)
-		b.line.WakeHead()
+		b.repace(now)
 	}
 	if b.limiter.shared != nil || o.Remaining != 0 || o.Throttled || now.Sub(b.evidence.cut) < time.Second {
 		return

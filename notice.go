@@ -109,7 +109,7 @@ func bucketLimiter(l Limiter) *BucketLimiter {
 // pacedByDefault reports whether the pace of b is a default, and not what throttled answers,
 // the program, or an outage of the store have made of it.
 func (b *bucket) pacedByDefault() bool {
-	if b.allowed.byDefault == nil || b.ceiling() < b.allowed.rate {
+	if b.allowed.byDefault == nil || b.evidence.Pace() < b.allowed.rate {
 		return false
 	}
 	leased := b.leased()

@@ -99,7 +99,7 @@ type sharing struct {
 
 // source returns the tokens of a new bucket.
 func (s *sharing) source(b *bucket) *token.Leased {
-	return token.NewLeased(&s.link, b.allowed.burst, b.ceiling, b.line.Len, b.tell)
+	return token.NewLeased(&s.link, b.allowed.burst, b.evidence.Pace, b.line.Len, b.tell)
 }
 
 // leased returns the bucket's tokens if they are shared, else nil.

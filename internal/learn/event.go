@@ -40,9 +40,14 @@ func (e *Evidence) settle(account *InFlight, now time.Time) {
 	e.event.began = time.Time{}
 }
 
+// concerns reports that the event may be about the account's requests in progress.
+func (e *Evidence) concerns(account *InFlight) bool {
+	return account != nil && !account.alone() && !e.event.rate
+}
+
 // blames reports that the event was about the number of the account's requests in progress.
 func (e *Evidence) blames(account *InFlight, now time.Time) bool {
-	if account == nil || account.alone() || e.event.rate || !account.several() && (e.noise.share > heavyNoise || e.tally.share() > heavy) {
+	if !e.concerns(account) || !account.several() && (e.noise.share > heavyNoise || e.tally.share() > heavy) {
 		return false
 	}
 	shown, first := account.conclude(e.event.own, now)
@@ -58,7 +63,7 @@ func (e *Evidence) blames(account *InFlight, now time.Time) bool {
 // triesLess begins a trial of fewer requests in flight, if that is what requests wait for and they
 // are throttled again and again.
 func (e *Evidence) triesLess(account *InFlight, now time.Time) bool {
-	if account == nil || account.alone() || e.event.rate || e.phase == trying || e.Asking() || !e.tally.recurs() || e.noise.covers(&e.tally, now) {
+	if !e.concerns(account) || e.phase == trying || e.Asking() || !e.tally.recurs() || e.noise.covers(&e.tally, now) {
 		return false
 	}
 	if account.limit > 0 && account.noise.covers(&e.tally, now) {

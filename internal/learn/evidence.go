@@ -146,14 +146,14 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 		e.become(free, 0, now) // it was the account's limit, which another bucket has found
 	}
 	c := &e.cooling
-	if !c.closed && left.Before(c.since) {
+	if !c.closed && left.Before(c.opened) {
 		return
 	}
 	c.note(0, left, e.since, now)
 	c.accepted++
 	c.step, c.asked = 0, time.Time{}
 	if e.trouble.empty >= troubled {
-		e.recover(now)
+		e.resume(max(e.trouble.before, 1), now)
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
 	e.Rate.accepted(left, now)
@@ -164,7 +164,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdict {
 	e.learn(now)
 	c := &e.cooling
-	if !c.closed && t.Left.Before(c.since) {
+	if !c.closed && t.Left.Before(c.opened) {
 		return Verdict{} // it belongs to the event that closed the bucket, which is over
 	}
 	e.tell(account, t, now)
@@ -247,9 +247,8 @@ func (e *Evidence) Reopen(account *InFlight, now time.Time) {
 	default:
 		e.conclude(account != nil && account.limit > 0, now)
 	}
-	c.opened = now
 	e.event.began = time.Time{}
-	c.closed, c.since = false, now
+	c.closed, c.opened = false, now
 	c.accepted, c.recent, c.answers, c.mostly = 0, 0, 0, false
 	if e.since.Before(now) {
 		e.since = now
@@ -274,6 +273,3 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 		e.consider(now)
 	}
 }
-
-// recover begins anew after an outage, from a low pace.
-func (e *Evidence) recover(now time.Time) { e.resume(max(e.trouble.before, 1), now) }

@@ -59,6 +59,17 @@ type InFlight struct {
 // A count is of requests with about the same number in progress.
 type count struct{ accepted, throttled uint8 }
 
+func (n *count) halve() { n.accepted, n.throttled = n.accepted/2, n.throttled/2 }
+
+// add counts one request more in which, a part of n. A count that is full is halved instead.
+func (n *count) add(which *uint8) {
+	if *which < full {
+		*which++
+	} else {
+		n.halve()
+	}
+}
+
 const (
 	probeAfter   = 30 * time.Second
 	probeAtLeast = 4 * time.Second // longer than an event takes
@@ -109,12 +120,8 @@ func (c *InFlight) accepted(n int, sound bool, now time.Time) {
 	if c.counts == nil {
 		return
 	}
-	if at := &c.counts[cell(n)]; at.accepted < full {
-		at.accepted++
-	} else {
-		at.throttled /= 2
-		at.accepted /= 2
-	}
+	at := &c.counts[cell(n)]
+	at.add(&at.accepted)
 	if c.back > 0 {
 		c.find(c.trial.add(false, now), now)
 	}
@@ -137,12 +144,8 @@ func (c *InFlight) throttled(n int, burst bool, now time.Time) (refuted bool) {
 		c.since = now
 		return false
 	}
-	if at := &c.counts[cell(n)]; at.throttled < full {
-		at.throttled++
-	} else {
-		at.throttled /= 2
-		at.accepted /= 2
-	}
+	at := &c.counts[cell(n)]
+	at.add(&at.throttled)
 	return c.asking(n) && c.refute(3, now)
 }
 
@@ -164,8 +167,7 @@ func (c *InFlight) saw(bucket uint8, turned bool) {
 func (c *InFlight) age(now time.Time) {
 	if c.counts != nil && now.Sub(c.halved) >= halving {
 		for i := range c.counts {
-			c.counts[i].accepted /= 2
-			c.counts[i].throttled /= 2
+			c.counts[i].halve()
 		}
 		c.sound, c.unsound = c.sound/2, c.unsound/2
 		c.who = [2]uint64{0, c.who[0]}
@@ -264,9 +266,14 @@ func (c *InFlight) refute(least int, now time.Time) bool {
 	if accepted, throttled := c.sum(c.good+1, c.limit+1); throttled < max(least, accepted) {
 		return false
 	}
-	c.interval, c.raised = probeAfter, 0
-	c.set(min(max(c.good, c.shown()-1), c.limit), now)
+	c.fail(min(max(c.good, c.shown()-1), c.limit), now)
 	return true
+}
+
+// fail ends a probe that was too much, and goes back to a limit.
+func (c *InFlight) fail(limit int, now time.Time) {
+	c.interval, c.raised = probeAfter, 0
+	c.set(limit, now)
 }
 
 // set makes it the limit, and forgets what was counted above it.
@@ -286,9 +293,8 @@ func (c *InFlight) try(n int, share float64, left, now time.Time) bool {
 		return true
 	case c.limit < 2 || n < c.limit-1-c.limit/4:
 		return false
-	case c.limit > c.good: // asking has led too far
-		c.interval, c.raised = probeAfter, 0
-		c.set(c.good, now)
+	case c.limit > c.good:
+		c.fail(c.good, now)
 		return true
 	}
 	c.back, c.limit, c.changed = c.limit, less(c.limit, share), now

@@ -116,9 +116,6 @@ func (r *Rate) Learned() float64 {
 	return r.limit
 }
 
-// Known reports that something was learned about the pace.
-func (r *Rate) Known() bool { return r.phase != free }
-
 // News is what has changed.
 type News struct {
 	Changed bool          // the pace is another one, other than by asking

@@ -157,10 +157,7 @@ func (t *trial) add(throttled bool, now time.Time) finding {
 	t.tally.add(throttled, now)
 	switch {
 	case t.stuck():
-	case t.throttled > t.most && t.sent >= t.need/2 && t.tally.share() < 0.3*t.share && now.Sub(t.from) >= trialAtLeast:
-		return limited // and some noise
-	case t.throttled > t.most && t.tally.share() < 0.3*t.share: // perhaps it is
-	case t.throttled > t.most:
+	case t.throttled > t.most && t.tally.share() >= 0.3*t.share: // below, it is a limit and some noise
 		if t.tally.share() > 2*t.share+0.1 { // something has changed meanwhile: begin anew
 			t.steps, t.base, t.share = 0, t.at, t.tally.share()
 		} else {
