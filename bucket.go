@@ -98,7 +98,7 @@ func (b *bucket) reserve(now time.Time) time.Duration {
 // if all do. An account's gate is opened further if it is time to ask for more.
 func (b *bucket) queue(w *line.Waiter, now time.Time) bool {
 	g := b.slots.Closed(w)
-	if g == &b.account.Gate && b.account.learned.Probe(now) {
+	if g == &b.account.Gate && g.InFlight() >= g.Learned && b.account.learned.Probe(now) {
 		b.account.adopt()
 		g = b.slots.Closed(w)
 	}

@@ -165,6 +165,31 @@ func TestConcurrencyLimitIsFoundAndFollowed(t *testing.T) {
 	})
 }
 
+// A limit in flight that is configured holds back whom the learned one would not: then more must not be asked for.
+func TestLearnedConcurrencyStaysNearTheConfiguredOne(t *testing.T) {
+	for name, rate := range map[string]float64{"with no word on the rate": 0, "without a pace": Unlimited} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTrial(t, 1, twiliotest.Config{MaxInFlight: 10, Latency: 500 * time.Millisecond}, unlisted, WithLimits(Limits{{Resource: "*", Rate: rate, MaxInFlight: 20}}))
+				tr.run(t, func() {
+					time.Sleep(time.Minute)
+					if n := tr.clients[0].Stats().Accounts[0].Learned; n < 9 || n > 13 {
+						t.Errorf("learned %d in flight, expected 10", n)
+					}
+					tr.fake.SetMaxInFlight(0)
+					for range 6 {
+						time.Sleep(time.Minute)
+						if n := tr.clients[0].Stats().Accounts[0].Learned; n < 9 || n > 40 {
+							t.Errorf("learned %d in flight, expected no more than twice the 20 that are configured", n)
+							break
+						}
+					}
+				})
+			})
+		})
+	}
+}
+
 // Throttles that have nothing to do with the bucket's rate must not stop it: here every
 // eighth request, whatever the pace. At a pace of 20/s that leaves some 5/s.
 func TestThrottlesOfAnotherCauseDoNotStopTheBucket(t *testing.T) {

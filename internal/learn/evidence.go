@@ -207,7 +207,7 @@ func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
 		e.number = max(account.buckets, 1)
 	}
 	account.saw(e.number, now.Sub(e.event.left) > soundAfter)
-	burst := e.phase == free && e.ceiling == Unlimited && e.noise.share == 0
+	burst := !e.Rate.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0
 	if !t.Rate && account.throttled(t.InProgress, burst, now) {
 		e.begin(now)
 	}
@@ -234,6 +234,7 @@ func (e *Evidence) Reopen(account *InFlight, now time.Time) {
 	// Only time in which the bucket was open counts, unless it is too slow for that to matter.
 	if closed := now.Sub(c.since); e.Pace()*closed.Seconds() > 5 {
 		e.tally.from = e.tally.from.Add(closed)
+		e.trial.from = e.trial.from.Add(closed)
 	}
 	switch {
 	case c.accepted == 0: // that teaches nothing

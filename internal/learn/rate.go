@@ -238,7 +238,7 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	// slid out of the window would be throttled, too.
 	excess := float64(r.tally.sent) + 1 - limit*now.Sub(r.tally.from).Seconds()
 	r.news.Pause = time.Duration(min(1, max(1, excess)/limit) * float64(time.Second))
-	raised := r.phase == holding && limit > farMore*r.limit
+	raised := r.phase == holding && limit >= tooSlow && limit > farMore*r.limit
 	r.become(holding, limit, now)
 	if raised { // the last steps were large, and so the limit is not known well
 		r.busy = max(0, r.hold()-holdTime/4)
@@ -292,14 +292,8 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 	if r.frozen {
 		return
 	}
-	if r.Pace() < tooSlow { // it would take minutes, and cool-downs cost less
-		if r.begin(now); r.phase == holding {
-			least := 0.95
-			if share > heavy {
-				least = 0.5
-			}
-			r.become(holding, max(pace, least*r.limit), now)
-		}
+	if r.phase == free && r.Pace() < tooSlow { // it would take minutes, and cool-downs cost less
+		r.begin(now)
 		return
 	}
 	if r.phase != trying {

@@ -271,7 +271,7 @@ func TestTrialOfLess(t *testing.T) {
 	t.Run("does not count an outage", func(t *testing.T) {
 		s := begin(t)
 		tried := s.e.Pace()
-		s.goes(30*time.Second, always)
+		s.goes(5*time.Minute, always)
 		s.goes(15*time.Second, never)
 		if s.e.Learned() != tried {
 			t.Errorf("%v was learned, want the %v that was tried", s.e.Learned(), tried)
