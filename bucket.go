@@ -76,7 +76,7 @@ func (b *bucket) reopen(now time.Time) {
 		return
 	}
 	b.cooldown.end()
-	b.evidence.Reopen(b.teaches(), now)
+	b.evidence.Reopen(b.teaches(), b.slots.Own.InFlight(), now)
 	b.adapt(now)
 	// Twilio said when to try again. A rate that was lowered meanwhile must not put that
 	// off: it holds from this request on.

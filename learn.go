@@ -86,12 +86,8 @@ func (b *bucket) adapt(now time.Time) {
 	if b.account.adopt() {
 		b.account.WakeHead()
 	}
-	scouts := 0
-	if b.evidence.Scouting() {
-		scouts = 1
-	}
-	if b.slots.Own.Learned != scouts {
-		b.slots.Own.Learned = scouts
+	if n := b.evidence.AtOnce(); b.slots.Own.Learned != n {
+		b.slots.Own.Learned = n
 		b.slots.Own.WakeHead()
 	}
 	news := b.evidence.News()

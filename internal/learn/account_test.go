@@ -60,7 +60,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 		other.Configure(50, true, true)
 		other.Throttled(Throttle{Left: s.now, InProgress: 1, Own: 1}, &s.account, s.now) // long ago
 		s.wait(time.Minute)
-		other.Reopen(&s.account, s.now)
+		other.Reopen(&s.account, 0, s.now)
 		sendsUpToTen(s, time.Minute, &other, 3)
 		if got := s.account.Limit(); got != 0 {
 			t.Errorf("the limit is %d, want none", got)
@@ -140,7 +140,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 			e.Accepted(now, 5, nil, now)
 			e.Throttled(Throttle{Left: now, InProgress: 11, Own: 11}, nil, now)
 			now = now.Add(time.Second)
-			e.Reopen(nil, now)
+			e.Reopen(nil, 0, now)
 		}
 	})
 }

@@ -10,6 +10,7 @@ type cooling struct {
 	closed   bool          // the bucket keeps still, or has not been reopened since
 	since    time.Time     // when it was last closed
 	opened   time.Time     // when it was last opened
+	out      int           // requests that were in flight then
 	asked    time.Time     // the latest end of those that were asked for since a request was accepted
 	step     time.Duration // of the next one of which Twilio does not say how long; 0: the first
 	spared   time.Time     // until when a single throttled answer does not close the bucket

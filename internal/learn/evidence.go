@@ -75,9 +75,6 @@ func (e *Evidence) Known() bool { return e.lessons != nil && e.phase != free }
 // Asking reports that the pace is above what is known to be accepted.
 func (e *Evidence) Asking() bool { return e.lessons != nil && e.Rate.Asking() }
 
-// Scouting reports that only one request at a time should leave: none was accepted of late.
-func (e *Evidence) Scouting() bool { return e.lessons != nil && e.trouble.scouting }
-
 // News returns what has changed since it was last called.
 func (e *Evidence) News() (n News) {
 	if e.lessons != nil {
@@ -147,6 +144,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	}
 	c := &e.cooling
 	if !c.closed && left.Before(c.opened) {
+		e.empty &^= 1
 		return
 	}
 	c.note(0, left, e.since, now)
@@ -156,6 +154,9 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 		e.resume(max(e.trouble.before, 1), now)
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
+	if e.phase == bursting && e.log.Until(e.accepted) >= notSlow {
+		e.become(free, 0, now)
+	}
 	e.Rate.accepted(left, now)
 	e.settle(account, now)
 }
@@ -184,7 +185,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 		c.accepted, c.answers, c.recent = 0, 0, 0
 	}
 	hold, step := c.hold(t, now)
-	cheap := e.Pace()*hold.Seconds() <= cheapest || e.phase == free && e.Pace() < tooSlow
+	cheap := e.Pace()*hold.Seconds() <= cheapest || e.phase == bursting || e.phase == free && e.Pace() < tooSlow
 	if !e.literal && !c.mostly && !outage && !(e.none(now) && !t.Overtook) && !single && !cheap {
 		e.settle(account, now)
 		return Verdict{}
@@ -193,7 +194,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	if single {
 		c.spared = now.Add(hold + sparedFor*hold)
 	}
-	c.step, c.closed, c.since = step, true, now
+	c.step, c.closed, c.since, e.rest = step, true, now, t.Hold
 	return Verdict{Close: true, Hold: hold}
 }
 
@@ -208,7 +209,7 @@ func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
 	}
 	account.saw(e.number, now.Sub(e.event.left) > soundAfter)
 	burst := !e.Rate.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0
-	if !t.Rate && account.throttled(t.InProgress, burst, now) {
+	if !t.Rate && e.phase != bursting && account.throttled(t.InProgress, burst, now) {
 		e.begin(now)
 	}
 	if e.phase == free && account.changed.After(e.tally.from) {
@@ -225,8 +226,8 @@ func (e *Evidence) none(now time.Time) bool {
 	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
 }
 
-// Reopen takes in that the cool-down is over.
-func (e *Evidence) Reopen(account *InFlight, now time.Time) {
+// Reopen takes in that the cool-down is over, with so many of the bucket's requests in flight.
+func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 	if e.lessons == nil || !e.cooling.closed {
 		return
 	}
@@ -242,14 +243,18 @@ func (e *Evidence) Reopen(account *InFlight, now time.Time) {
 		e.trial.forget(c.answers)
 		e.trouble.empty++
 		e.trouble.scouting = e.trouble.empty > 1
+	case e.phase == bursting:
 	case e.Pace() < Unlimited && e.tally.stuck() && e.tally.since.Sub(c.opened) > soon:
 		e.tally.forget(e.tally.run) // an outage, it seems: a limit would show again at once
 	case e.blames(account, now), e.triesLess(account, now):
 	default:
 		e.conclude(account != nil && account.limit > 0, now)
 	}
+	if e.phase == bursting {
+		e.burst(now)
+	}
 	e.event.began = time.Time{}
-	c.closed, c.opened = false, now
+	c.closed, c.opened, c.out = false, now, inFlight
 	c.accepted, c.recent, c.answers, c.mostly = 0, 0, 0, false
 	if e.since.Before(now) {
 		e.since = now
@@ -262,6 +267,7 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 	c := &e.cooling
 	accepted := e.log.Until(e.accepted)
 	e.trouble.before = max(accepted, 1)
+	e.peak = max(e.peak, accepted)
 	switch {
 	case now.Before(e.noise.until) && !c.mostly:
 	case e.phase == free && e.ceiling == Unlimited && paced && !c.mostly:

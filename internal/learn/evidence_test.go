@@ -107,7 +107,7 @@ func TestCoolDownsGrowWhileNothingIsAccepted(t *testing.T) {
 	s := newScript(t, 20)
 	s.accepted()
 	for i, want := range []time.Duration{1, 2, 4, 8, 16, 16} {
-		if scouting := s.e.Scouting(); scouting != (i > 2) {
+		if scouting := (s.e.AtOnce() == 1); scouting != (i > 2) {
 			t.Errorf("after %d cool-downs one request at a time leaves: %v, want it after two since one was accepted", i, scouting)
 		}
 		v := s.throttled(Throttle{})
@@ -121,7 +121,7 @@ func TestCoolDownsGrowWhileNothingIsAccepted(t *testing.T) {
 	}
 	s.wait(20 * time.Second)
 	s.accepted()
-	if s.e.Scouting() {
+	if s.e.AtOnce() == 1 {
 		t.Error("one request at a time leaves although one was accepted")
 	}
 	s.wait(2 * time.Second)
@@ -282,9 +282,9 @@ func TestZeroEvidenceKnowsNothing(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var e Evidence
 	e.Departed(now, now)
-	e.Reopen(nil, now)
+	e.Reopen(nil, 0, now)
 	e.Forget()
-	if e.Known() || e.Asking() || e.Scouting() || e.Learned() != 0 || e.News() != (News{}) || e.PerSecond(now) != 0 {
+	if e.Known() || e.Asking() || (e.AtOnce() == 1) || e.Learned() != 0 || e.News() != (News{}) || e.PerSecond(now) != 0 {
 		t.Error("it knows something")
 	}
 	e.Configure(7, true, true)
@@ -298,5 +298,5 @@ func TestZeroEvidenceKnowsNothing(t *testing.T) {
 	if v := e.Throttled(Throttle{Left: now, InProgress: 1, Own: 1}, nil, now); !v.Close {
 		t.Error("the first throttled answer did not close the bucket")
 	}
-	e.Reopen(nil, now.Add(time.Second))
+	e.Reopen(nil, 0, now.Add(time.Second))
 }

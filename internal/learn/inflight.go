@@ -298,7 +298,7 @@ func (c *InFlight) try(n int, share float64, left, now time.Time) bool {
 		return true
 	}
 	c.back, c.limit, c.changed = c.limit, less(c.limit, share), now
-	c.trial = newTrial(share, float64(c.back), float64(c.limit), now)
+	c.trial = newTrial(share, float64(c.back), float64(c.limit), c.noise.share > 0, now)
 	return true
 }
 
@@ -312,7 +312,7 @@ func (c *InFlight) find(f finding, now time.Time) {
 	switch f {
 	case perhaps:
 		c.limit = less(c.limit, c.trial.tally.share())
-		c.trial = c.trial.next(float64(c.limit), now)
+		c.trial = c.trial.next(float64(c.limit), c.noise.share > 0, now)
 	case limited:
 		c.interval = probeAfter
 		c.set(c.limit, now)

@@ -124,9 +124,9 @@ func (m *model) look() {
 				return
 			}
 			m.closed, m.held = false, m.now
-			m.evidence.Reopen(&m.account, m.now)
+			m.evidence.Reopen(&m.account, m.flying, m.now)
 		}
-		if m.evidence.Scouting() && m.flying > 0 {
+		if n := m.evidence.AtOnce(); n > 0 && m.flying >= n {
 			return
 		}
 		due := m.now

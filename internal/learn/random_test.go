@@ -34,7 +34,7 @@ func TestNoHeadWaitsLongerThanHalfAMinute(t *testing.T) {
 			}
 			if closed && rnd.IntN(4) > 0 {
 				closed, now = false, later(now, until)
-				e.Reopen(&account, now)
+				e.Reopen(&account, 0, now)
 			}
 			switch rnd.IntN(200) {
 			case 0:

@@ -26,10 +26,11 @@ const Unlimited = math.MaxFloat64
 type phase uint8
 
 const (
-	free    phase = iota // nothing is learned: the pace is the configured one
-	seeking              // from a low pace, twice as much each second
-	holding              // at the limit, and from time to time a little more: asking
-	trying               // at a little less, to tell a limit from noise
+	free     phase = iota // nothing is learned: the pace is the configured one
+	seeking               // from a low pace, twice as much each second
+	holding               // at the limit, and from time to time a little more: asking
+	trying                // at a little less, to tell a limit from noise
+	bursting              // the limit is slow: requests leave as they come, until one is throttled
 )
 
 // A Rate is the controller of one bucket's pace.
@@ -48,11 +49,16 @@ type Rate struct {
 	noise   noise
 	held    float64       // holding: a limit that was accepted to the end of its time; 0: none was
 	refuted int           // holding: times in a row that asking has led too far
+	peak    float64       // requests/s that were accepted before the pace was lowered
+	soon    time.Duration // holding: for which the limit is kept since it is far below the peak; 0: as usual
 	steps   [2]float64    // holding: paces at which the last two requests left
 	full    time.Duration // holding: for which the pace was the configured one
 	goal    setting       // seeking: where it ends; its limit is 0: not known
 	before  setting       // trying: what to go back to
 	trial   trial         // trying
+	rest    time.Duration // of the last cool-down, by Twilio's word; 0: it did not say
+	long    uint16        // the same; 1: it took long, and something was accepted
+	empty   uint16        // bursting: the last cool-downs, a bit each; 1: nothing was accepted after it
 }
 
 // A setting is a phase and a limit.
@@ -72,6 +78,8 @@ const (
 	climbAtMost   = 3 * time.Second // between two requests: a slow pace doubles at most
 	cautious      = 1.25
 	farMore       = 1.1 // times the limit before
+	muchLess      = 8   // is never tried: peak/8
+	farBelow      = 0.7 // of what was accepted before
 	maxDoublings  = 30
 	fullTime      = 10 * time.Second
 	tooSlow       = 4.0        // requests/s; below, a trial takes too long
@@ -82,13 +90,17 @@ const (
 func (r *Rate) Pace() float64 {
 	pace := r.limit
 	switch r.phase {
-	case free:
+	case free, bursting:
 		return r.ceiling
 	case seeking:
 		pace *= math.Exp2(min(r.busy.Seconds(), maxDoublings))
 	case holding:
 		if asked := (r.busy - r.hold()).Seconds(); asked > 0 {
-			pace *= 1 + probeGain*min(asked, probeTime.Seconds())
+			if r.soon > 0 {
+				asked += probeTime.Seconds() // the first, small steps are left out
+			} else {
+				pace *= 1 + probeGain*min(asked, probeTime.Seconds())
+			}
 			pace *= math.Pow(1+climbGain, min(max(0, asked-probeTime.Seconds()), 3*maxDoublings))
 			if r.refuted > 0 { // it has led too far before
 				pace = min(pace, cautious*r.limit)
@@ -100,6 +112,9 @@ func (r *Rate) Pace() float64 {
 
 // hold is how long the limit is kept before more is asked for.
 func (r *Rate) hold() time.Duration {
+	if r.soon > 0 {
+		return r.soon
+	}
 	return min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
 }
 
@@ -125,7 +140,7 @@ type News struct {
 
 // forget drops what was learned about the pace.
 func (r *Rate) forget() {
-	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last}
+	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest}
 }
 
 // told takes in that others use the rest, although only so many requests per second were accepted.
@@ -142,7 +157,7 @@ func (r *Rate) told(perSecond float64, now time.Time) {
 func (r *Rate) departed(due, now time.Time) {
 	last := r.last
 	r.last = now
-	if r.phase == free || last.IsZero() {
+	if r.phase == free || r.phase == bursting || last.IsZero() {
 		return
 	}
 	pace, asked := r.Pace(), r.Asking()
@@ -185,13 +200,13 @@ func (r *Rate) become(p phase, limit float64, now time.Time) {
 	if r.frozen {
 		return
 	}
-	if p == free {
+	if p == free || p == bursting {
 		r.held, r.refuted = 0, 0
 	}
 	if r.phase == free {
 		r.strayed = now
 	}
-	r.phase, r.limit, r.busy, r.full, r.goal = p, limit, 0, 0, setting{}
+	r.phase, r.limit, r.busy, r.full, r.goal, r.soon, r.empty, r.long = p, limit, 0, 0, setting{}, 0, 0, 0
 	r.news.Changed = true
 	r.begin(now)
 }
@@ -219,8 +234,11 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	}
 	r.tally.age(now)
 	r.tally.add(true, now)
-	if !r.Asking() || unsure || !r.noise.exceeded(&r.tally) && !r.noise.exceeded(&recent) {
+	if !r.Asking() || unsure || !r.noise.exceeded(&r.tally) && !r.noise.exceeded(&recent) && !r.inVain(now) {
 		return
+	}
+	if r.noise.share > heavyNoise { // a second in which fewer than usual were throttled proves nothing
+		perSecond -= min(perSecond, 2*math.Sqrt(perSecond*r.noise.share))
 	}
 	limit := min(max(r.limit, perSecond/(1-r.noise.share)), r.Pace())
 	switch {
@@ -228,7 +246,7 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 		return // nothing was accepted: that teaches nothing
 	case r.phase == holding:
 		if before := r.beforeAsking(); r.limit < tooSlow {
-			limit = before
+			limit = min(before, max(r.limit, perSecond+1))
 		} else {
 			limit = min(limit, before)
 		}
@@ -239,9 +257,38 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	excess := float64(r.tally.sent) + 1 - limit*now.Sub(r.tally.from).Seconds()
 	r.news.Pause = time.Duration(min(1, max(1, excess)/limit) * float64(time.Second))
 	raised := r.phase == holding && limit >= tooSlow && limit > farMore*r.limit
+	if r.phase == seeking {
+		r.keep(limit, now)
+		return
+	}
+	soon := r.soon * 3 / 2
 	r.become(holding, limit, now)
+	if soon < r.hold() {
+		r.soon = soon
+	} else {
+		r.peak = limit
+	}
 	if raised { // the last steps were large, and so the limit is not known well
 		r.busy = max(0, r.hold()-holdTime/4)
+	}
+}
+
+// inVain reports that asking for much more, where noise is known, has led to more that is sent
+// and to no more that is accepted.
+func (r *Rate) inVain(now time.Time) bool {
+	t := &r.tally
+	least := r.limit * now.Sub(t.from).Seconds()
+	return r.phase == holding && r.noise.share > 0 && float64(t.sent) > cautious*least && float64(t.sent-t.throttled) < farMore*least*(1-r.noise.share)
+}
+
+// keep holds a limit that was found. If it is far below what was accepted before, the cause may
+// soon be over: more is asked for after some seconds, and each time that this fails a bit later.
+func (r *Rate) keep(limit float64, now time.Time) {
+	r.become(holding, limit, now)
+	if limit < farBelow*r.peak {
+		r.soon = holdTime / 4
+	} else {
+		r.peak = limit
 	}
 }
 
@@ -296,6 +343,16 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 		r.begin(now)
 		return
 	}
+	switch {
+	case !r.burstsSuit(pace):
+	case r.phase == holding && 0 < r.held && r.held < r.limit: // a pace that has worked is better
+		r.become(holding, r.held, now)
+		return
+	case share > most:
+		r.become(bursting, pace, now)
+		return
+	}
+	pace = r.notMuchLess(pace, share)
 	if r.phase != trying {
 		r.before = setting{r.phase, r.limit, r.Pace()}
 	}
@@ -304,7 +361,16 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 		base = pace / (1 - share)
 	}
 	r.become(trying, pace, now)
-	r.trial = newTrial(share, base, pace, now)
+	r.trial = newTrial(share, base, pace, r.noise.share > 0, now)
+}
+
+// notMuchLess returns the pace to try when so much is throttled. Noise must not lead so far down
+// that a trial takes minutes.
+func (r *Rate) notMuchLess(pace, share float64) float64 {
+	if share > most {
+		return pace
+	}
+	return max(pace, min(r.peak/muchLess, 0.95*r.Pace()))
 }
 
 // find does what follows from a trial's finding.
@@ -316,12 +382,17 @@ func (r *Rate) find(f finding, now time.Time) {
 		if r.before.phase == holding && r.limit == r.held && r.limit < r.before.limit {
 			r.refuted = min(r.refuted+1, 2) // asking had led too far
 		}
-		if r.before.limit <= 1.01*r.held && r.before.limit >= 0.99*r.held {
+		worked := r.before.limit <= 1.01*r.held && r.before.limit >= 0.99*r.held
+		if worked {
 			r.held = r.limit // it is no longer the limit
 		}
 		r.news.Crowded = r.news.Crowded || r.before.phase == free && r.limit > 0.9*r.ceiling
-		r.become(holding, r.limit, now)
-		r.busy = r.hold() - holdTime/2
+		if !worked && r.burstsSuit(r.limit) {
+			r.become(bursting, r.limit, now)
+			return
+		}
+		r.keep(r.limit, now)
+		r.busy = max(0, r.hold()-holdTime/2)
 	case noisy:
 		r.noise.is((t.tally.share()+t.share)/2, now)
 		r.become(r.before.phase, r.before.limit, now)
@@ -332,7 +403,8 @@ func (r *Rate) find(f finding, now time.Time) {
 			pace = min(pace, 0.7*r.limit)
 			r.news.Pause = time.Second // most windows are full of what was sent before
 		}
-		next := t.next(pace, now)
+		pace = r.notMuchLess(pace, t.tally.share())
+		next := t.next(pace, r.noise.share > 0, now)
 		r.become(trying, pace, now)
 		r.trial = next
 	}

@@ -26,7 +26,7 @@ func (s *script) wait(d time.Duration) {
 	end := s.now.Add(d)
 	if s.closed && !s.until.After(end) {
 		s.closed, s.now = false, later(s.now, s.until)
-		s.e.Reopen(&s.account, s.now)
+		s.e.Reopen(&s.account, 0, s.now)
 	}
 	s.now = end
 }

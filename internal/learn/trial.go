@@ -134,9 +134,9 @@ const (
 )
 
 // newTrial returns a trial of at instead of base.
-func newTrial(share, base, at float64, now time.Time) trial {
+func newTrial(share, base, at float64, doubt bool, now time.Time) trial {
 	t := trial{share: share, base: base, at: at, need: int(16 / share), most: 4, tally: tally{from: now}}
-	if share > heavy {
+	if !doubt && (share > heavy || base < tooSlow) {
 		t.need, t.most = int(6/share), 2
 	}
 	return t
@@ -192,8 +192,8 @@ func (t *trial) fewer() bool {
 }
 
 // next returns the trial of less that follows one that has not helped.
-func (t *trial) next(at float64, now time.Time) trial {
-	n := newTrial(t.share, t.base, at, now)
+func (t *trial) next(at float64, doubt bool, now time.Time) trial {
+	n := newTrial(t.share, t.base, at, doubt, now)
 	n.steps = t.steps
 	return n
 }

@@ -154,7 +154,7 @@ func TestTrialTellsALimitFromNoise(t *testing.T) {
 		{"less than half must be tried before it is heavy noise", .5, 2, 300 * ms, "x.x.x", perhaps},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			c := newTrial(r.share, 20, 20*(1-r.share), noon)
+			c := newTrial(r.share, 20, 20*(1-r.share), false, noon)
 			c.steps = r.steps
 			n := 0
 			feed(noon, r.gap, r.answers, func(throttled bool, now time.Time) {
@@ -172,7 +172,7 @@ func TestTrialTellsALimitFromNoise(t *testing.T) {
 }
 
 func TestTrialOfLessThanHalfShowsHeavyNoise(t *testing.T) {
-	c := newTrial(.5, 20, 5, noon)
+	c := newTrial(.5, 20, 5, false, noon)
 	c.steps = 2
 	var got finding
 	feed(noon, 300*ms, "x.x.x", func(throttled bool, now time.Time) { got = c.add(throttled, now) })

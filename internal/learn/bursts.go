@@ -1,0 +1,60 @@
+package learn
+
+import (
+	"math/bits"
+	"time"
+)
+
+// A limit of a few requests per second whose cool-downs are short is best met by bursts. As many
+// leave at once as were accepted before, and two more. These are throttled, and the bucket keeps
+// still until the server's window is empty again. A pace would do worse: answers that come a bit
+// earlier or later throttle some requests at each pace near such a limit, and each time a
+// cool-down costs about all that the limit lets pass in a second. A trial would take minutes.
+const (
+	short    = 1500 * time.Millisecond // a cool-down, at most: the window is about as long
+	verySlow = 0.5                     // requests/s: a cool-down does not empty the window
+	manyRuns = 3                       // of empty cool-downs among the last 16: that is noise
+	manyLong = 4                       // of the last 16 cool-downs: bursts cost too much
+	notSlow  = 1.5 * tooSlow           // requests/s accepted: the limit is not slow any more
+)
+
+// burstsSuit reports that bursts are best for a limit.
+func (r *Rate) burstsSuit(limit float64) bool {
+	return verySlow < limit && limit < tooSlow && r.rest <= short
+}
+
+// AtOnce returns how many requests may be in flight; 0: as many as want to.
+func (e *Evidence) AtOnce() int {
+	switch {
+	case e.lessons == nil:
+		return 0
+	case e.trouble.scouting:
+		return 1 // none was accepted of late
+	case e.phase == bursting:
+		return e.cooling.out + max(int(e.limit), e.cooling.accepted) + 2
+	}
+	return 0
+}
+
+// burst takes in that a cool-down is over that a burst began when it met the limit.
+func (e *Evidence) burst(now time.Time) {
+	c, accepted := &e.cooling, e.log.Until(e.accepted)
+	e.empty, e.long = e.empty<<1, e.long<<1
+	switch {
+	case c.accepted == 0:
+		e.empty |= 1
+		return
+	case e.rest > short:
+		e.long |= 1
+	}
+	runs := bits.OnesCount16(e.empty &^ (e.empty << 1))
+	switch {
+	case runs >= manyRuns:
+		e.noise.is(float64(bits.OnesCount16(e.empty))/16, now)
+		e.become(free, 0, now)
+	case bits.OnesCount16(e.long) >= manyLong:
+		e.become(seeking, max(accepted, 1), now)
+	default:
+		e.limit = max(accepted, 1)
+	}
+}
