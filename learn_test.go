@@ -474,7 +474,7 @@ func TestStrayThrottleTeachesNothing(t *testing.T) {
 
 // One message a minute, and one throttled answer in ten minutes: each waits as long as the
 // throttled one must, and no longer.
-func TestStrikesAgeByTheClock(t *testing.T) {
+func TestThrottledAnswersAgeByTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 1}), sender)
 		for i := range 300 {
