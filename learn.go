@@ -24,12 +24,13 @@ func (b *bucket) teaches() *learn.InFlight {
 }
 
 // configure tells the evidence what the limits and Twilio's headers say. The program's word that
-// a resource is not to be paced holds against what throttled answers teach. Rates of shared
-// buckets are learned by their store. Where nothing is learned each throttled answer closes the
-// bucket, as each one of a shared bucket does.
+// a resource is not to be paced holds against what throttled answers teach, this process or a
+// store. Rates of shared buckets are learned by their store. Where nothing is learned each
+// throttled answer closes the bucket, as each one of a shared bucket does.
 func (b *bucket) configure() {
 	shared, fixed := b.limiter.shared != nil, b.limiter.fixed
 	b.evidence.Configure(b.configured(), !shared && !fixed && !b.allowed.never(), !shared && !fixed)
+	b.leased().Free(b.allowed.never())
 }
 
 // configured is the rate by what is configured and by Twilio's headers; Unlimited.

@@ -402,6 +402,38 @@ func TestUnlimitedStaysUnlimited(t *testing.T) {
 	})
 }
 
+// The same word said later ends a pace that is learned already, also for those who wait.
+func TestUnlimitedEndsALearnedPace(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"nothing configured": nil,
+		"a rate configured":  {{Resource: Messages, Rate: 20}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lane := newLane(newLimiter(t, limits...), unlisted)
+				lane.serve(30, time.Minute, 10, 0, Outcome{})
+				if rate, _ := lane.learned(); rate < 9 || rate > 10.5 {
+					t.Fatalf("learned %v/s", rate)
+				}
+				time.Sleep(5 * time.Second)
+				began := time.Now()
+				var callers sync.WaitGroup
+				for range 100 {
+					callers.Go(func() { _ = lane.pass(bg) })
+				}
+				synctest.Wait()
+				if err := lane.l.SetLimits(Limits{{Resource: "*", Rate: Unlimited}}); err != nil {
+					t.Fatal(err)
+				}
+				callers.Wait()
+				if rate, _ := lane.learned(); rate != 0 || time.Since(began) > 0 {
+					t.Errorf("learned %v/s, and 100 requests took %v: expected no pace", rate, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
 // SetLearning(false) forgets at once, also for those who wait.
 func TestSwitchingLearningOffForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -442,7 +474,7 @@ func TestStrayThrottleTeachesNothing(t *testing.T) {
 
 // One message a minute, and one throttled answer in ten minutes: each waits as long as the
 // throttled one must, and no longer.
-func TestStrikesAgeByTheClock(t *testing.T) {
+func TestThrottledAnswersAgeByTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 1}), sender)
 		for i := range 300 {

@@ -302,8 +302,8 @@ func (l *BucketLimiter) each(f func(*bucket, time.Time)) {
 }
 
 // SetLearning switches on or off, while the limiter is in use, that throttled answers
-// change rates and in-flight limits. Switching it off forgets what was learned. It is on
-// in a new limiter.
+// change rates and in-flight limits. Switching it off forgets what was learned here; what a
+// [BucketStore] has learned stays, as it is for all processes. It is on in a new limiter.
 func (l *BucketLimiter) SetLearning(on bool) {
 	l.setting.Lock()
 	defer l.setting.Unlock()

@@ -56,8 +56,9 @@ const (
 	// seconds do not help.
 	AlertQuota AlertKind = "quota used up"
 	// AlertThrottled: more than 5 % of the last minute's requests were throttled
-	// ([WithThrottledAlert]), not counting those for single receivers and objects. Resource is that of the last of them. It is raised once,
-	// and again only after the share has been below half of it.
+	// ([WithThrottledAlert]), by a limit, an outage or noise. Those for single receivers and
+	// objects do not count. Resource is that of the last of them. It is raised once, and again
+	// only after the share has been below half of it.
 	AlertThrottled AlertKind = "throttled too often"
 	// AlertLimitsRejected: a file of limits that is watched is gone, or not valid. The
 	// limits that were in force stay so. It is raised once for each state of the file.
@@ -103,10 +104,10 @@ func (a Alert) what() any {
 }
 
 const (
-	adviceExhausted = "send less (lower the limit of this resource), spread the load over more senders, or ask Twilio for more throughput"
+	adviceExhausted = "Twilio has not processed it, so send it again later; if Client.Stats has a Learned limit for the resource or the account, send less, spread the load over more senders, or ask Twilio for more throughput"
 	adviceObject    = "one document, conversation or the like gets more requests than Twilio allows for it: send fewer about it, or spread them over several; all others go on"
 	adviceQuota     = "stop sending what needs this quota until it is renewed, use other senders, or ask Twilio for more"
-	adviceThrottled = "the account is near its limit: send less, or find what else sends for it; Client.Stats and the metrics show which resource"
+	adviceThrottled = "look at Client.Stats: where the resource or the account has a Learned limit, configure it, send less, or find what else sends for the account; where none has, this may be noise or an outage, which sending less does not end: ask Twilio"
 	adviceRejected  = "mend the file; what was in force before stays so"
 	adviceTooLong   = "put the request off until then (pacer.FromError(err) has the delay), or raise WithMaxRetryAfter"
 )

@@ -169,7 +169,7 @@ func (l *BucketLimiter) Hold(r Resource, o Outcome) {
 	if !ok {
 		return
 	}
-	if l.shared != nil && !b.allowed.never() {
+	if l.shared != nil {
 		b.leased().HeldByOthers()
 	}
 	b.coolDown(o, time.Now())

@@ -3,6 +3,7 @@ package pacer
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -314,6 +315,53 @@ func TestSharedBucketWithoutLimit(t *testing.T) {
 			t.Errorf("after the store has forgotten it: %v, %d more round trips", time.Since(before), len(b.demands())-n)
 		}
 	})
+}
+
+// "Unlimited" is the program's word here, too: what the store has learned paces such a resource
+// no longer, and another process's throttled answer does not begin it again.
+func TestUnlimitedEndsAPaceOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(2)
+		b.pace = 5
+		l := newLane(sharedLimiter(t, b), unlisted)
+		_ = l.pass(bg)
+		l.l.Hold(l.r, Outcome{Throttled: true})
+		l.herd(t, 10)
+		if rate := l.pace(); rate != 5 {
+			t.Fatalf("the pace is %v/s, expected the store's 5/s", rate)
+		}
+		if err := l.l.SetLimits(Limits{{Resource: "*", Rate: Unlimited}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, what := range []string{"SetLimits", "another process's throttled answer", "its own"} {
+			began, asked := time.Now(), len(b.demands())
+			l.herd(t, 100)
+			if rate := l.pace(); rate != 0 || time.Since(began) > 0 || len(b.demands()) > asked {
+				t.Errorf("after %s: paced at %v/s, 100 requests took %v and %d round trips: expected none", what, rate, time.Since(began), len(b.demands())-asked)
+			}
+			switch what {
+			case "SetLimits":
+				l.l.Hold(l.r, Outcome{Throttled: true, RetryAfter: time.Second})
+			default:
+				l.throttleOnce(Outcome{})
+			}
+			time.Sleep(2 * time.Second)
+		}
+		if err := l.l.SetLimits(Limits{{Resource: "*", Rate: 50}}); err != nil {
+			t.Fatal(err)
+		}
+		l.herd(t, 10)
+		if rate := l.pace(); math.Abs(rate-50) > 2 {
+			t.Errorf("the pace is %v/s, expected 50/s from the store", rate)
+		}
+	})
+}
+
+// pace is that of the bucket by Stats; 0: it has none.
+func (l *lane) pace() float64 {
+	var s Stats
+	l.l.describe(&s)
+	return s.Buckets[0].Pace
 }
 
 // Without the store a process keeps still for half a second, goes on with its share, asks

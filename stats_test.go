@@ -168,6 +168,60 @@ func TestStatsLoseNothing(t *testing.T) {
 	})
 }
 
+// The advice of the alert holds: what it tells to look at is there with a limit, and not in noise.
+func TestThrottledAlertAdvisesHowToTellALimitFromNoise(t *testing.T) {
+	for name, tt := range map[string]struct {
+		accepts func(n int, second int) bool // request n, after so many that were accepted in this second
+		limit   bool
+	}{
+		"a limit": {func(_, second int) bool { return second < 10 }, true},
+		"noise":   {func(n, _ int) bool { return n%8 != 0 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var alerts []Alert
+				var mu sync.Mutex
+				accepted := map[int]int{}
+				start := time.Now()
+				w := newWorld(t, func(n int, r *http.Request) *http.Response {
+					mu.Lock()
+					second := int(time.Since(start) / time.Second)
+					ok := tt.accepts(n, accepted[second])
+					if ok {
+						accepted[second]++
+					}
+					mu.Unlock()
+					time.Sleep(50 * time.Millisecond)
+					if ok {
+						return ok201(n, r)
+					}
+					return respond(429, throttleBody)
+				}, WithLimits(Limits{{Resource: "*", Rate: 20}}), WithAlert(func(a Alert) { alerts = append(alerts, a) }))
+				var callers sync.WaitGroup
+				for range 30 {
+					callers.Go(func() {
+						for time.Since(start) < 2*time.Minute {
+							_ = w.send()
+						}
+					})
+				}
+				callers.Wait()
+				if len(alerts) != 1 || alerts[0].Kind != AlertThrottled {
+					t.Fatalf("alerts %v, expected one", alerts)
+				}
+				for _, word := range []string{"Client.Stats", "Learned", "noise", "outage"} {
+					if !strings.Contains(alerts[0].Advice, word) {
+						t.Errorf("the advice does not speak of %s: %s", word, alerts[0].Advice)
+					}
+				}
+				if b := w.c.Stats().Buckets[0]; (b.Learned > 0) != tt.limit {
+					t.Errorf("learned %v/s", b.Learned)
+				}
+			})
+		})
+	}
+}
+
 // The alert on the share of throttled requests fires once, not on 1 of 1, and again
 // only after the share was below half of the line.
 func TestThrottledAlert(t *testing.T) {

@@ -32,7 +32,9 @@ if b.at > math.max(now, b['until']) then b.at = now end
 if ARGV[13] == '1' and (not stored[1] or now - b.at > 1000000) and b.opens < now then b.opens = now + 1000000 end
 if b.opens > now + 1000000 then b.opens = now end
 
--- What was learned: as in pacer's BucketLimiter, which says why.
+-- What was learned: by older and simpler rules than those of one process, see docs/learning.md.
+-- A rate that is throttled soon again is lowered by 5, 15 and 30 %. If that has not helped it is
+-- noise: the rate is what it was before, and for a minute nothing is learned.
 local holdTime, probeGain, climbGain = 22, 0.035, 0.25
 local function held() return math.min(150, math.max(holdTime, 50 / math.max(b.limit, 1e-6))) end
 local function probing() return b.rough == 1 or b.busy > held() end

@@ -25,13 +25,6 @@ func main() {
 	os.Exit(code)
 }
 
-// The exit codes: a run that could not be finished or missed a figure, and a
-// command line that makes no sense.
-const (
-	exitFailed = cmdline.Failed
-	exitUsage  = 2
-)
-
 type options struct {
 	scenarios          []scenario
 	costs              bool
@@ -93,21 +86,17 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == asMember {
 		if err := member(ctx, args[1], os.Stdin, stdout); err != nil {
 			fmt.Fprintf(stderr, "fleet: %v\n", err)
-			return exitFailed
+			return cmdline.Failed
 		}
 		return 0
 	}
 	o, err := parseOptions(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "fleet: %v\nfleet -h explains all flags.\n", err)
-		return exitUsage
+	if err != nil {
+		return cmdline.Unparsed(stderr, "fleet", err)
 	}
 	if err := redistest.Installed(); err != nil {
 		fmt.Fprintf(stderr, "fleet: %v\n", err)
-		return exitFailed
+		return cmdline.Failed
 	}
 	rep := report{Environment: output.Environment(time.Now()), Workers: workers}
 	err = o.measure(ctx, &rep, &progress{w: stderr, live: output.Terminal(stderr)})

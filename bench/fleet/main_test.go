@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 	"github.com/twilio-pacer/pacer/internal/redistest"
 )
@@ -32,8 +33,8 @@ func TestCommandLine(t *testing.T) {
 		"-fast":         "-fast",
 	} {
 		var stderr strings.Builder
-		if code := command(t.Context(), strings.Fields(args), io.Discard, &stderr); code != exitUsage || !strings.Contains(stderr.String(), want) {
-			t.Errorf("%s: exit code %d, %q: expected %d and %s", args, code, &stderr, exitUsage, want)
+		if code := command(t.Context(), strings.Fields(args), io.Discard, &stderr); code != cmdline.Usage || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%s: exit code %d, %q: expected %d and %s", args, code, &stderr, cmdline.Usage, want)
 		}
 	}
 }

@@ -5,8 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -24,21 +22,10 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// The exit codes: a herd that could not be finished or missed a figure, and a
-// command line that makes no sense.
-const (
-	exitFailed = cmdline.Failed
-	exitUsage  = 2
-)
-
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "herd: %v\nherd -h explains all flags.\n", err)
-		return exitUsage
+	if err != nil {
+		return cmdline.Unparsed(stderr, "herd", err)
 	}
 
 	// The clients are not told of a deadline, only stopped: one that knows its

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
@@ -78,8 +79,8 @@ func TestTimeoutEndsTheHerd(t *testing.T) {
 		}
 		var stdout, stderr bytes.Buffer
 		args := []string{"-clients", e.name, "-n", "100", "-rate", "1", "-scenario", "strict", "-timeout", "200ms"}
-		if code := run(t.Context(), args, noEnv, &stdout, &stderr); code != exitFailed {
-			t.Errorf("%s: exit code %d, expected %d", e.name, code, exitFailed)
+		if code := run(t.Context(), args, noEnv, &stdout, &stderr); code != cmdline.Failed {
+			t.Errorf("%s: exit code %d, expected %d", e.name, code, cmdline.Failed)
 		}
 		if want := "herd: strict, " + e.name + ": not finished after 200ms: raise -timeout, or lower -n\n"; !strings.HasSuffix(stderr.String(), want) {
 			t.Errorf("%s: stderr is %q, expected %q at its end", e.name, &stderr, want)
@@ -99,8 +100,8 @@ func TestCheckFailsLoudly(t *testing.T) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	if code := run(t.Context(), []string{"-check", "-clients", "pacer", "-n", "3", "-rate", "1000"}, noEnv, &stdout, &stderr); code != exitFailed {
-		t.Errorf("exit code %d, expected %d", code, exitFailed)
+	if code := run(t.Context(), []string{"-check", "-clients", "pacer", "-n", "3", "-rate", "1000"}, noEnv, &stdout, &stderr); code != cmdline.Failed {
+		t.Errorf("exit code %d, expected %d", code, cmdline.Failed)
 	}
 	if want := "herd: missed: sliding-window: pacer: 3 lost, expected 0\n"; !strings.Contains(stderr.String(), want) {
 		t.Errorf("stderr is %q, expected %q in it", &stderr, want)

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -23,28 +22,17 @@ func main() {
 	os.Exit(start(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// The exit codes: a run that could not be finished or missed a figure, and a
-// command line that makes no sense.
-const (
-	exitFailed = cmdline.Failed
-	exitUsage  = 2
-)
-
 func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == asWorker {
 		if err := workHere(ctx, args[1:], stdout); err != nil {
 			fmt.Fprintf(stderr, "queues: %v\n", err)
-			return exitFailed
+			return cmdline.Failed
 		}
 		return 0
 	}
 	o, err := parseOptions(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "queues: %v\nqueues -h explains all flags.\n", err)
-		return exitUsage
+	if err != nil {
+		return cmdline.Unparsed(stderr, "queues", err)
 	}
 	return o.run(ctx, stdout, stderr)
 }

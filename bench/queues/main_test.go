@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 )
 
 // The worker processes that a test starts are this binary.
@@ -68,8 +70,8 @@ func TestAnInterruptedRunFailsAndCleansUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
 	var stdout, stderr bytes.Buffer
-	if code := o.run(ctx, &stdout, &stderr); code != exitFailed || stdout.Len() > 0 {
-		t.Errorf("exit code %d, stdout %q, expected %d and nothing", code, &stdout, exitFailed)
+	if code := o.run(ctx, &stdout, &stderr); code != cmdline.Failed || stdout.Len() > 0 {
+		t.Errorf("exit code %d, stdout %q, expected %d and nothing", code, &stdout, cmdline.Failed)
 	}
 	if !strings.Contains(stderr.String(), "queues: not finished: enqueue: ") || !strings.Contains(stderr.String(), "context canceled") {
 		t.Errorf("stderr is %q", &stderr)
@@ -83,7 +85,7 @@ func TestADiskWhoseFsyncCostsNothingIsRefused(t *testing.T) {
 	o := tinyRun(t)
 	o.leastFsync = time.Hour
 	var stdout, stderr bytes.Buffer
-	if code := o.run(t.Context(), &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "expected a disk, on which it takes at least 1h0m0s") {
+	if code := o.run(t.Context(), &stdout, &stderr); code != cmdline.Failed || !strings.Contains(stderr.String(), "expected a disk, on which it takes at least 1h0m0s") {
 		t.Errorf("exit code %d, stderr %q", code, &stderr)
 	}
 }

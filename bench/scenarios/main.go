@@ -5,8 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -24,21 +22,10 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// The exit codes: a run that could not be finished or missed a figure, and a
-// command line that makes no sense.
-const (
-	exitFailed = cmdline.Failed
-	exitUsage  = 2
-)
-
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintf(stderr, "scenarios: %v\nscenarios -h explains all flags.\n", err)
-		return exitUsage
+	if err != nil {
+		return cmdline.Unparsed(stderr, "scenarios", err)
 	}
 	return o.run(ctx, stdout, stderr)
 }

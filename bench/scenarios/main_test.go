@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 )
 
 // Every client in a scenario of each kind, over loopback and for moments: what it
@@ -44,8 +46,8 @@ func TestAnInterruptedRunFails(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, cancel)
 	o := &options{scenarios: scenarios[:1], entrants: entrants[4:], timing: full, check: true}
 	var stdout, stderr bytes.Buffer
-	if code := o.run(ctx, &stdout, &stderr); code != exitFailed {
-		t.Errorf("exit code %d, expected %d", code, exitFailed)
+	if code := o.run(ctx, &stdout, &stderr); code != cmdline.Failed {
+		t.Errorf("exit code %d, expected %d", code, cmdline.Failed)
 	}
 	if want := "scenarios: not finished: context canceled\n"; !strings.HasSuffix(stderr.String(), want) {
 		t.Errorf("stderr is %q, expected %q at its end", &stderr, want)
@@ -60,8 +62,8 @@ func TestCheckFailsLoudly(t *testing.T) {
 		timing: timing{converge: 10 * time.Millisecond, measure: 100 * time.Millisecond},
 	}
 	var stdout, stderr bytes.Buffer
-	if code := o.run(t.Context(), &stdout, &stderr); code != exitFailed {
-		t.Errorf("exit code %d, expected %d", code, exitFailed)
+	if code := o.run(t.Context(), &stdout, &stderr); code != cmdline.Failed {
+		t.Errorf("exit code %d, expected %d", code, cmdline.Failed)
 	}
 	if !strings.Contains(stderr.String(), "scenarios: missed: far: pacer: 0.0 % of the possible, expected at least 90 %\n") {
 		t.Errorf("stderr is %q", &stderr)

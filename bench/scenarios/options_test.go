@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 )
 
 func TestBadFlagsAreRefused(t *testing.T) {
@@ -17,8 +19,8 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"fast", `argument "fast": expected flags only`},
 	} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), strings.Fields(tt.args), &stdout, &stderr); code != exitUsage {
-			t.Errorf("%s: exit code %d, expected %d", tt.args, code, exitUsage)
+		if code := run(t.Context(), strings.Fields(tt.args), &stdout, &stderr); code != cmdline.Usage {
+			t.Errorf("%s: exit code %d, expected %d", tt.args, code, cmdline.Usage)
 		}
 		if !strings.Contains(stderr.String(), tt.want) || stdout.Len() > 0 {
 			t.Errorf("%s: stderr is %q, expected %q in it", tt.args, &stderr, tt.want)

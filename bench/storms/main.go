@@ -4,9 +4,7 @@
 package main
 
 import (
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"testing"
@@ -16,20 +14,10 @@ import (
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
-// The exit codes: a run that could not be finished or broke a rule, and a command line that makes no sense.
-const (
-	exitFailed = cmdline.Failed
-	exitUsage  = 2
-)
-
 func main() {
 	o, err := parseOptions(os.Args[1:], os.Stdout)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(0)
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "storms: %v\nstorms -h explains all flags.\n", err)
-		os.Exit(exitUsage)
+	if err != nil {
+		os.Exit(cmdline.Unparsed(os.Stderr, "storms", err))
 	}
 	inTest(func(t *testing.T) { os.Exit(o.run(t, os.Stdout, os.Stderr)) })
 }

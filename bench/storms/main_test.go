@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/storm"
 )
 
@@ -63,8 +64,8 @@ func TestCheckFailsLoudly(t *testing.T) {
 		return sc
 	}}}
 	var stdout, stderr bytes.Buffer
-	if code := o.run(t, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "storms: missed: far: pacer: noise: ") {
-		t.Errorf("exit code %d, expected %d; stderr is\n%s", code, exitFailed, &stderr)
+	if code := o.run(t, &stdout, &stderr); code != cmdline.Failed || !strings.Contains(stderr.String(), "storms: missed: far: pacer: noise: ") {
+		t.Errorf("exit code %d, expected %d; stderr is\n%s", code, cmdline.Failed, &stderr)
 	}
 }
 

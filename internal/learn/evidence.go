@@ -45,11 +45,15 @@ type Verdict struct {
 }
 
 // Configure sets the configured pace, in requests per second; [Unlimited]. If paces is false no
-// pace is learned. If decides is false each throttled answer closes the bucket.
+// pace is learned, and one that was is forgotten. If decides is false each throttled answer
+// closes the bucket.
 func (e *Evidence) Configure(ceiling float64, paces, decides bool) {
 	e.ceiling, e.frozen, e.literal = ceiling, !paces, !decides
 	if e.lessons != nil {
 		e.Rate.ceiling, e.Rate.frozen = e.ceiling, e.frozen
+	}
+	if !paces {
+		e.Forget()
 	}
 }
 

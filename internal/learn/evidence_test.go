@@ -278,6 +278,48 @@ func TestNothingIsLearnedThatIsNotWanted(t *testing.T) {
 	})
 }
 
+// Each kind of what is learned goes with the word that no pace is to be learned.
+func TestWhatIsNotToBePacedForgetsWhatWasLearned(t *testing.T) {
+	fourth := func() func() bool { i := 0; return func() bool { i++; return i%4 == 0 } }
+	for name, teach := range map[string]func(*script){
+		"a limit": func(s *script) {
+			s.answers(10*ms, "....................")
+			s.e.Told(s.now)
+		},
+		"a limit that is still looked for": func(s *script) { s.answers(100*ms, "..........x..........") },
+		"a trial": func(s *script) {
+			s.answers(10*ms, "....................")
+			s.e.Told(s.now)
+			for refused := fourth(); s.e.phase != trying; {
+				s.goes(time.Second, refused)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t, Unlimited)
+			teach(s)
+			if s.closed {
+				s.wait(s.until.Sub(s.now))
+			}
+			if s.e.Pace() == Unlimited {
+				t.Fatal("nothing was learned")
+			}
+			s.e.News()
+			s.e.Configure(Unlimited, false, true)
+			if s.e.Pace() != Unlimited || s.e.Known() || s.e.Learned() != 0 || s.e.Asking() {
+				t.Errorf("the pace is %v, and %v was learned, want none and nothing", s.e.Pace(), s.e.Learned())
+			}
+			if !s.e.News().Changed {
+				t.Error("the change of the pace was not told")
+			}
+			s.goes(time.Minute, fourth())
+			if s.e.Pace() != Unlimited {
+				t.Errorf("the pace is %v again, want none", s.e.Pace())
+			}
+		})
+	}
+}
+
 func TestZeroEvidenceKnowsNothing(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	var e Evidence

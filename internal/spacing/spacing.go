@@ -21,8 +21,8 @@ const MaxSlack = 0.02
 const (
 	slackPerJitter = 50 // the tail of a network's delays is far longer than their mean deviation
 
-	// A bucket that is throttled although it keeps its rate needs more room. It gets it
-	// step by step, within bounds: a throttled answer costs it a second or more.
+	// A bucket whose limit is just below the configured rate needs more room, and gets it
+	// step by step, within bounds: each step follows a trial that has shown such a limit.
 	cautionStep = 0.01
 	maxCaution  = 0.05
 )
@@ -40,7 +40,8 @@ func (s *Spacing) Slack() float64 {
 // when it was due until its answer. Only a bucket with such requests runs at its rate.
 func (s *Spacing) Waited(transit time.Duration) { s.jitter.add(transit) }
 
-// Crowded takes in that a request was throttled although the rate was kept.
+// Crowded takes in that requests were throttled again and again although the rate was kept, and
+// that a little less has helped.
 func (s *Spacing) Crowded() {
 	s.keepDistance()
 	s.caution = min(maxCaution, s.caution+cautionStep)

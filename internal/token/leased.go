@@ -92,6 +92,7 @@ type Leased struct {
 	size    int // of the last grant
 	asking  bool
 	again   time.Time // before which it is no use to ask
+	free    bool      // the program said that it is not to be paced
 	paced   bool      // the store paces it, whether or not a limit does
 	pace    float64   // of the whole bucket; 0: not known
 	learned float64
@@ -123,7 +124,15 @@ func (e *Leased) Learned() float64 { return e.learned }
 func (e *Leased) Paced() bool { return e != nil && e.paced }
 
 // HeldByOthers notes that the store will pace the bucket: another process was throttled.
-func (e *Leased) HeldByOthers() { e.paced = true }
+func (e *Leased) HeldByOthers() { e.paced = !e.free }
+
+// Free says whether the program said that the bucket is not to be paced. Then the store does not
+// pace it either. It does nothing for nil.
+func (e *Leased) Free(free bool) {
+	if e != nil {
+		e.free, e.paced = free, e.paced && !free
+	}
+}
 
 // TakeNow implements [Source].
 func (e *Leased) TakeNow(now time.Time) bool {
@@ -360,6 +369,9 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (hold time.Duration) 
 	l := e.link
 	if l.Err != nil {
 		l.again, l.back = g.Again, d.Back
+	}
+	if e.free {
+		g.Pace, g.Learned = Unlimited, 0
 	}
 	e.pace, e.learned, e.paced = g.Pace, g.Learned, g.Pace < Unlimited
 	if l.Err == nil && (g.Processes > e.others || now.Sub(l.rejoined) > countedAfter) { // all come back, but not at once

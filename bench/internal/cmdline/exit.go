@@ -1,12 +1,27 @@
 package cmdline
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 )
 
-// Failed is the exit code of a run that could not be finished, or that a check has found wanting.
-const Failed = 1
+// The exit codes besides 0.
+const (
+	Failed = 1 // a run could not be finished, or a check has found it wanting
+	Usage  = 2 // the command line makes no sense
+)
+
+// Unparsed tells people why the flags could not be parsed, and returns the command's exit code. It
+// is 0 for flag.ErrHelp, as help was all that was wanted.
+func Unparsed(stderr io.Writer, command string, err error) int {
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s: %v\n%s -h explains all flags.\n", command, err, command)
+	return Usage
+}
 
 // Exit tells people how a run of the command ended, and returns its exit code. missed is what a
 // check has found wanting. If it was a check, and there is nothing, fine is said.
