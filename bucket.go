@@ -70,6 +70,19 @@ func (b *bucket) passAtOnce(now time.Time) bool {
 	return b.tokens.TakeNow(now)
 }
 
+// closed returns for how long the cool-down lasts, and after what time to look again whether it is over: other buckets of the
+// account may find out that an outage is.
+func (b *bucket) closed(now time.Time) (delay, look time.Duration) {
+	if b.cooldown.on && b.evidence.Over(b.teaches(), now) {
+		b.cooldown.until = now
+	}
+	delay = b.cooldown.remaining(now)
+	if look = delay; b.evidence.Unasked(now) {
+		look = min(delay, time.Second)
+	}
+	return delay, look
+}
+
 // reopen ends a cool-down whose time is over, if there is one.
 func (b *bucket) reopen(now time.Time) {
 	if !b.cooldown.on {

@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,4 +84,50 @@ func TestAlternatingThrottlesDoNotCloseTheBucket(t *testing.T) {
 			t.Errorf("%d accepted in the sixth minute (%.1f %% of the limit), expected 45 or more", perMinute, float64(perMinute)/12)
 		}
 	})
+}
+
+// Where all senders of an account are refused, and no answer says for how long, each keeps still for up to 16 s. Once one is
+// accepted the others try as well.
+func TestOutageOfAnAccountIsOverForAllItsSenders(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		outcome  Outcome
+		earliest time.Duration // that the second sender is accepted, after the first
+		latest   time.Duration
+	}{
+		{"without Retry-After", Outcome{Throttled: true, RetryAfter: time.Second, Step: true}, 0, time.Second},
+		{"with Retry-After", Outcome{Throttled: true, RetryAfter: 16 * time.Second}, 4 * time.Second, 6 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, start := newLimiter(t), time.Now()
+				accepted := make([]time.Duration, 2)
+				var wg sync.WaitGroup
+				for i := range accepted {
+					wg.Go(func() {
+						time.Sleep(time.Duration(i) * 5 * time.Second)
+						on := newLane(l, unlisted+strconv.Itoa(i))
+						for accepted[i] == 0 {
+							done, err := on.enter(bg)
+							if err != nil {
+								t.Error(err)
+								return
+							}
+							if time.Since(start) < time.Minute {
+								done(tc.outcome)
+								time.Sleep(10 * time.Millisecond)
+							} else {
+								accepted[i] = time.Since(start)
+								done(Outcome{})
+							}
+						}
+					})
+				}
+				wg.Wait()
+				if d := accepted[1] - accepted[0]; d < tc.earliest || d > tc.latest {
+					t.Errorf("the second sender was accepted %v after the first, expected %v to %v", d, tc.earliest, tc.latest)
+				}
+			})
+		})
+	}
 }

@@ -202,11 +202,12 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 		ahead = -1 // known on arrival only
 		sleep := line.UntilWoken
 		if b.line.Head() == w {
-			delay := b.cooldown.remaining(now)
+			delay, look := b.closed(now)
 			if delay <= 0 {
 				b.reopen(now)
 				b.rejoin(now)
 				delay = b.reserve(now)
+				look = delay
 			}
 			switch {
 			case delay > 0:
@@ -214,7 +215,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				if delay != line.UntilWoken && !w.Deadline().IsZero() && now.Add(delay).After(w.Deadline()) {
 					return d, b.tooLate(delay, now)
 				}
-				sleep = delay
+				sleep = look
 			case !b.queue(w, now):
 				due := b.tokens.Take(now)
 				b.line.Passes(w)

@@ -85,7 +85,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 	})
 	t.Run("is not taught by a burst", func(t *testing.T) {
 		s := newScript(t, Unlimited)
-		s.account.throttled(1, true, s.now) // from now on it counts
+		s.account.throttled(1, true, s.now, s.now) // from now on it counts
 		for n := 1; n <= 20; n++ {
 			s.e.Accepted(s.now, n, &s.account, s.now)
 		}

@@ -15,6 +15,8 @@ type event struct {
 const (
 	together   = time.Second      // throttled answers that come within it are one event
 	soundAfter = 10 * time.Second // a bucket in which nothing was throttled for so long is sound
+	quiet      = 3 * time.Second  // after which the account's trouble may be over
+	inARow     = 3                // accepted, that may mean the same
 )
 
 // add takes a throttled answer into the event, which begins with it if there is none.
@@ -35,14 +37,14 @@ func (e *Evidence) settle(account *InFlight, now time.Time) {
 		return
 	}
 	if !e.blames(account, now) && !e.triesLess(account, now) {
-		e.consider(now)
+		e.weigh(account != nil && account.limit > 0, now)
 	}
 	e.event.began = time.Time{}
 }
 
 // concerns reports that the event may be about the account's requests in progress.
 func (e *Evidence) concerns(account *InFlight) bool {
-	return account != nil && !account.alone() && !e.event.rate
+	return account != nil && (!account.alone() || account.several()) && !e.event.rate
 }
 
 // blames reports that the event was about the number of the account's requests in progress.

@@ -25,6 +25,7 @@ type lessons struct {
 	event    event
 	trouble  trouble
 	number   uint8 // of the bucket, among those of its account that were throttled; 0: none
+	doubted  bool  // the pace may have been taught by a trouble of the account
 }
 
 // A Throttle is a throttled answer.
@@ -134,7 +135,7 @@ func (e *Evidence) PerSecond(now time.Time) float64 { return e.log.Until(now) }
 func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, now time.Time) {
 	e.log.Add(left)
 	if account != nil {
-		account.accepted(inProgress, e.lessons == nil || now.Sub(e.event.left) > soundAfter, now)
+		account.accepted(inProgress, e.lessons == nil || now.Sub(e.event.left) > soundAfter, left, now)
 	}
 	if e.lessons == nil {
 		return
@@ -163,6 +164,24 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	}
 	e.Rate.accepted(left, now)
 	e.settle(account, now)
+	e.hurry(account, now)
+}
+
+// hurry has more than a slow pace asked for at once, if a trouble of the account may have taught it, and may be over. Else the
+// others would have all slots of the account until its time has come.
+func (e *Evidence) hurry(account *InFlight, now time.Time) {
+	c := &e.cooling
+	if !e.doubted || account == nil || account.limit == 0 || now.Sub(e.event.left) < quiet || c.answers < inARow || c.throttled(inARow) > 0 {
+		return
+	}
+	switch {
+	case e.Rate.limit >= tooSlow, e.phase == holding && e.Asking():
+	case e.phase == trying:
+		e.become(holding, e.Rate.limit, now)
+		e.busy = e.hold()
+	case e.phase == holding:
+		e.busy = e.hold()
+	}
 }
 
 // Throttled takes in a throttled answer, and decides who keeps still.
@@ -180,7 +199,9 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	}
 	c.note(1, t.Left, e.since, now)
 	asking := e.Asking() || account != nil && account.asking(t.InProgress)
-	unsure := account != nil && !t.Rate && account.unsure(t.InProgress) || e.phase == seeking && c.throttled(window) < quarter
+	// A pace that is doubted is not refuted by a single answer.
+	unsure := account != nil && !t.Rate && (account.unsure(t.InProgress) || account.asking(t.InProgress)) || e.phase == seeking && c.throttled(window) < quarter || e.doubted && e.tally.throttled == 0
+	e.doubt(account, t.InProgress)
 	e.Rate.throttled(t.Left, e.log.Until(e.accepted), c.lately(), unsure, now)
 	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)
 	single := !asking && !now.Before(c.spared) && !now.Before(e.noise.until)
@@ -211,13 +232,24 @@ func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
 		account.buckets++
 		e.number = max(account.buckets, 1)
 	}
-	account.saw(e.number, now.Sub(e.event.left) > soundAfter)
-	burst := !e.Rate.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0
-	if !t.Rate && e.phase != bursting && account.throttled(t.InProgress, burst, now) {
+	account.saw(e.number, now.Sub(e.event.left) > soundAfter, now)
+	burst := !e.Rate.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0 && !e.trouble.scouting
+	if !t.Rate && e.phase != bursting && account.throttled(t.InProgress, burst, t.Left, now) {
 		e.begin(now)
 	}
 	if e.phase == free && account.changed.After(e.tally.from) {
 		e.tally = tally{from: account.changed}
+	}
+}
+
+// doubt takes in what a request, throttled with n in progress, says about whether it is the pace that is too high.
+func (e *Evidence) doubt(account *InFlight, n int) {
+	switch {
+	case account == nil || account.limit == 0 || account.asking(n):
+	case !e.Asking():
+		e.doubted = e.doubted || account.several()
+	case float64(e.tally.throttled+1) <= heavy*float64(e.tally.sent+1):
+		e.doubted = false // most was accepted until more was asked for
 	}
 }
 
@@ -228,6 +260,17 @@ func (e *Evidence) none(now time.Time) bool {
 		return false
 	}
 	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
+}
+
+// Unasked reports that the bucket keeps still for a step of its own, longer than the first one, for which Twilio has not asked.
+func (e *Evidence) Unasked(now time.Time) bool {
+	return e.lessons != nil && !e.literal && e.cooling.closed && e.cooling.step > firstStep && !e.cooling.asked.After(now)
+}
+
+// Over reports that such a step need not last to its end: the account had an outage, and another bucket has been accepted
+// since this one was closed.
+func (e *Evidence) Over(account *InFlight, now time.Time) bool {
+	return account != nil && e.Unasked(now) && account.resumed.After(e.cooling.since)
 }
 
 // Reopen takes in that the cool-down is over, with so many of the bucket's requests in flight.
@@ -242,6 +285,8 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.trial.from = e.trial.from.Add(closed)
 	}
 	switch {
+	case c.accepted == 0 && account != nil && account.answered.After(c.opened) && e.blames(account, now):
+		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false // others were accepted meanwhile, and have taken the slots
 	case c.accepted == 0: // that teaches nothing
 		e.tally.forget(c.answers)
 		e.trial.forget(c.answers)
@@ -274,13 +319,22 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 	e.peak = max(e.peak, accepted)
 	switch {
 	case now.Before(e.noise.until) && !c.mostly:
-	case e.phase == free && e.ceiling == Unlimited && paced && !c.mostly:
+	case e.phase == free && e.ceiling == Unlimited && paced && (!c.mostly || accepted < tooSlow):
 	case e.phase == free && e.ceiling == Unlimited:
 		e.become(seeking, max(accepted, 1), now)
 	case c.mostly && (e.phase == free || e.phase == holding && !e.Asking()) && accepted > 0:
 		share := float64(c.throttled(window)) / float64(min(window, c.answers))
 		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), now)
 	default:
-		e.consider(now)
+		e.weigh(paced, now)
 	}
+}
+
+// weigh takes in an event that has not shown a limit of requests in flight. paced is as for conclude: what leaves says little
+// of a pace then, and a trial of a slow one would take minutes.
+func (e *Evidence) weigh(paced bool, now time.Time) {
+	if paced && e.phase == free && e.ceiling == Unlimited && e.lower(&e.tally, now) < tooSlow {
+		return
+	}
+	e.consider(now)
 }

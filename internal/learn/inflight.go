@@ -26,7 +26,8 @@ import (
 //	limited    unlimited  the account was not used for an hour
 //
 // The limit is one below the number in progress, which is Twilio's where the answer has
-// Twilio-Concurrent-Requests, and so counts other processes, else this limiter's. It is raised
+// Twilio-Concurrent-Requests, and so counts other processes, else this limiter's. What others
+// had in progress when it was found is taken off where answers are compared with it. It is raised
 // while requests wait for it: by a tenth, and at least one, 30 s after it was found or a probe
 // has failed. After each probe that holds the next one is twice as large and comes after half the
 // time. A probe that fails costs a few throttled requests. Unlike a limit derived from response
@@ -35,6 +36,7 @@ import (
 type InFlight struct {
 	limit    int           // 0: none
 	good     int           // the last limit that was not a probe
+	others   int           // requests of others in progress, when the limit was found
 	interval time.Duration // between probes
 	probed   time.Time     // when the last one was, or the limit was found
 	changed  time.Time     // when the limit last was
@@ -54,6 +56,8 @@ type InFlight struct {
 	buckets        uint8     // that were throttled, ever: the next one's number
 	who            [2]uint64 // the numbers, modulo 64, of those that were in these ten seconds and in the last
 	sound, unsound int       // requests accepted of late in buckets in which nothing was throttled of late, and in others
+	answered       time.Time // when a request was last accepted
+	resumed        time.Time // when one was last accepted after an outage: several buckets were throttled, and nothing was accepted
 }
 
 // A count is of requests with about the same number in progress.
@@ -105,13 +109,17 @@ func lowest(cell int) int {
 func (c *InFlight) Limit() int { return c.limit }
 
 // asking reports that n in progress are more than is known to be accepted, by intent.
-func (c *InFlight) asking(n int) bool { return c.limit > c.good && n > c.good }
+func (c *InFlight) asking(n int) bool { return c.limit > c.good && n > c.good+c.others }
 
 // accepted notes that a request was accepted with n in progress, itself included. sound: nothing
 // was throttled in its bucket of late.
-func (c *InFlight) accepted(n int, sound bool, now time.Time) {
+func (c *InFlight) accepted(n int, sound bool, left, now time.Time) {
 	c.age(now)
 	c.highest[0] = max(c.highest[0], n)
+	if now.Sub(c.answered) > heard && c.several() {
+		c.resumed = now
+	}
+	c.answered = now
 	if sound {
 		c.sound++
 	} else {
@@ -122,19 +130,19 @@ func (c *InFlight) accepted(n int, sound bool, now time.Time) {
 	}
 	at := &c.counts[cell(n)]
 	at.add(&at.accepted)
-	if c.back > 0 {
+	if c.back > 0 && !left.Before(c.changed) {
 		c.find(c.trial.add(false, now), now)
 	}
 }
 
 // throttled notes the same of a throttled request. burst: it left without a pace. It reports
 // whether that has ended a probe.
-func (c *InFlight) throttled(n int, burst bool, now time.Time) (refuted bool) {
+func (c *InFlight) throttled(n int, burst bool, left, now time.Time) (refuted bool) {
 	if c.counts == nil {
 		c.counts = new([cells]count)
 	}
 	c.age(now)
-	if c.back > 0 {
+	if c.back > 0 && !left.Before(c.changed) {
 		c.find(c.trial.add(true, now), now)
 	}
 	if burst && c.limit == 0 {
@@ -157,7 +165,8 @@ func (c *InFlight) alone() bool { return c.sound > c.unsound }
 func (c *InFlight) several() bool { return bits.OnesCount64(c.who[0]|c.who[1]) > 1 }
 
 // saw notes that the bucket of a number was throttled. turned: of late nothing was in it.
-func (c *InFlight) saw(bucket uint8, turned bool) {
+func (c *InFlight) saw(bucket uint8, turned bool, now time.Time) {
+	c.age(now)
 	c.who[0] |= 1 << (bucket % 64)
 	if turned {
 		c.sound, c.unsound = 0, 0
@@ -245,7 +254,7 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 			c.suspect, c.since = n, now
 			return false, false
 		}
-	case n > c.limit:
+	case n > c.limit+c.others:
 		return false, false
 	}
 	limit := n - 1
@@ -256,6 +265,7 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 		c.found = now
 	}
 	c.interval = probeAfter
+	c.others = n - 1 - limit
 	c.set(max(1, limit), now)
 	return true, first
 }
@@ -263,10 +273,10 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 // refute ends a probe of which more were throttled than accepted, and at least so many. It reports
 // whether it has. What a large probe has shown to be accepted is the new limit.
 func (c *InFlight) refute(least int, now time.Time) bool {
-	if accepted, throttled := c.sum(c.good+1, c.limit+1); throttled < max(least, accepted) {
+	if accepted, throttled := c.sum(c.others+c.good+1, c.others+c.limit+1); throttled < max(least, accepted) {
 		return false
 	}
-	c.fail(min(max(c.good, c.shown()-1), c.limit), now)
+	c.fail(min(max(c.good, c.shown()-1-c.others), c.limit), now)
 	return true
 }
 
@@ -279,7 +289,7 @@ func (c *InFlight) fail(limit int, now time.Time) {
 // set makes it the limit, and forgets what was counted above it.
 func (c *InFlight) set(limit int, now time.Time) {
 	c.limit, c.good, c.back, c.probed, c.changed = limit, limit, 0, now, now
-	for i := cell(limit + 1); c.counts != nil && i < cells; i++ {
+	for i := cell(c.others + limit + 1); c.counts != nil && i < cells; i++ {
 		c.counts[i] = count{}
 	}
 }
@@ -311,7 +321,7 @@ func less(limit int, share float64) int {
 func (c *InFlight) find(f finding, now time.Time) {
 	switch f {
 	case perhaps:
-		c.limit = less(c.limit, c.trial.tally.share())
+		c.limit, c.changed = less(c.limit, c.trial.tally.share()), now
 		c.trial = c.trial.next(float64(c.limit), c.noise.share > 0, now)
 	case limited:
 		c.interval = probeAfter

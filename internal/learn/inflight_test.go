@@ -8,10 +8,10 @@ import (
 // counted has the account meet so many answers with n requests in progress.
 func (c *InFlight) counted(n, accepted, throttled int, now time.Time) {
 	for range accepted {
-		c.accepted(n, false, now)
+		c.accepted(n, false, now, now)
 	}
 	for range throttled {
-		c.throttled(n, false, now)
+		c.throttled(n, false, now, now)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestSuspicionOfALimitInFlightIsForgotten(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			var c InFlight
 			for range 10 {
-				c.throttled(r.burst, true, noon)
+				c.throttled(r.burst, true, noon, noon)
 			}
 			if c.conclude(r.burst, noon); c.Limit() != 0 {
 				t.Fatal("a burst has shown a limit")
@@ -143,7 +143,7 @@ func TestProbeInFlight(t *testing.T) {
 		now := noon.Add(time.Minute)
 		c.Probe(now)
 		for i := range 3 {
-			if refuted := c.throttled(12, false, now); refuted != (i == 2) {
+			if refuted := c.throttled(12, false, now, now); refuted != (i == 2) {
 				t.Errorf("throttled answer %d has ended it: %v, want the third to do so", i+1, refuted)
 			}
 		}
@@ -172,7 +172,7 @@ func TestProbeInFlight(t *testing.T) {
 		c := limited10(t)
 		c.Probe(noon.Add(30 * time.Second))
 		for range 5 {
-			if c.throttled(10, false, noon.Add(30*time.Second)) {
+			if c.throttled(10, false, noon.Add(30*time.Second), noon.Add(30*time.Second)) {
 				t.Fatal("it has ended")
 			}
 		}
@@ -223,9 +223,9 @@ func TestTrialOfFewerInFlight(t *testing.T) {
 			}
 			feed(now, 50*ms, r.answers, func(throttled bool, now time.Time) {
 				if throttled {
-					c.throttled(8, false, now)
+					c.throttled(8, false, now, now)
 				} else {
-					c.accepted(8, false, now)
+					c.accepted(8, false, now, now)
 				}
 			})
 			if c.Limit() != r.limit || (c.noise.share > 0) != r.noise {
@@ -261,7 +261,7 @@ func TestExceedingWhatWasAcceptedWithinAMinute(t *testing.T) {
 	if c.Exceeds(1, noon.Add(-20*time.Second)) || !c.Exceeds(2, noon) {
 		t.Error("if nothing was accepted two in progress exceed that, one does not")
 	}
-	c.accepted(7, true, noon)
+	c.accepted(7, true, noon, noon)
 	for _, r := range []struct {
 		after   time.Duration
 		n       int
