@@ -47,10 +47,11 @@ func (e *Evidence) burst(now time.Time) {
 	case e.rest > short:
 		e.long |= 1
 	}
-	runs := bits.OnesCount16(e.empty &^ (e.empty << 1))
+	// Noise throttles the first request after a cool-down as often as any other. A limit does not.
+	runs, noise := bits.OnesCount16(e.empty&^(e.empty<<1)), float64(bits.OnesCount16(e.empty))/16
 	switch {
-	case runs >= manyRuns:
-		e.noise.is(float64(bits.OnesCount16(e.empty))/16, now)
+	case runs >= manyRuns && e.tally.share() < 1.3*noise:
+		e.noise.is(noise, now)
 		e.become(free, 0, now)
 	case bits.OnesCount16(e.long) >= manyLong:
 		e.become(seeking, max(accepted, 1), now)

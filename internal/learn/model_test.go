@@ -12,6 +12,7 @@ import (
 type model struct {
 	// Set before run.
 	rate    float64 // configured requests per second; Unlimited
+	literal bool    // nothing is learned, and each throttled answer closes the bucket
 	callers int
 	latency func(*rand.Rand) time.Duration // of the network, there and back
 	work    time.Duration                  // of the server on a request that it accepts
@@ -90,7 +91,7 @@ func (m *model) run(d time.Duration, seed uint64) {
 	m.start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	m.now, m.held = m.start, m.start
 	m.minutes = make([]minute, int(d/time.Minute)+1)
-	m.evidence.Configure(m.rate, true, true)
+	m.evidence.Configure(m.rate, !m.literal, !m.literal)
 	if m.change != nil {
 		m.in(m.changes, func() { m.change(m) })
 	}

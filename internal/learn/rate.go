@@ -346,7 +346,7 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 	switch {
 	case !r.burstsSuit(pace):
 	case r.phase == holding && 0 < r.held && r.held < r.limit: // a pace that has worked is better
-		r.become(holding, r.held, now)
+		r.become(holding, max(r.held, 0.9*r.limit), now)
 		return
 	case share > most:
 		r.become(bursting, pace, now)

@@ -167,7 +167,7 @@ func (t *trial) add(throttled bool, now time.Time) finding {
 			return perhaps
 		}
 		return noisy
-	case t.sent >= t.need && now.Sub(t.from) >= trialAtLeast:
+	case t.sent >= t.enough() && now.Sub(t.from) >= trialAtLeast:
 		return limited
 	case now.Sub(t.from) > trialTime: // what there is must do
 		if t.tally.share() < t.share/2 {
@@ -176,6 +176,15 @@ func (t *trial) add(throttled bool, now time.Time) finding {
 		return noisy
 	}
 	return nothing
+}
+
+// enough returns how many answers show a limit. At a slow pace fewer do while hardly any is
+// throttled, since there each takes long.
+func (t *trial) enough() int {
+	if t.at >= tooSlow {
+		return t.need
+	}
+	return t.need * (t.most + 3 + t.throttled) / (2*t.most + 3)
 }
 
 // doubtful reports that there may be a limit although many were throttled. A long window, or a
