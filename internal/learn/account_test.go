@@ -178,3 +178,24 @@ func TestFirstLimitOfAnAccountFreesTheBucketsThatItHasSlowed(t *testing.T) {
 		t.Error("a change of the limit has freed a bucket, which only the first limit may")
 	}
 }
+
+// Buckets that were throttled at the same time must not ask for more at the same time: that all are throttled then looks
+// like a limit of the account's requests in flight.
+func TestBucketsOfAnAccountAskOneAfterTheOther(t *testing.T) {
+	var account InFlight
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	asks := map[time.Duration]bool{}
+	for range 8 {
+		var e Evidence
+		e.Configure(Unlimited, true, true)
+		e.Throttled(Throttle{Left: now, InProgress: 1, Own: 1}, &account, now)
+		e.become(holding, 20, now)
+		asks[e.hold().Round(100*time.Millisecond)] = true
+		if e.hold() < holdTime || e.hold() > holdTime*6/5 {
+			t.Errorf("a limit is held for %v, want %v and a fifth more at most", e.hold(), holdTime)
+		}
+	}
+	if len(asks) != 8 {
+		t.Errorf("8 buckets ask at %d times, want 8", len(asks))
+	}
+}

@@ -231,6 +231,7 @@ func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
 	if e.number == 0 {
 		account.buckets++
 		e.number = max(account.buckets, 1)
+		e.later = 0.2 * math.Mod(float64(e.number-1)*math.Phi, 1)
 	}
 	account.saw(e.number, now.Sub(e.event.left) > soundAfter, now)
 	burst := !e.Rate.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0 && !e.trouble.scouting

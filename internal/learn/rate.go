@@ -50,6 +50,7 @@ type Rate struct {
 	held    float64       // holding: a limit that was accepted to the end of its time; 0: none was
 	refuted int           // holding: times in a row that asking has led too far
 	peak    float64       // requests/s that were accepted before the pace was lowered
+	later   float64       // part of the usual time, by which it is longer: buckets of one account should not ask at once
 	soon    time.Duration // holding: for which the limit is kept since it is far below the peak; 0: as usual
 	steps   [2]float64    // holding: paces at which the last two requests left
 	full    time.Duration // holding: for which the pace was the configured one
@@ -115,7 +116,8 @@ func (r *Rate) hold() time.Duration {
 	if r.soon > 0 {
 		return r.soon
 	}
-	return min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
+	hold := min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
+	return hold + time.Duration(r.later*float64(holdTime))
 }
 
 // Asking reports that the pace is above what is known to be accepted.
@@ -140,7 +142,7 @@ type News struct {
 
 // forget drops what was learned about the pace.
 func (r *Rate) forget() {
-	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest}
+	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest, later: r.later}
 }
 
 // told takes in that others use the rest, although only so many requests per second were accepted.
