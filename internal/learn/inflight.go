@@ -57,7 +57,7 @@ type InFlight struct {
 	who            [2]uint64 // the numbers, modulo 64, of those that were in these ten seconds and in the last
 	sound, unsound int       // requests accepted of late in buckets in which nothing was throttled of late, and in others
 	answered       time.Time // when a request was last accepted
-	resumed        time.Time // when one was last accepted after an outage: several buckets were throttled, and nothing was accepted
+	resumed        time.Time // when one was last accepted after an outage of several buckets; zero: never
 }
 
 // A count is of requests with about the same number in progress.
