@@ -332,12 +332,12 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 		share := float64(c.throttled(window)) / float64(min(window, c.answers))
 		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), now)
 	default:
-		e.weigh(paced, now)
+		e.consider(now)
 	}
 }
 
-// weigh takes in an event that has not shown a limit of requests in flight. paced is as for conclude.
-// What leaves says little of a pace then, and a trial of a slow one would take minutes.
+// weigh takes in an event that has not closed the bucket. paced is as for conclude. What leaves says
+// little of a pace then, and a trial of a slow one would take minutes.
 func (e *Evidence) weigh(paced bool, now time.Time) {
 	if paced && e.phase == free && e.ceiling == Unlimited && e.lower(&e.tally, now) < tooSlow {
 		return
