@@ -18,7 +18,7 @@ const Unlimited = math.MaxFloat64
 //	seeking   free      the pace has become the configured one, or four times what was accepted
 //	holding   trying    requests are throttled again and again at the limit
 //	holding   bursting  so are most of them, and bursts suit the limit
-//	holding   holding   asking has led too far, or has held for long enough; or a lower limit has worked before
+//	holding   holding   asking has led too far, or has held for long enough; or the way back to a slow limit
 //	holding   free      asking has led up to the configured pace, and that was accepted
 //	trying    holding   the throttled answers have vanished: it was a limit
 //	trying    bursting  so they have, and bursts suit the limit
@@ -62,8 +62,8 @@ type Rate struct {
 	before  setting       // trying: what to go back to
 	trial   trial         // trying
 	rest    time.Duration // for which the last cool-down lasts, by Twilio's word; 0: it did not say
-	long    uint16        // bursting: the last cool-downs, a bit each; 1: it was long, and something was accepted since the one before
-	empty   uint16        // bursting: the last cool-downs, a bit each; 1: nothing was accepted since the one before
+	long    uint16        // bursting: the last cool-downs, a bit each; 1: a long one that was not empty
+	empty   uint16        // bursting: the last cool-downs, a bit each; 1: nothing was accepted before it
 }
 
 // A setting is a phase and a limit.
