@@ -72,9 +72,8 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 		s := newScript(t, Unlimited)
 		s.answers(10*ms, "....................................................................................................x")
 		s.wait(time.Second)
-		s.e.cooling.spared = s.now
-		s.answers(500*ms, "..x") // less was accepted before this one
-		s.wait(time.Second)
+		s.answers(500*ms, "..")
+		s.e.conclude(false, s.now) // less was accepted before this event
 		s.e.become(seeking, 10, s.now)
 		if s.answers(50*ms, "...x...x...x...x"); s.e.phase != holding || s.e.hold() != soon {
 			t.Errorf("the phase is %d, and the limit of %v is kept for %v, want %v", s.e.phase, s.e.Learned(), s.e.hold(), soon)

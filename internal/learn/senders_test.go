@@ -307,6 +307,11 @@ func TestBucketThatGetsNoSlotHasNoOutage(t *testing.T) {
 			if got := b.until.Sub(s.now) == firstStep; got != r.accepted {
 				t.Errorf("the next cool-down lasts %v, want a second: %v", b.until.Sub(s.now), r.accepted)
 			}
+			s.now = b.until
+			b.reopens()
+			if got := b.AtOnce() == 1; got == r.accepted {
+				t.Errorf("one request at a time leaves after another one: %v, want %v", got, !r.accepted)
+			}
 		})
 	}
 }
