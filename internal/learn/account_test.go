@@ -66,6 +66,57 @@ func TestLimitOfAnAccount(t *testing.T) {
 			t.Errorf("the limit is %d, want none", got)
 		}
 	})
+	t.Run("is found where no pace is learned", func(t *testing.T) {
+		s := newScript(t, Unlimited)
+		s.e.Configure(Unlimited, false, true)
+		if sendsUpToTen(s, time.Minute, nil, 0); s.account.Limit() != 10 {
+			t.Errorf("the limit is %d, want 10", s.account.Limit())
+		}
+	})
+	t.Run("is not taught by one bucket that knows of heavy noise", func(t *testing.T) {
+		s := newScript(t, 50)
+		s.e.learn(s.now)
+		s.e.noise.is(.2, s.now)
+		if sendsUpToTen(s, time.Minute, nil, 0); s.account.Limit() != 0 {
+			t.Errorf("the limit is %d, want none", s.account.Limit())
+		}
+	})
+	t.Run("is not taught by one bucket of which many are throttled", func(t *testing.T) {
+		s := newScript(t, 50)
+		s.account.counted(11, 0, 4, s.now)
+		s.account.counted(8, 12, 0, s.now)
+		s.account.conclude(11, s.now)
+		s.e.learn(s.now)
+		s.e.tally = tally{from: s.now, sent: 20, throttled: 8}
+		if s.e.blames(&s.account, s.now) || s.account.Limit() != 0 {
+			t.Errorf("the limit is %d, want none", s.account.Limit())
+		}
+	})
+	t.Run("is not taught by a bucket that meets a slow limit by bursts", func(t *testing.T) {
+		s := accountOfTen(t, 1)
+		b := s.each[0]
+		b.learn(s.now)
+		b.become(bursting, 2, s.now)
+		sends := func(n int) {
+			for range 6 {
+				for range 2 {
+					s.now = s.now.Add(100 * ms)
+					b.accepted(5)
+				}
+				b.throttled(n, 0)
+				s.now = b.until
+				b.reopens()
+			}
+		}
+		if sends(10); s.account.Limit() != 10 {
+			t.Errorf("the limit is %d, want 10 without a trial of fewer", s.account.Limit())
+		}
+		s.now = s.now.Add(time.Minute)
+		s.account.Probe(s.now)
+		if sends(11); s.account.Limit() != 11 {
+			t.Errorf("the limit is %d, want the 11 that are asked for", s.account.Limit())
+		}
+	})
 	t.Run("is not taught by answers about a rate", func(t *testing.T) {
 		s := newScript(t, 50)
 		for i := range 600 {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A limit of a few requests per second whose cool-downs are short is used nearly as well as by a bucket that learns
-// nothing, which closes at each throttled answer. So are limits that are too slow for bursts, or whose cool-downs are long.
+// A limit of a few requests per second whose cool-downs are short is used nearly as well as without learning. A bucket that
+// learns nothing closes at each throttled answer. So are limits that are too slow for bursts, or whose cool-downs are long.
 func TestSlowLimitIsUsedAsWithoutLearning(t *testing.T) {
 	window := func(limit int, hold time.Duration) func() server {
 		return func() server { return asks{&sliding{limit: limit, window: time.Second}, hold} }
@@ -174,7 +174,7 @@ func TestBursts(t *testing.T) {
 	})
 }
 
-// An asks is a server asks to wait for so long.
+// An asks is a server that asks to wait for so long.
 type asks struct {
 	server
 	hold time.Duration

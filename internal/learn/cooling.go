@@ -62,8 +62,8 @@ func (c *cooling) hold(t Throttle, now time.Time) (hold, step time.Duration) {
 	return hold, step
 }
 
-// note notes an answer. Those of more than a minute ago say nothing about now, and those to
-// requests that left at another pace say nothing about this one, which is since.
+// note notes an answer. Those of more than a minute ago say nothing about now. Those to requests that
+// left before since, when the pace was another one, say nothing about this one.
 func (c *cooling) note(throttled uint64, left, since, now time.Time) {
 	if now.Sub(c.last) > tallyTime || since.After(c.paced) {
 		c.recent, c.answers, c.paced = 0, 0, since

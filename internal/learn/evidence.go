@@ -164,14 +164,14 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	}
 	e.Rate.accepted(left, now)
 	e.settle(account, now)
-	e.hurry(account, now)
+	e.hurry(now)
 }
 
-// hurry has more than a slow pace asked for at once, if a trouble of the account may have taught it, and may be over. Else the
-// others would have all slots of the account until its time has come.
-func (e *Evidence) hurry(account *InFlight, now time.Time) {
+// hurry has more asked for at once than a slow pace that is doubted, if the account's trouble may be over.
+// Else the other buckets would have all slots of the account until then.
+func (e *Evidence) hurry(now time.Time) {
 	c := &e.cooling
-	if !e.doubted || account == nil || account.limit == 0 || now.Sub(e.event.left) < quiet || c.answers < inARow || c.throttled(inARow) > 0 {
+	if !e.doubted || now.Sub(e.event.left) < quiet || c.answers < inARow || c.throttled(inARow) > 0 {
 		return
 	}
 	switch {
@@ -200,7 +200,8 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	c.note(1, t.Left, e.since, now)
 	asking := e.Asking() || account != nil && account.asking(t.InProgress)
 	// A pace that is doubted is not refuted by a single answer.
-	unsure := account != nil && !t.Rate && (account.unsure(t.InProgress) || account.asking(t.InProgress)) || e.phase == seeking && c.throttled(window) < quarter || e.doubted && e.tally.throttled == 0
+	unsure := account != nil && !t.Rate && (account.unsure(t.InProgress) || account.asking(t.InProgress)) ||
+		e.phase == seeking && c.throttled(window) < quarter || e.doubted && e.tally.throttled == 0
 	e.doubt(account, t.InProgress)
 	e.Rate.throttled(t.Left, e.log.Until(e.accepted), c.lately(), unsure, now)
 	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)
@@ -243,10 +244,13 @@ func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
 	}
 }
 
-// doubt takes in what a request, throttled with n in progress, says about whether it is the pace that is too high.
+// doubt takes in a request that was throttled with n in progress. If several buckets of an account
+// with a limit were, the pace is doubted.
 func (e *Evidence) doubt(account *InFlight, n int) {
 	switch {
-	case account == nil || account.limit == 0 || account.asking(n):
+	case account == nil || account.limit == 0:
+		e.doubted = false
+	case account.asking(n):
 	case !e.Asking():
 		e.doubted = e.doubted || account.several()
 	case float64(e.tally.throttled+1) <= heavy*float64(e.tally.sent+1):
@@ -263,13 +267,14 @@ func (e *Evidence) none(now time.Time) bool {
 	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
 }
 
-// Unasked reports that the bucket keeps still for a step of its own, longer than the first one, for which Twilio has not asked.
+// Unasked reports that the bucket keeps still for a step that Twilio has not asked for, and that is
+// longer than the first one.
 func (e *Evidence) Unasked(now time.Time) bool {
 	return e.lessons != nil && !e.literal && e.cooling.closed && e.cooling.step > firstStep && !e.cooling.asked.After(now)
 }
 
-// Over reports that such a step need not last to its end: the account had an outage, and another bucket has been accepted
-// since this one was closed.
+// Over reports that an unasked step need not last to its end. The account had an outage, and since this
+// bucket was closed a request was accepted in another one.
 func (e *Evidence) Over(account *InFlight, now time.Time) bool {
 	return account != nil && e.Unasked(now) && account.resumed.After(e.cooling.since)
 }
@@ -287,7 +292,8 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 	}
 	switch {
 	case c.accepted == 0 && account != nil && account.answered.After(c.opened) && e.blames(account, now):
-		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false // others were accepted meanwhile, and have taken the slots
+		// Others were accepted meanwhile, and have taken the slots.
+		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false
 	case c.accepted == 0: // that teaches nothing
 		e.tally.forget(c.answers)
 		e.trial.forget(c.answers)
@@ -327,12 +333,12 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 		share := float64(c.throttled(window)) / float64(min(window, c.answers))
 		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), now)
 	default:
-		e.weigh(paced, now)
+		e.consider(now)
 	}
 }
 
-// weigh takes in an event that has not shown a limit of requests in flight. paced is as for conclude: what leaves says little
-// of a pace then, and a trial of a slow one would take minutes.
+// weigh takes in an event that has not closed the bucket. paced is as for conclude. What leaves says
+// little of a pace then, and a trial of a slow one would take minutes.
 func (e *Evidence) weigh(paced bool, now time.Time) {
 	if paced && e.phase == free && e.ceiling == Unlimited && e.lower(&e.tally, now) < tooSlow {
 		return

@@ -15,9 +15,9 @@ import (
 // throttles most of those above it and few of those below. So the InFlight counts, for each
 // number in progress, how many requests were accepted and throttled of late.
 //
-// A burst proves nothing, since one that meets a limit of 20 requests per second looks just like
-// one that meets a limit of 20 in progress. It only makes that number suspect. What proves it is
-// that requests which leave at a pace are throttled above it as well.
+// A burst proves nothing. One that meets a limit of 20 requests per second looks just like one that
+// meets a limit of 20 in progress. It only makes that number suspect. What proves it is that requests
+// which leave at a pace are throttled above it as well.
 //
 //	from       to         when
 //	unlimited  suspected  requests of a burst are throttled
@@ -25,8 +25,8 @@ import (
 //	limited    limited    asking for a tenth more, or a trial of less, has shown another limit
 //	limited    unlimited  the account was not used for an hour
 //
-// The limit is one below the number in progress, which is Twilio's where the answer has
-// Twilio-Concurrent-Requests, and so counts other processes, else this limiter's. What others
+// The limit is one below the number in progress. That is Twilio's where the answer has
+// Twilio-Concurrent-Requests, and so counts other processes. Else it is this limiter's. What others
 // had in progress when it was found is taken off where answers are compared with it. It is raised
 // while requests wait for it: by a tenth, and at least one, 30 s after it was found or a probe
 // has failed. After each probe that holds the next one is twice as large and comes after half the
@@ -57,7 +57,7 @@ type InFlight struct {
 	who            [2]uint64 // the numbers, modulo 64, of those that were in these ten seconds and in the last
 	sound, unsound int       // requests accepted of late in buckets in which nothing was throttled of late, and in others
 	answered       time.Time // when a request was last accepted
-	resumed        time.Time // when one was last accepted after an outage: several buckets were throttled, and nothing was accepted
+	resumed        time.Time // when one was last accepted after an outage of several buckets; zero: never
 }
 
 // A count is of requests with about the same number in progress.

@@ -74,6 +74,30 @@ func TestLimitInFlightIsNotRaisedByWhatIsThrottledAboveIt(t *testing.T) {
 	}
 }
 
+func TestLimitInFlightIsLoweredBesideOthersRequests(t *testing.T) {
+	for _, r := range []struct {
+		name       string
+		n          int // requests in progress above which they are throttled now
+		own, limit int
+	}{
+		{"by what is throttled below it", 19, 10, 9},
+		{"not by what is throttled above it", 22, 12, 10},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			var c InFlight
+			for range 2 { // 20 of the account, 10 of them of others
+				c.counted(21, 0, 4, noon)
+				c.counted(16, 12, 0, noon)
+				c.conclude(11, noon)
+			}
+			c.counted(r.n, 0, 4, noon)
+			if c.conclude(r.own, noon); c.Limit() != r.limit {
+				t.Errorf("the limit is %d, want %d", c.Limit(), r.limit)
+			}
+		})
+	}
+}
+
 func TestSuspicionOfALimitInFlightIsForgotten(t *testing.T) {
 	for _, r := range []struct {
 		name  string
@@ -165,6 +189,14 @@ func TestProbeInFlight(t *testing.T) {
 			t.Fatalf("the limit is %d, want the probe to go on while more are accepted above 20", c.Limit())
 		}
 		if c.counted(31, 0, 7, noon); c.Limit() != 30 {
+			t.Errorf("the limit is %d, want 30", c.Limit())
+		}
+	})
+	t.Run("that has failed beside others' requests keeps it, too", func(t *testing.T) {
+		c := limited10(t)
+		c.others, c.good, c.limit = 10, 20, 40
+		c.counted(39, 10, 0, noon)
+		if c.counted(41, 0, 10, noon); c.Limit() != 30 {
 			t.Errorf("the limit is %d, want 30", c.Limit())
 		}
 	})

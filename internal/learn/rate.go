@@ -13,14 +13,19 @@ const Unlimited = math.MaxFloat64
 //	from      to        when
 //	free      seeking   a request was throttled, and there was no pace at all; or an outage has ended
 //	free      trying    requests are throttled again and again at the configured pace
+//	free      bursting  most requests are throttled at the configured pace, and bursts suit what is accepted
 //	seeking   holding   four of the last 16 were throttled: what was accepted is the limit
 //	seeking   free      the pace has become the configured one, or four times what was accepted
-//	holding   trying    requests are throttled again and again at the limit, and it is not slow
-//	holding   holding   asking has led too far, or has held for long enough, or the limit is slow
+//	holding   trying    requests are throttled again and again at the limit
+//	holding   bursting  so are most of them, and bursts suit the limit
+//	holding   holding   asking has led too far, or has held for long enough; or the way back to a slow limit
 //	holding   free      asking has led up to the configured pace, and that was accepted
 //	trying    holding   the throttled answers have vanished: it was a limit
+//	trying    bursting  so they have, and bursts suit the limit
 //	trying    trying    it has not helped: still less, up to five times
 //	trying    before    it has not helped: it is noise, and the pace is what it was
+//	bursting  free      more is accepted than of a slow limit, or it is noise
+//	bursting  seeking   cool-downs are long
 //	any       holding   Twilio says that nothing remains
 //	any       free      it was the account's limit of requests in progress, or the limits are new
 type phase uint8
@@ -49,17 +54,17 @@ type Rate struct {
 	noise   noise
 	held    float64       // holding: a limit that was accepted to the end of its time; 0: none was
 	refuted int           // holding: times in a row that asking has led too far
-	peak    float64       // requests/s that were accepted before the pace was lowered
-	later   float64       // part of the usual time, by which it is longer: buckets of one account should not ask at once
-	soon    time.Duration // holding: for which the limit is kept since it is far below the peak; 0: as usual
+	peak    float64       // requests/s that were accepted before the pace was lowered; 0: it was not
+	later   float64       // part of the usual time for which a limit is kept longer, other than in the account's other buckets
+	soon    time.Duration // holding: for which a limit far below the peak is kept; 0: as long as others
 	steps   [2]float64    // holding: paces at which the last two requests left
 	full    time.Duration // holding: for which the pace was the configured one
 	goal    setting       // seeking: where it ends; its limit is 0: not known
 	before  setting       // trying: what to go back to
 	trial   trial         // trying
-	rest    time.Duration // of the last cool-down, by Twilio's word; 0: it did not say
-	long    uint16        // the same; 1: it took long, and something was accepted
-	empty   uint16        // bursting: the last cool-downs, a bit each; 1: nothing was accepted after it
+	rest    time.Duration // for which the last cool-down lasts, by Twilio's word; 0: it did not say
+	long    uint16        // bursting: the last cool-downs, a bit each; 1: a long one that was not empty
+	empty   uint16        // bursting: the last cool-downs, a bit each; 1: nothing was accepted before it
 }
 
 // A setting is a phase and a limit.
@@ -70,21 +75,11 @@ type setting struct {
 }
 
 const (
-	holdTime      = 22 * time.Second
-	holdRequests  = 50
-	holdAtMostFor = 100 * time.Second
-	probeTime     = 2 * time.Second
-	probeGain     = 0.035           // per second
-	climbGain     = 0.25            // per second
-	climbAtMost   = 3 * time.Second // between two requests: a slow pace doubles at most
-	cautious      = 1.25
-	farMore       = 1.1 // times the limit before
-	muchLess      = 8   // is never tried: peak/8
-	farBelow      = 0.7 // of what was accepted before
-	maxDoublings  = 30
-	fullTime      = 10 * time.Second
-	tooSlow       = 4.0        // requests/s; below, a trial takes too long
-	slowest       = 1.0 / 30.0 // requests/s: no head of a line waits longer than 30 s
+	muchLess     = 8 // is never tried: peak/8
+	maxDoublings = 30
+	fullTime     = 10 * time.Second
+	tooSlow      = 4.0        // requests/s; below, a trial takes too long
+	slowest      = 1.0 / 30.0 // requests/s: no head of a line waits longer than 30 s
 )
 
 // Pace returns the requests per second that may leave; Unlimited.
@@ -96,33 +91,9 @@ func (r *Rate) Pace() float64 {
 	case seeking:
 		pace *= math.Exp2(min(r.busy.Seconds(), maxDoublings))
 	case holding:
-		if asked := (r.busy - r.hold()).Seconds(); asked > 0 {
-			if r.soon > 0 {
-				asked += probeTime.Seconds() // the first, small steps are left out
-			} else {
-				pace *= 1 + probeGain*min(asked, probeTime.Seconds())
-			}
-			pace *= math.Pow(1+climbGain, min(max(0, asked-probeTime.Seconds()), 3*maxDoublings))
-			if r.refuted > 0 { // it has led too far before
-				pace = min(pace, cautious*r.limit)
-			}
-		}
+		pace = r.asked()
 	}
 	return min(max(pace, slowest), r.ceiling)
-}
-
-// hold is how long the limit is kept before more is asked for.
-func (r *Rate) hold() time.Duration {
-	if r.soon > 0 {
-		return r.soon
-	}
-	hold := min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
-	return hold + time.Duration(r.later*float64(holdTime))
-}
-
-// Asking reports that the pace is above what is known to be accepted.
-func (r *Rate) Asking() bool {
-	return r.phase == seeking || r.phase == holding && r.busy > r.hold()
 }
 
 // Learned returns the limit as far as throttling has shown it, in requests/s; 0: it has not.
@@ -159,7 +130,7 @@ func (r *Rate) told(perSecond float64, now time.Time) {
 func (r *Rate) departed(due, now time.Time) {
 	last := r.last
 	r.last = now
-	if r.phase == free || r.phase == bursting || last.IsZero() {
+	if r.phase == free || last.IsZero() {
 		return
 	}
 	pace, asked := r.Pace(), r.Asking()
@@ -224,95 +195,12 @@ func (r *Rate) accepted(left, now time.Time) {
 	}
 }
 
-// throttled takes in that a request was throttled. perSecond is how many were accepted within a
-// second of late. recent: of the last 64 answers at this pace. unsure: that may not have been about the pace.
-func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure bool, now time.Time) {
-	switch {
-	case left.Before(r.since):
-		return
-	case r.phase == trying:
-		r.find(r.trial.add(true, now), now)
-		return
-	}
-	r.tally.age(now)
-	r.tally.add(true, now)
-	if !r.Asking() || unsure || !r.noise.exceeded(&r.tally) && !r.noise.exceeded(&recent) && !r.inVain(now) {
-		return
-	}
-	if r.noise.share > heavyNoise { // a second in which fewer than usual were throttled proves nothing
-		perSecond -= min(perSecond, 2*math.Sqrt(perSecond*r.noise.share))
-	}
-	limit := min(max(r.limit, perSecond/(1-r.noise.share)), r.Pace())
-	switch {
-	case r.phase == seeking && r.tally.throttled == r.tally.sent:
-		return // nothing was accepted: that teaches nothing
-	case r.phase == holding:
-		if before := r.beforeAsking(); r.limit < tooSlow {
-			limit = min(before, max(r.limit, perSecond+1))
-		} else {
-			limit = min(limit, before)
-		}
-		limit = r.limit + max(limit-r.limit, 0)*math.Exp2(-float64(r.refuted))
-	}
-	// What was sent above the limit still fills the server's window. Whatever came before it has
-	// slid out of the window would be throttled, too.
-	excess := float64(r.tally.sent) + 1 - limit*now.Sub(r.tally.from).Seconds()
-	r.news.Pause = time.Duration(min(1, max(1, excess)/limit) * float64(time.Second))
-	raised := r.phase == holding && limit >= tooSlow && limit > farMore*r.limit
-	if r.phase == seeking {
-		r.keep(limit, now)
-		return
-	}
-	soon := r.soon * 3 / 2
-	r.become(holding, limit, now)
-	if soon < r.hold() {
-		r.soon = soon
-	} else {
-		r.peak = limit
-	}
-	if raised { // the last steps were large, and so the limit is not known well
-		r.busy = max(0, r.hold()-holdTime/4)
-	}
-}
-
-// inVain reports that asking for much more, where noise is known, has led to more that is sent
-// and to no more that is accepted.
-func (r *Rate) inVain(now time.Time) bool {
-	t := &r.tally
-	least := r.limit * now.Sub(t.from).Seconds()
-	return r.phase == holding && r.noise.share > 0 && float64(t.sent) > cautious*least && float64(t.sent-t.throttled) < farMore*least*(1-r.noise.share)
-}
-
-// keep holds a limit that was found. If it is far below what was accepted before, the cause may
-// soon be over: more is asked for after some seconds, and each time that this fails a bit later.
-func (r *Rate) keep(limit float64, now time.Time) {
-	r.become(holding, limit, now)
-	if limit < farBelow*r.peak {
-		r.soon = holdTime / 4
-	} else {
-		r.peak = limit
-	}
-}
-
 // outage reports that nothing at all has been accepted for some time.
 func (r *Rate) outage() bool {
 	if r.phase == trying {
 		return r.trial.outage
 	}
 	return r.tally.outage
-}
-
-// beforeAsking returns the pace that asking had reached a second ago; for a slow one, that of the
-// request before the last one.
-func (r *Rate) beforeAsking() float64 {
-	if r.limit < tooSlow {
-		return r.steps[0]
-	}
-	busy := r.busy
-	r.busy -= time.Second
-	pace := r.Pace()
-	r.busy = busy
-	return pace
 }
 
 // consider begins a trial if requests are throttled again and again at this pace.
@@ -347,7 +235,7 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 	}
 	switch {
 	case !r.burstsSuit(pace):
-	case r.phase == holding && 0 < r.held && r.held < r.limit: // a pace that has worked is better
+	case 0 < r.held && r.held < r.limit: // a pace that has worked is better
 		r.become(holding, max(r.held, 0.9*r.limit), now)
 		return
 	case share > most:
@@ -355,9 +243,7 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 		return
 	}
 	pace = r.notMuchLess(pace, share)
-	if r.phase != trying {
-		r.before = setting{r.phase, r.limit, r.Pace()}
-	}
+	r.before = setting{r.phase, r.limit, r.Pace()}
 	base := r.before.pace
 	if base == Unlimited {
 		base = pace / (1 - share)

@@ -163,111 +163,155 @@ func TestTrialOfFewerInFlightIsNotJudgedByWhatLeftBefore(t *testing.T) {
 	c := limited10(t)
 	left := noon.Add(time.Minute)
 	now := left.Add(ms)
-	c.try(10, .5, now, now)
-	for range 10 {
-		c.throttled(10, false, left, now.Add(50*ms))
+	before := func(limit int) {
+		t.Helper()
+		for range 10 {
+			c.accepted(10, true, left, now.Add(50*ms))
+			c.throttled(10, false, left, now.Add(50*ms))
+		}
+		if c.Limit() != limit || c.trial.sent != 0 {
+			t.Errorf("the limit is %d after %d answers, want %d and none", c.Limit(), c.trial.sent, limit)
+		}
 	}
-	if c.Limit() != 5 || c.trial.sent != 0 {
-		t.Errorf("the limit is %d after %d answers, want 5 and none", c.Limit(), c.trial.sent)
+	c.try(10, .5, now, now)
+	before(5)
+	left, now = now, now.Add(time.Second) // half of what leaves now is throttled, too
+	for c.Limit() == 5 {
+		c.throttled(5, false, left, now)
+		c.accepted(5, false, left, now)
+	}
+	before(2)
+}
+
+func TestTrialOfFewerInFlightAmongKnownNoiseTakesAsManyRequestsAsUsual(t *testing.T) {
+	for _, r := range []struct {
+		noise       float64
+		first, next int // answers that decide
+	}{{0, 15, 15}, {.1, 40, 40}} {
+		c := limited10(t)
+		c.noise.share = r.noise
+		now := noon.Add(time.Minute)
+		if c.try(10, .4, now, now); c.trial.need != r.first {
+			t.Errorf("%d answers decide where noise of %v is known, want %d", c.trial.need, r.noise, r.first)
+		}
+		c.trial.sent, c.trial.throttled = 10, 4
+		if c.find(perhaps, now); c.trial.need != r.next {
+			t.Errorf("%d answers decide the next one where noise of %v is known, want %d", c.trial.need, r.noise, r.next)
+		}
 	}
 }
 
-// A pace that one sender has learned in a trouble that several had is raised soon after it: the others take all slots.
-func TestSlowPaceOfAnAccountsTroubleDoesNotOutlastIt(t *testing.T) {
+func TestOutageOfAnAccountEnds(t *testing.T) {
 	for _, r := range []struct {
 		name    string
-		phase   phase
-		pace    float64
-		senders int // that were throttled
-		asks    bool
+		buckets []uint8       // that were throttled
+		after   time.Duration // since a request was accepted
+		resumed bool
 	}{
-		{"held", holding, 0.5, 2, true},
-		{"of a trial", trying, 0.5, 2, true},
-		{"not if others were not throttled", holding, 0.5, 1, false},
-		{"not a fast one, which is soon asked about anyway", holding, 10, 2, false},
+		{"with the first request that is accepted", []uint8{1, 2}, 6 * time.Second, true},
+		{"but it was none if requests were accepted meanwhile", []uint8{1, 2}, 5 * time.Second, false},
+		{"nor if only one bucket was throttled", []uint8{1, 1}, 6 * time.Second, false},
+		{"nor if they were long ago", []uint8{1, 2}, time.Minute, false},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			s := accountOfTen(t, 2)
-			b := s.each[0]
-			b.Told(s.now)
-			b.become(r.phase, r.pace, s.now)
-			b.trial = newTrial(.3, 1, r.pace, false, s.now)
-			for _, x := range s.each[:r.senders] {
-				x.throttled(5, time.Second)
-				s.now = s.now.Add(time.Second)
-				x.reopens()
+			var c InFlight
+			c.throttled(1, false, noon, noon) // from now on it counts
+			c.accepted(1, true, noon, noon)
+			for _, b := range r.buckets {
+				c.saw(b, false, noon)
 			}
-			b.throttled(5, time.Second)
-			s.now = s.now.Add(time.Second)
-			b.reopens()
-			for range inARow {
-				s.now = s.now.Add(2 * time.Second)
-				b.Departed(s.now, s.now)
-				b.accepted(5)
+			now := noon.Add(r.after)
+			for at := noon; at.Before(now); at = at.Add(halving) {
+				c.saw(1, false, at)
 			}
-			s.now = s.now.Add(2 * time.Second)
-			if b.Departed(s.now, s.now); b.Asking() != r.asks {
-				t.Errorf("more is asked for: %v, want %v", b.Asking(), r.asks)
+			if c.accepted(1, true, now, now); c.resumed.Equal(now) != r.resumed {
+				t.Errorf("it was an outage: %v, want %v", !r.resumed, r.resumed)
 			}
 		})
 	}
 }
 
-func TestPaceThatMayBeAnAccountsTroubleIsDoubtedUntilAskingShowsIt(t *testing.T) {
-	s := accountOfTen(t, 2)
-	b := s.each[0]
-	b.Told(s.now)
-	b.become(holding, 2, s.now)
-	s.each[1].throttled(5, time.Second)
-	if b.throttled(5, time.Second); !b.doubted {
-		t.Fatal("it is not doubted")
-	}
-	for range 2 { // of which a single throttled answer refutes nothing
-		s.now = s.now.Add(time.Second)
-		b.reopens()
-		b.busy = b.hold() + time.Second
-		b.begin(s.now)
-		b.throttled(5, time.Second)
-		if !b.Asking() || !b.doubted {
-			t.Fatal("a single throttled answer has ended it")
-		}
-	}
-	s.now = s.now.Add(time.Second)
-	b.reopens()
-	b.begin(s.now)
-	for range 5 {
-		s.now = s.now.Add(500 * ms)
-		b.accepted(5)
-	}
-	s.now = s.now.Add(500 * ms)
-	b.throttled(5, time.Second)
-	if b.doubted {
-		t.Error("it is still doubted, although most was accepted until more was asked for")
+func TestStepThatNeedNotLastToItsEnd(t *testing.T) {
+	for _, r := range []struct {
+		name   string
+		set    func(*sender)
+		events int // cool-downs in which nothing was accepted
+		hold   time.Duration
+		open   bool // since the last one
+		over   bool
+	}{
+		{name: "a step that is longer than the first one", events: 1, over: true},
+		{name: "not the first one"},
+		{name: "not one for which Twilio has asked", events: 1, hold: time.Hour},
+		{name: "not where each throttled answer counts", events: 1, set: func(b *sender) { b.Configure(Unlimited, true, false) }},
+		{name: "not one that has ended", events: 2, open: true},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newSenders(1)
+			b := s.each[0]
+			if r.set != nil {
+				r.set(b)
+			}
+			for range r.events {
+				b.throttled(1, 0)
+				s.now = b.until
+				if open := b.reopens(); !open {
+					t.Fatal("the bucket is closed")
+				}
+			}
+			if !r.open {
+				b.throttled(1, 0)
+				b.throttled(1, r.hold)
+			}
+			s.now = s.now.Add(ms)
+			s.account.resumed = s.now
+			if got := b.Over(&s.account, s.now); got != r.over {
+				t.Errorf("it is over: %v, want %v; the step is %v", got, r.over, b.cooling.step)
+			}
+		})
 	}
 }
 
-func TestSlowPaceHasNoTrialWhereRequestsInFlightAreLimited(t *testing.T) {
-	trials := func(s *senders) bool {
-		b := s.each[0]
-		for i := range 200 {
-			s.now = s.now.Add(500 * ms)
-			switch {
-			case !b.reopens():
-			case i%4 == 0:
-				b.throttled(2, 0)
-			default:
-				b.accepted(2)
+// A bucket of which nothing was accepted may have had no slot. Others have taken all of them if they were accepted meanwhile.
+func TestBucketThatGetsNoSlotHasNoOutage(t *testing.T) {
+	for _, r := range []struct {
+		name     string
+		accepted bool // of others, meanwhile
+	}{{"others were accepted", true}, {"nothing was accepted", false}} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newSenders(2)
+			b := s.each[0]
+			for range 2 {
+				b.throttled(21, 0)
+				s.now = b.until
+				b.reopens()
 			}
-			if b.Known() {
-				return true
+			before := s.now
+			s.now = s.now.Add(100 * ms)
+			s.account.counted(21, 0, 4, s.now)
+			s.account.counted(16, 12, 0, s.now)
+			if !r.accepted {
+				s.account.answered = before
 			}
-		}
-		return false
-	}
-	if trials(accountOfTen(t, 1)) {
-		t.Error("a trial of less than 2/s has begun, which takes minutes")
-	}
-	if !trials(newSenders(1)) {
-		t.Error("nothing was learned, want it where no limit in flight is known")
+			s.each[1].throttled(21, 0)
+			b.throttled(21, 0)
+			s.now = b.until
+			b.reopens()
+			if got := s.account.Limit() > 0; got != r.accepted {
+				t.Errorf("the limit is %d, want one: %v", s.account.Limit(), r.accepted)
+			}
+			if got := b.AtOnce() == 1; got == r.accepted {
+				t.Errorf("one request at a time leaves: %v, want %v", got, !r.accepted)
+			}
+			b.throttled(1, 0)
+			if got := b.until.Sub(s.now) == firstStep; got != r.accepted {
+				t.Errorf("the next cool-down lasts %v, want a second: %v", b.until.Sub(s.now), r.accepted)
+			}
+			s.now = b.until
+			b.reopens()
+			if got := b.AtOnce() == 1; got == r.accepted {
+				t.Errorf("one request at a time leaves after another one: %v, want %v", got, !r.accepted)
+			}
+		})
 	}
 }

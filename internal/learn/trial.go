@@ -78,8 +78,8 @@ type noise struct {
 }
 
 // is makes it known that a share of the requests is throttled whatever is done. Heavy noise may be
-// another program that takes what this one leaves, and so it is believed for a minute at first,
-// and for twice as long each time that it is found again.
+// another program that takes what this one leaves. So it is believed for a minute at first, and for
+// twice as long each time that it is found again.
 func (n *noise) is(share float64, now time.Time) {
 	switch {
 	case share <= heavyNoise:

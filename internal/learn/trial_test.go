@@ -180,3 +180,45 @@ func TestTrialOfLessThanHalfShowsHeavyNoise(t *testing.T) {
 		t.Errorf("it has shown %v, want %v", got, noisy)
 	}
 }
+
+func TestAnswersThatDecideATrial(t *testing.T) {
+	dots := func(n int) string { return strings.Repeat(".", n) }
+	for _, r := range []struct {
+		name      string
+		share     float64
+		base, at  float64
+		doubt     bool
+		answers   string // that show a limit: the last one does
+		throttled int    // that show that it has not helped
+	}{
+		{"many", .2, 20, 16, false, dots(80), 5},
+		{"fewer where many are throttled", .5, 20, 10, false, dots(12), 3},
+		{"but not where noise is known", .5, 20, 10, true, dots(32), 5},
+		{"fewer at a slow pace", .2, 3, 4, false, dots(30), 3},
+		{"but not there, either", .2, 3, 4, true, dots(80), 5},
+		{"still fewer where none is throttled at a slow pace", .2, 3, 2, false, dots(21), 3},
+		{"a few more where one is", .2, 3, 2, false, "x" + dots(24), 3},
+		{"and two", .2, 3, 2, false, "x.x" + dots(27), 3},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := newTrial(r.share, r.base, r.at, r.doubt, noon)
+			n := 0
+			feed(noon, 500*ms, r.answers, func(throttled bool, now time.Time) {
+				n++
+				if got := c.add(throttled, now); (got == limited) != (n == len(r.answers)) {
+					t.Fatalf("answer %d of %d has shown %v", n, len(r.answers), got)
+				}
+			})
+			c = newTrial(r.share, r.base, r.at, r.doubt, noon)
+			n = 0
+			feed(noon, 100*ms, strings.Repeat("x.", r.throttled), func(throttled bool, now time.Time) {
+				if throttled {
+					n++
+				}
+				if got := c.add(throttled, now); throttled && (got == nothing) != (n < r.throttled) {
+					t.Fatalf("throttled answer %d of %d has shown %v", n, r.throttled, got)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package learn
+
+import (
+	"math"
+	"time"
+)
+
+// A limit is held for some time, and then a little more is asked for, step by step. Asking ends when a
+// request is throttled, or when the pace is the configured one.
+const (
+	holdTime      = 22 * time.Second
+	holdRequests  = 50
+	holdAtMostFor = 100 * time.Second
+	probeTime     = 2 * time.Second
+	probeGain     = 0.035           // per second
+	climbGain     = 0.25            // per second
+	climbAtMost   = 3 * time.Second // between two requests: a slow pace doubles at most
+	cautious      = 1.25
+	farMore       = 1.1 // times the limit before
+	farBelow      = 0.7 // of what was accepted before
+)
+
+// asked returns the pace while a limit is held: the limit, and from time to time a little more.
+func (r *Rate) asked() float64 {
+	pace, asked := r.limit, (r.busy - r.hold()).Seconds()
+	if asked <= 0 {
+		return pace
+	}
+	if r.soon > 0 {
+		asked += probeTime.Seconds() // the first, small steps are left out
+	} else {
+		pace *= 1 + probeGain*min(asked, probeTime.Seconds())
+	}
+	pace *= math.Pow(1+climbGain, min(max(0, asked-probeTime.Seconds()), 3*maxDoublings))
+	if r.refuted > 0 { // it has led too far before
+		pace = min(pace, cautious*r.limit)
+	}
+	return pace
+}
+
+// hold is how long the limit is kept before more is asked for. Buckets of one account ask at different
+// times: that all are throttled at once would look like a limit of its requests in flight.
+func (r *Rate) hold() time.Duration {
+	if r.soon > 0 {
+		return r.soon
+	}
+	usual := min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
+	return usual + time.Duration(r.later*float64(holdTime))
+}
+
+// Asking reports that the pace is above what is known to be accepted.
+func (r *Rate) Asking() bool {
+	return r.phase == seeking || r.phase == holding && r.busy > r.hold()
+}
+
+// beforeAsking returns the pace that asking had reached a second ago; for a slow one, that of the
+// request before the last one.
+func (r *Rate) beforeAsking() float64 {
+	if r.limit < tooSlow {
+		return r.steps[0]
+	}
+	busy := r.busy
+	r.busy -= time.Second
+	pace := r.Pace()
+	r.busy = busy
+	return pace
+}
+
+// throttled takes in that a request was throttled. perSecond is how many were accepted within a
+// second of late. recent is of the last 64 answers at this pace. unsure reports that the answer may
+// not be about the pace.
+func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure bool, now time.Time) {
+	switch {
+	case left.Before(r.since):
+		return
+	case r.phase == trying:
+		r.find(r.trial.add(true, now), now)
+		return
+	}
+	r.tally.age(now)
+	r.tally.add(true, now)
+	if !r.Asking() || unsure || !r.noise.exceeded(&r.tally) && !r.noise.exceeded(&recent) && !r.inVain(now) {
+		return
+	}
+	if r.noise.share > heavyNoise { // a second in which fewer than usual were throttled proves nothing
+		perSecond -= min(perSecond, 2*math.Sqrt(perSecond*r.noise.share))
+	}
+	limit := min(max(r.limit, perSecond/(1-r.noise.share)), r.Pace())
+	if r.phase == seeking {
+		if r.tally.throttled < r.tally.sent { // else nothing was accepted, and that teaches nothing
+			r.pause(limit, now)
+			r.keep(limit, now)
+		}
+		return
+	}
+	if r.limit < tooSlow { // a window has room for one more than the second shows, at most
+		limit = perSecond + 1
+	}
+	limit = r.limit + max(min(limit, r.beforeAsking())-r.limit, 0)*math.Exp2(-float64(r.refuted))
+	r.pause(limit, now)
+	raised := limit >= tooSlow && limit > farMore*r.limit
+	soon := r.soon * 3 / 2
+	r.become(holding, limit, now)
+	if soon < r.hold() {
+		r.soon = soon
+	} else {
+		r.peak = limit
+	}
+	if raised { // the last steps were large, and so the limit is not known well
+		r.busy = r.hold() - holdTime/4
+	}
+}
+
+// pause keeps the bucket still for a moment. What was sent above the limit still fills the server's
+// window, and what leaves meanwhile would be throttled, too.
+func (r *Rate) pause(limit float64, now time.Time) {
+	excess := float64(r.tally.sent) + 1 - limit*now.Sub(r.tally.from).Seconds()
+	r.news.Pause = time.Duration(min(1, max(1, excess)/limit) * float64(time.Second))
+}
+
+// inVain reports that asking has led to many more requests that are sent, and to no more that are
+// accepted. Noise that is known may else hide this.
+func (r *Rate) inVain(now time.Time) bool {
+	t := &r.tally
+	least := r.limit * now.Sub(t.from).Seconds()
+	return r.phase == holding && float64(t.sent) > cautious*least && float64(t.sent-t.throttled) < farMore*least*(1-r.noise.share)
+}
+
+// keep holds a limit that was found. If it is far below what was accepted before, the cause may soon
+// be over. Then more is asked for after some seconds, and each time that this fails a bit later.
+func (r *Rate) keep(limit float64, now time.Time) {
+	r.become(holding, limit, now)
+	if limit < farBelow*r.peak {
+		r.soon = holdTime / 4
+	} else {
+		r.peak = limit
+	}
+}

@@ -1,0 +1,142 @@
+package learn
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
+	const soon, usual = 5500 * ms, 22 * time.Second
+	t.Run("which is less than seven tenths", func(t *testing.T) {
+		for _, r := range []struct {
+			name   string
+			limits []float64 // found one after the other, while 100/s were accepted before
+			want   time.Duration
+		}{
+			{"as much", []float64{100}, usual},
+			{"a bit less", []float64{70}, usual},
+			{"far less", []float64{69}, soon},
+			{"a bit less twice", []float64{70, 50}, usual},
+			{"still less than far less", []float64{60, 50}, soon},
+			{"far less than the bit less", []float64{70, 48}, soon},
+		} {
+			t.Run(r.name, func(t *testing.T) {
+				c := Rate{ceiling: Unlimited, peak: 100}
+				for _, limit := range r.limits {
+					c.keep(limit, noon)
+				}
+				if got := c.hold(); got != r.want {
+					t.Errorf("the limit is kept for %v, want %v", got, r.want)
+				}
+			})
+		}
+	})
+	t.Run("later after each time that has failed", func(t *testing.T) {
+		c := Rate{ceiling: Unlimited, peak: 100}
+		c.keep(50, noon)
+		for i, want := range []time.Duration{soon, 8250 * ms, 12_375 * ms, 18_562_500 * time.Microsecond, usual, usual} {
+			if got := c.hold(); got != want {
+				t.Fatalf("after %d times the limit is kept for %v, want %v", i, got, want)
+			}
+			c.busy = c.hold() + ms
+			c.throttled(noon, 50, tally{}, false, noon)
+		}
+		if c.keep(50, noon); c.hold() != usual {
+			t.Errorf("the limit is kept for %v when it is found again, want %v: it is what can be had", c.hold(), usual)
+		}
+	})
+	t.Run("by large steps from the first one", func(t *testing.T) {
+		c := Rate{ceiling: Unlimited, peak: 100}
+		c.keep(50, noon)
+		if c.busy = c.hold() + time.Second; c.Pace() != (1+climbGain)*50 {
+			t.Errorf("the pace is %v after a second, want a quarter more than 50", c.Pace())
+		}
+	})
+	t.Run("but not one that Twilio has told since", func(t *testing.T) {
+		c := Rate{ceiling: Unlimited, peak: 100}
+		c.keep(50, noon)
+		if c.told(50, noon); c.hold() != usual {
+			t.Errorf("the limit is kept for %v, want %v", c.hold(), usual)
+		}
+	})
+	t.Run("also one that a trial has shown", func(t *testing.T) {
+		c := Rate{ceiling: Unlimited, peak: 100}
+		c.become(holding, 60, noon)
+		c.try(.3, 40, noon)
+		if c.find(limited, noon); c.hold() != soon || c.busy != 0 {
+			t.Errorf("the limit is kept for %v, want %v", c.hold()-c.busy, soon)
+		}
+	})
+	t.Run("also one that was looked for", func(t *testing.T) {
+		s := newScript(t, Unlimited)
+		s.answers(10*ms, "....................................................................................................x")
+		s.wait(time.Second)
+		s.answers(500*ms, "..")
+		s.e.conclude(false, s.now) // less was accepted before this event
+		s.e.become(seeking, 10, s.now)
+		if s.answers(50*ms, "...x...x...x...x"); s.e.phase != holding || s.e.hold() != soon {
+			t.Errorf("the phase is %d, and the limit of %v is kept for %v, want %v", s.e.phase, s.e.Learned(), s.e.hold(), soon)
+		}
+	})
+}
+
+func TestAskingAmongNoiseEndsWhenMoreIsSentAndNoMoreAccepted(t *testing.T) {
+	for _, r := range []struct {
+		name            string
+		phase           phase
+		sent, throttled int // within the two seconds since 20/s became too few
+		ends            bool
+	}{
+		{"a quarter more was sent, and few of it accepted", holding, 51, 16, true},
+		{"less was sent", holding, 50, 17, false},
+		{"more was accepted", holding, 51, 15, false},
+		{"but a search goes on", seeking, 51, 16, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := Rate{ceiling: Unlimited, noise: noise{share: .2}}
+			c.become(r.phase, 20, noon)
+			c.tally = tally{from: noon, sent: r.sent - 1, throttled: r.throttled - 1}
+			c.busy = c.hold() + 4*time.Second
+			now := noon.Add(2 * time.Second)
+			if c.throttled(now, 20, tally{}, false, now); c.Asking() == r.ends {
+				t.Errorf("asking has ended: %v, want %v", !c.Asking(), r.ends)
+			}
+		})
+	}
+}
+
+func TestWhatAskingHasShown(t *testing.T) {
+	for _, r := range []struct {
+		name      string
+		limit     float64
+		noise     float64
+		perSecond float64 // accepted
+		before    float64 // slow: the pace of the request before the last one
+		want      float64
+		early     bool // more is asked for again sooner than usual
+	}{
+		{"what was accepted", 20, 0, 28, 0, 28, true},
+		{"and hardly more than before is no reason to ask again early", 20, 0, 21, 0, 21, false},
+		{"and the noise", 20, .15, 28, 0, 28 / .85, true},
+		{"but heavy noise may have spared more than usual", 20, .3, 28, 0, (28 - 2*math.Sqrt(28*.3)) / .7, true},
+		{"a slow limit: one more than was accepted", 2, 0, 1.5, 3.5, 2.5, false},
+		{"a slow limit: no more than was asked for before", 2, 0, 3, 2.2, 2.2, false},
+		{"a slow limit: not less than before", 2, 0, .5, 3, 2, false},
+		{"a limit that is no longer slow", 3, 0, 4, 6, 5, true},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := Rate{ceiling: Unlimited, noise: noise{share: r.noise}, steps: [2]float64{r.before, 0}}
+			c.become(holding, r.limit, noon)
+			c.busy = c.hold() + 6*time.Second
+			c.tally = tally{from: noon, sent: 100, throttled: 60}
+			c.throttled(noon, r.perSecond, tally{}, false, noon)
+			if c.Asking() || math.Abs(c.Learned()-r.want) > 1e-9 {
+				t.Errorf("%v was learned, want %v", c.Learned(), r.want)
+			}
+			if got := c.busy > 0; got != r.early {
+				t.Errorf("more is asked for early: %v, want %v", got, r.early)
+			}
+		})
+	}
+}
