@@ -216,6 +216,9 @@ func TestLimitWithoutAPaceIsNotBelievedBeforeFourOfSixteenAreThrottled(t *testin
 	if s.e.phase != holding {
 		t.Errorf("the phase is %v after four of sixteen, want %v", s.e.phase, holding)
 	}
+	if s.e.News().Pause == 0 {
+		t.Error("there is no pause, although more was sent than the limit")
+	}
 }
 
 func TestThrottledAnswerInAnUnlimitedBucketIsAboutTheAccountsLimitIfThereIsOne(t *testing.T) {
