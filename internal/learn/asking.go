@@ -130,7 +130,7 @@ func (r *Rate) inVain(now time.Time) bool {
 // be over. Then more is asked for after some seconds, and each time that this fails a bit later.
 func (r *Rate) keep(limit float64, now time.Time) {
 	r.become(holding, limit, now)
-	if limit < farBelow*r.peak {
+	if limit < farBelow*r.peak && limit > verySlow {
 		r.soon = holdTime / 4
 	} else {
 		r.peak = limit

@@ -270,7 +270,7 @@ func (r *Rate) find(f finding, now time.Time) {
 		if r.before.phase == holding && r.limit == r.held && r.limit < r.before.limit {
 			r.refuted = min(r.refuted+1, 2) // asking had led too far
 		}
-		worked := r.before.limit <= 1.01*r.held && r.before.limit >= 0.99*r.held
+		worked := r.held > 0 && r.before.limit <= 1.01*r.held && r.before.limit >= 0.99*r.held
 		if worked {
 			r.held = r.limit // it is no longer the limit
 		}

@@ -191,7 +191,7 @@ func (t *trial) enough() int {
 // burst that it allows, may have misled once. A share that has fallen by two fifths is not noise
 // alone. Where many are throttled what is tried must be half of what seemed to be accepted.
 func (t *trial) doubtful() bool {
-	return t.steps < 2 || t.fewer() || t.share > 0.2 && t.at > t.base*(1-t.share)/2
+	return t.steps < 2 || t.share > most || t.fewer() || t.share > 0.2 && t.at > t.base*(1-t.share)/2
 }
 
 // fewer reports that fewer were throttled than before, by two standard deviations.
