@@ -71,7 +71,8 @@ func (tr *trial) run(t *testing.T, steps func()) {
 }
 
 // expect lets d pass, and of the requests that the limit allows in it at least goodput
-// are to be accepted, and at most 5 % of those sent throttled.
+// are to be accepted, and at most 5 % of those sent throttled. Of few one each 12 s may be: more is
+// asked for from time to time.
 func (tr *trial) expect(t *testing.T, what string, d time.Duration, perSecond, goodput float64) {
 	t.Helper()
 	requests, throttled := tr.requests.Load(), tr.throttled.Load()
@@ -80,7 +81,7 @@ func (tr *trial) expect(t *testing.T, what string, d time.Duration, perSecond, g
 	if got := (sent - refused) / (perSecond * d.Seconds()); got < goodput || got > 1.02 {
 		t.Errorf("%s: %.1f %% of the limit used, expected at least %.0f", what, 100*got, 100*goodput)
 	}
-	if refused > 0.05*sent {
+	if refused > max(0.05*sent, d.Seconds()/12) {
 		t.Errorf("%s: %.0f of %.0f throttled", what, refused, sent)
 	}
 }

@@ -17,6 +17,7 @@ const (
 	climbAtMost   = 3 * time.Second // between two requests: a slow pace doubles at most
 	cautious      = 1.25
 	farMore       = 1.1 // times the limit before
+	soonest       = holdTime / 4
 	farBelow      = 0.7 // of what was accepted before
 )
 
@@ -26,7 +27,7 @@ func (r *Rate) asked() float64 {
 	if asked <= 0 {
 		return pace
 	}
-	if r.soon > 0 {
+	if r.soon == soonest {
 		asked += probeTime.Seconds() // the first, small steps are left out
 	} else {
 		pace *= 1 + probeGain*min(asked, probeTime.Seconds())
@@ -131,7 +132,7 @@ func (r *Rate) inVain(now time.Time) bool {
 func (r *Rate) keep(limit float64, now time.Time) {
 	r.become(holding, limit, now)
 	if limit < farBelow*r.peak && limit > verySlow {
-		r.soon = holdTime / 4
+		r.soon = soonest
 	} else {
 		r.peak = limit
 	}
