@@ -18,7 +18,7 @@ const (
 	cautious      = 1.25
 	farMore       = 1.1 // times the limit before
 	soonest       = holdTime / 4
-	farBelow      = 0.7 // of what was accepted before
+	farBelow      = 0.45 // of what was accepted before
 )
 
 // asked returns the pace while a limit is held: the limit, and from time to time a little more.

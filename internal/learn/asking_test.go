@@ -15,11 +15,11 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 			want   time.Duration
 		}{
 			{"as much", []float64{100}, usual},
-			{"a bit less", []float64{70}, usual},
-			{"far less", []float64{69}, soon},
-			{"a bit less twice", []float64{70, 50}, usual},
-			{"still less than far less", []float64{60, 50}, soon},
-			{"far less than the bit less", []float64{70, 48}, soon},
+			{"less", []float64{45}, usual},
+			{"far less", []float64{44}, soon},
+			{"less twice", []float64{50, 30}, usual},
+			{"still less than far less", []float64{40, 30}, soon},
+			{"far less than what was less", []float64{50, 22}, soon},
 		} {
 			t.Run(r.name, func(t *testing.T) {
 				c := Rate{ceiling: Unlimited, peak: 100}
@@ -34,29 +34,29 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 	})
 	t.Run("later after each time that has failed", func(t *testing.T) {
 		c := Rate{ceiling: Unlimited, peak: 100}
-		c.keep(50, noon)
+		c.keep(40, noon)
 		for i, want := range []time.Duration{soon, 8250 * ms, 12_375 * ms, 18_562_500 * time.Microsecond, usual, usual} {
 			if got := c.hold(); got != want {
 				t.Fatalf("after %d times the limit is kept for %v, want %v", i, got, want)
 			}
 			c.busy = c.hold() + ms
-			c.throttled(noon, 50, tally{}, false, noon)
+			c.throttled(noon, 40, tally{}, false, noon)
 		}
-		if c.keep(50, noon); c.hold() != usual {
+		if c.keep(40, noon); c.hold() != usual {
 			t.Errorf("the limit is kept for %v when it is found again, want %v: it is what can be had", c.hold(), usual)
 		}
 	})
 	t.Run("by large steps from the first one", func(t *testing.T) {
 		c := Rate{ceiling: Unlimited, peak: 100}
-		c.keep(50, noon)
-		if c.busy = c.hold() + time.Second; c.Pace() != (1+climbGain)*50 {
-			t.Errorf("the pace is %v after a second, want a quarter more than 50", c.Pace())
+		c.keep(40, noon)
+		if c.busy = c.hold() + time.Second; c.Pace() != (1+climbGain)*40 {
+			t.Errorf("the pace is %v after a second, want a quarter more than 40", c.Pace())
 		}
 	})
 	t.Run("but not one that Twilio has told since", func(t *testing.T) {
 		c := Rate{ceiling: Unlimited, peak: 100}
-		c.keep(50, noon)
-		if c.told(50, noon); c.hold() != usual {
+		c.keep(40, noon)
+		if c.told(40, noon); c.hold() != usual {
 			t.Errorf("the limit is kept for %v, want %v", c.hold(), usual)
 		}
 	})
