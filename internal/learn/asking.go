@@ -108,7 +108,7 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 		r.peak = limit
 	}
 	if raised { // the last steps were large, and so the limit is not known well
-		r.busy = r.hold() - holdTime/4
+		r.busy = r.hold() - soonest
 	}
 }
 

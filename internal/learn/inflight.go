@@ -322,7 +322,7 @@ func (c *InFlight) find(f finding, now time.Time) {
 	switch f {
 	case perhaps:
 		c.limit, c.changed = less(c.limit, c.trial.tally.share()), now
-		c.trial = c.trial.next(float64(c.limit), c.noise.share > 0, now)
+		c.trial = c.trial.next(float64(c.limit), now)
 	case limited:
 		c.interval = probeAfter
 		c.set(c.limit, now)

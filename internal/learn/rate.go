@@ -292,7 +292,7 @@ func (r *Rate) find(f finding, now time.Time) {
 			r.news.Pause = time.Second // most windows are full of what was sent before
 		}
 		pace = r.notMuchLess(pace, t.tally.share())
-		next := t.next(pace, r.noise.share > 0, now)
+		next := t.next(pace, now)
 		r.become(trying, pace, now)
 		r.trial = next
 	}

@@ -112,6 +112,7 @@ func (n *noise) covers(t *tally, now time.Time) bool {
 type trial struct {
 	tally
 	share float64 // of the requests that were throttled before
+	doubt bool    // noise was found before: few answers do not decide
 	need  int     // answers that decide
 	most  int     // throttled ones among them if it is a limit
 	steps int     // of less and less that have not helped
@@ -135,7 +136,7 @@ const (
 
 // newTrial returns a trial of at instead of base.
 func newTrial(share, base, at float64, doubt bool, now time.Time) trial {
-	t := trial{share: share, base: base, at: at, need: int(16 / share), most: 4, tally: tally{from: now}}
+	t := trial{share: share, doubt: doubt, base: base, at: at, need: int(16 / share), most: 4, tally: tally{from: now}}
 	if !doubt && (share > heavy || base < tooSlow) {
 		t.need, t.most = int(6/share), 2
 	}
@@ -201,8 +202,8 @@ func (t *trial) fewer() bool {
 }
 
 // next returns the trial of less that follows one that has not helped.
-func (t *trial) next(at float64, doubt bool, now time.Time) trial {
-	n := newTrial(t.share, t.base, at, doubt, now)
+func (t *trial) next(at float64, now time.Time) trial {
+	n := newTrial(t.share, t.base, at, t.doubt, now)
 	n.steps = t.steps
 	return n
 }

@@ -108,7 +108,7 @@ func TestTrialAmongKnownNoiseTakesAsManyRequestsAsUsual(t *testing.T) {
 	next := func(share float64) int {
 		c := Rate{ceiling: Unlimited, noise: noise{share: share}}
 		c.become(trying, 80, noon)
-		c.trial = newTrial(.4, 100, 80, false, noon)
+		c.trial = newTrial(.4, 100, 80, share > 0, noon)
 		c.trial.sent, c.trial.throttled = 100, 40
 		c.find(perhaps, noon.Add(time.Second))
 		return c.trial.need
