@@ -160,6 +160,24 @@ func TestBursts(t *testing.T) {
 			}
 		}
 	})
+	t.Run("know an outage from noise", func(t *testing.T) {
+		s := bursts(t)
+		for range 10 {
+			s.answers(time.Second/4, "x")
+			s.wait(lastStep)
+		}
+		for range 2 {
+			s.answers(time.Second/4, "aax")
+			s.wait(time.Second)
+			s.answers(time.Second/4, "x")
+			s.wait(2 * time.Second)
+		}
+		s.answers(time.Second/4, "aax")
+		s.wait(time.Second)
+		if s.e.phase != bursting {
+			t.Errorf("phase %d, want that bursts go on: two single cool-downs are not noise", s.e.phase)
+		}
+	})
 	t.Run("outlast an outage", func(t *testing.T) {
 		s := bursts(t)
 		for range 10 {

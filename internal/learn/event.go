@@ -8,6 +8,7 @@ type event struct {
 	began  time.Time // zero: there is none
 	left   time.Time // when the last throttled request left
 	rate   bool      // an answer said that it is about a rate
+	asked  bool      // more was asked for than a limit that was held, which explains it
 	fewest int       // requests of the account in progress with any of them
 	own    int       // the most of this limiter's
 }
@@ -44,7 +45,7 @@ func (e *Evidence) settle(account *InFlight, now time.Time) {
 
 // concerns reports that the event may be about the account's requests in progress.
 func (e *Evidence) concerns(account *InFlight) bool {
-	return account != nil && (!account.alone() || account.several()) && !e.event.rate
+	return account != nil && (!account.alone() || account.several()) && !e.event.rate && !e.event.asked
 }
 
 // blames reports that the event was about the number of the account's requests in progress.

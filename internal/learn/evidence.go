@@ -155,8 +155,12 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	c.note(0, left, e.since, now)
 	c.accepted++
 	c.step, c.asked = 0, time.Time{}
+	if e.phase == holding && (account == nil || !account.several()) && (e.trouble.empty >= troubled || e.outage()) {
+		e.busy = max(e.busy, e.hold()) // it may ask at once: what was learned of late may be the outage's
+	}
 	if e.trouble.empty >= troubled {
 		e.resume(max(e.trouble.before, 1), now)
+		e.empty = 0 // that was no noise
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
 	if e.phase == bursting && e.log.Until(e.accepted) >= notSlow {
@@ -193,6 +197,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	}
 	e.tell(account, t, now)
 	e.event.add(t, now)
+	e.event.asked = e.event.asked || e.phase == holding && e.Asking()
 	c.ask(t.Hold, now)
 	if c.closed {
 		return Verdict{Close: t.Hold > 0, Hold: t.Hold}
@@ -203,7 +208,11 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	unsure := account != nil && !t.Rate && (account.unsure(t.InProgress) || account.asking(t.InProgress)) ||
 		e.phase == seeking && c.throttled(window) < quarter || e.doubted && e.tally.throttled == 0
 	e.doubt(account, t.InProgress)
+	sought := e.phase == seeking
 	e.Rate.throttled(t.Left, e.log.Until(e.accepted), c.lately(), unsure, now)
+	if account != nil && sought && e.phase == holding {
+		account.explained() // by a limit of the rate
+	}
 	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)
 	single := !asking && !now.Before(c.spared) && !now.Before(e.noise.until)
 	outage := e.outage()

@@ -17,7 +17,8 @@ import (
 //
 // A burst proves nothing. One that meets a limit of 20 requests per second looks just like one that
 // meets a limit of 20 in progress. It only makes that number suspect. What proves it is that requests
-// which leave at a pace are throttled above it as well.
+// which leave at a pace are throttled above it as well. That must be new evidence. What was throttled
+// when a limit of a rate was found, or when more than such a limit was asked for, is explained by that.
 //
 //	from       to         when
 //	unlimited  suspected  requests of a burst are throttled
@@ -252,6 +253,7 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 	case c.limit == 0:
 		if c.suspect == 0 || now.Sub(c.since) > suspectFor || n < c.suspect/2 || n > 2*c.suspect {
 			c.suspect, c.since = n, now
+			c.explained() // a burst may be the cause: another event must show it by itself
 			return false, false
 		}
 	case n > c.limit+c.others:
@@ -268,6 +270,13 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 	c.others = n - 1 - limit
 	c.set(max(1, limit), now)
 	return true, first
+}
+
+// explained takes in that something else explains what was throttled up to now, unless a limit was found.
+func (c *InFlight) explained() {
+	if c.limit == 0 && c.counts != nil {
+		*c.counts = [cells]count{}
+	}
 }
 
 // refute ends a probe of which more were throttled than accepted, and at least so many. It reports

@@ -315,3 +315,97 @@ func TestBucketThatGetsNoSlotHasNoOutage(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatALimitOfARateExplainsShowsNoneInFlight(t *testing.T) {
+	for _, r := range []struct {
+		name      string
+		phase     phase
+		busy      time.Duration // for which requests have waited for the pace; longer than it is held: more is asked for
+		explained bool
+	}{
+		{"more than a pace was asked for", holding, time.Hour, true},
+		{"the pace was as it had been", holding, 0, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newSenders(2)
+			for _, b := range s.each {
+				b.accepted(1)
+				b.throttled(11, 0)
+				s.now = s.now.Add(2 * time.Second)
+				b.reopens()
+			}
+			s.account.suspect, s.account.since = 11, s.now
+			b := s.each[0]
+			b.become(r.phase, 50, s.now)
+			b.busy = r.busy
+			s.account.counted(8, 12, 0, s.now)
+			s.account.counted(11, 0, 4, s.now)
+			b.accepted(8)
+			b.throttled(11, 0)
+			s.now = s.now.Add(2 * time.Second)
+			if !b.reopens() {
+				t.Fatal("the bucket is closed")
+			}
+			b.accepted(1)
+			if got := s.account.Limit() == 0; got != r.explained {
+				t.Errorf("the limit is %d, want none: %v", s.account.Limit(), r.explained)
+			}
+		})
+	}
+	t.Run("the limit was found", func(t *testing.T) {
+		s := newSenders(2)
+		b := s.each[0]
+		b.learn(s.now)
+		b.become(seeking, 10, s.now)
+		s.account.counted(8, 12, 0, s.now)
+		for b.phase == seeking {
+			s.now = s.now.Add(ms)
+			b.accepted(8)
+			b.throttled(11, 0)
+		}
+		if b.phase != holding {
+			t.Fatalf("phase %d, want that a limit was found", b.phase)
+		}
+		if accepted, throttled := s.account.sum(0, 100); accepted+throttled > 0 {
+			t.Errorf("%d accepted and %d throttled requests are evidence, want none", accepted, throttled)
+		}
+	})
+}
+
+func TestMoreIsAskedForAtOnceAfterAnOutage(t *testing.T) {
+	for _, r := range []struct {
+		name   string
+		others bool // of the account were throttled, too
+		last   int  // throttled answers, one after the other, each of which has closed the bucket
+		open   bool // the outage was seen while the bucket was open
+		asks   bool
+	}{
+		{"where nothing was accepted between three cool-downs", false, 4, false, true},
+		{"not between fewer", false, 3, false, false},
+		{"where that was seen between two", false, 3, true, true},
+		{"not where several buckets had it, which would all ask at once", true, 4, true, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := newScript(t, Unlimited)
+			s.answers(50*ms, "aaaaaaaaaa")
+			s.e.learn(s.now)
+			s.e.become(holding, 10, s.now)
+			s.answers(50*ms, "a")
+			if r.others {
+				s.account.saw(7, false, s.now)
+			}
+			for range r.last {
+				s.answers(50*ms, "x")
+				s.wait(lastStep + time.Second)
+				if r.others {
+					s.account.saw(7, false, s.now)
+				}
+			}
+			s.e.tally.outage = r.open
+			s.answers(50*ms, "a")
+			if got := s.e.busy >= s.e.hold(); got != r.asks {
+				t.Errorf("it may ask: %v, want %v (phase %d)", got, r.asks, s.e.phase)
+			}
+		})
+	}
+}
