@@ -161,7 +161,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	b := l.bucket(r, now)
 	if b.passAtOnce(now) {
 		b.pacedFor = 0
-		return b.doneFunc(b.enter(now, now), false), nil
+		return b.doneFunc(b.enter(atOnce, now)), nil
 	}
 
 	deadline, _ := ctx.Deadline()
@@ -187,7 +187,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	h.waits++
 	h.waited += d.left.Sub(now)
 	b.noteWait(w, now, d)
-	return b.doneFunc(d, true), nil
+	return b.doneFunc(d), nil
 }
 
 // wait lets w, which has so many ahead of it, wait in b's turnstile, with l.mu held on
@@ -221,7 +221,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				b.line.Passes(w)
 				b.slots.Passes(w)
 				b.evidence.Departed(due, now)
-				return b.enter(due, now), nil
+				return b.enter(max(0, now.Sub(due)), now), nil
 			}
 		}
 		if err := w.Sleep(ctx, &l.mu, sleep); err != nil {
@@ -230,8 +230,8 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 	}
 }
 
-// doneFunc returns what ends the request that departed as d. waited: it had to queue.
-func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
+// doneFunc returns what ends the request that departed as d.
+func (b *bucket) doneFunc(d departure) func(Outcome) {
 	return func(o Outcome) {
 		b.limiter.mu.Lock()
 		defer b.limiter.mu.Unlock()
@@ -245,8 +245,8 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			return
 		}
 		b.spacing.Arrived(d.number, d.left, now)
-		if waited { // only then is the bucket run at its rate
-			b.spacing.Waited(now.Sub(d.due))
+		if d.late != atOnce { // only then is the bucket run at its rate
+			b.spacing.Waited(now.Sub(d.due()))
 		}
 		if o.Throttled {
 			b.throttled(d, o, now)
@@ -359,14 +359,17 @@ func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 	b, ok := l.buckets[r]
 	if ok {
-		b.place.seen, b.place.used = now, now
+		b.place.seen = now.Sub(l.start)
+		b.place.used = b.place.seen
 		l.byAge.MoveToBack(b.place.element)
 		if b.rules != l.rules { // SetLimits has not come to it yet
 			l.apply(b, now)
 		}
 		return b
 	}
-	b = &bucket{limiter: l, resource: r, allowed: l.allow(r), place: place{seen: now, used: now}}
+	b = &bucket{limiter: l, resource: r, allowed: l.allow(r)}
+	b.place.used = now.Sub(l.start)
+	b.place.seen = b.place.used
 	b.tokens = l.source(b)
 	b.account = l.gate(gateKey{r.Account, r.Region, ""})
 	if r.Sender == "" {
@@ -411,22 +414,15 @@ func (l *BucketLimiter) gate(key gateKey) *sharedGate {
 // release is for when b, one of g's buckets, was dropped. What an account has taught
 // outlives its buckets: it is forgotten an hour after they were used.
 func (l *BucketLimiter) release(g *sharedGate, b *bucket, now time.Time) {
-	g.used = later(g.used, b.place.used)
+	g.used = max(g.used, b.place.used)
 	if g.buckets--; g.buckets > 0 {
 		return
 	}
-	if g.learned.Limit() == 0 || now.Sub(g.used) >= learnedFor {
+	if g.learned.Limit() == 0 || now.Sub(l.start)-g.used >= learnedFor {
 		delete(l.gates, g.key)
 		return
 	}
 	g.unused = l.unused.PushBack(g)
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 const (
@@ -466,14 +462,14 @@ func (l *BucketLimiter) sweepBuckets(now time.Time) time.Duration {
 			return idleAfter
 		}
 		b := e.Value.(*bucket)
-		if age := now.Sub(b.place.seen); age < idleAfter {
+		if age := now.Sub(l.start) - b.place.seen; age < idleAfter {
 			return idleAfter - age
 		}
 		if b.idle(now) {
 			l.drop(b, now)
 			continue
 		}
-		b.place.seen = now
+		b.place.seen = now.Sub(l.start)
 		l.byAge.MoveToBack(e)
 	}
 	return time.Millisecond
@@ -483,7 +479,7 @@ func (l *BucketLimiter) sweepBuckets(now time.Time) time.Duration {
 func (l *BucketLimiter) sweepGates(now time.Time) time.Duration {
 	for range sweepBatch {
 		e := l.unused.Front()
-		if e == nil || now.Sub(e.Value.(*sharedGate).used) < learnedFor {
+		if e == nil || now.Sub(l.start)-e.Value.(*sharedGate).used < learnedFor {
 			return idleAfter
 		}
 		delete(l.gates, e.Value.(*sharedGate).key)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // A lane is one bucket of a limiter, and records when requests leave it.
@@ -822,4 +823,34 @@ type limiterFunc func(context.Context, Resource) (func(Outcome), error)
 
 func (f limiterFunc) Acquire(ctx context.Context, r Resource) (func(Outcome), error) {
 	return f(ctx, r)
+}
+
+// A call that nothing stands in the way of costs one allocation, of 64 bytes: what its answer is
+// judged by. One more for each request would be noticed by nobody else.
+func TestAcquireAndDoneAllocateOnce(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"a rate":                      {{Resource: Messages, Rate: 1e9, Burst: 1e6}},
+		"a rate and slots":            {{Resource: Messages, Rate: 1e9, Burst: 1e6, MaxInFlight: 100}, {Resource: "*", MaxInFlight: 1000}},
+		"neither":                     {{Resource: "*", Rate: Unlimited}},
+		"a rate, and nothing learned": {{Resource: Messages, Rate: 1e9, Burst: 1e6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLimiter(t, limits...)
+			l.SetLearning(name != "a rate, and nothing learned")
+			r := from(sender)
+			got := testing.AllocsPerRun(1000, func() {
+				done, err := l.Acquire(bg, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				done(Outcome{})
+			})
+			if got != 1 {
+				t.Errorf("%v allocations, expected 1", got)
+			}
+			if size := int(unsafe.Sizeof(departure{})); size > 48 {
+				t.Errorf("a departure has %d bytes, expected 48 at most: with the bucket's address the request's allocation is 64", size)
+			}
+		})
+	}
 }
