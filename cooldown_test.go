@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -13,28 +14,33 @@ import (
 // One number is throttled again and again without Retry-After, the others never. Its call
 // waits 1, 2, 4, 8 and 16 s; the bucket keeps still for a second each time.
 func TestStepOfOneCallDoesNotHoldItsBucket(t *testing.T) {
-	withAndWithoutLearning(t, func(t *testing.T, learning Option) {
-		synctest.Test(t, func(t *testing.T) {
-			n := newNumbered(t, func(number, before int) *http.Response {
-				if number == 0 && before < 5 {
-					return respond(429, throttleBody)
-				}
-				return ok201(1, nil)
-			}, learning, WithLimits(Limits{{Resource: Messages, Rate: 20}}))
-			n.all(bg, t, 1000)
-			const token = 50 * time.Millisecond
-			at := n.sent[0]
-			for i := 1; i < len(at); i++ {
-				if wait, want := at[i]-at[i-1], time.Second<<(i-1); wait < want || wait > want+token {
-					t.Errorf("its %d. wait took %v, expected %v", i, wait, want)
-				}
-			}
-			// 1,005 requests take 50.2 s, and each of the five throttled ones costs a second.
-			if took := time.Since(n.start); took > 56*time.Second {
-				t.Errorf("all together took %v, expected 50 s and one second for each throttle", took)
-			}
+	for _, rate := range []int{20, 1} {
+		t.Run(fmt.Sprintf("%d a second", rate), func(t *testing.T) {
+			withAndWithoutLearning(t, func(t *testing.T, learning Option) {
+				synctest.Test(t, func(t *testing.T) {
+					n := newNumbered(t, func(number, before int) *http.Response {
+						if number == 0 && before < 5 {
+							return respond(429, throttleBody)
+						}
+						return ok201(1, nil)
+					}, learning, WithLimits(Limits{{Resource: Messages, Rate: float64(rate)}}))
+					const seconds = 50
+					n.all(bg, t, rate*seconds)
+					token := time.Second / time.Duration(rate)
+					at := n.sent[0]
+					for i := 1; i < len(at); i++ {
+						if wait, want := at[i]-at[i-1], time.Second<<(i-1); wait < want || wait > want+token {
+							t.Errorf("its %d. wait took %v, expected %v", i, wait, want)
+						}
+					}
+					// Five more are sent than are accepted, and each of them costs a second.
+					if took, most := time.Since(n.start), 51*time.Second+5*(time.Second+token); took > most {
+						t.Errorf("all together took %v, expected %v at most", took, most)
+					}
+				})
+			})
 		})
-	})
+	}
 }
 
 // Where nothing is accepted the bucket keeps still for 1, 2, 4, 8 and 16 s, as its call does.
