@@ -3,6 +3,7 @@ package pacer
 import (
 	"container/list"
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -263,9 +264,9 @@ func (b *bucket) doneFunc(d departure) func(Outcome) {
 // SetLimits replaces the limits while the limiter is in use. Calls that wait feel it
 // at once. Cool-downs stay. Invalid limits are an error and change nothing.
 //
-// It takes some microseconds for each bucket in use, and lets calls pass meanwhile. A call
-// that comes after SetLimits has begun may already have the new limits; when it returns, all
-// have.
+// It takes some microseconds for each bucket in use, and lets calls pass meanwhile. Which rules
+// are about a bucket it finds out without the limiter's lock. A call that comes after SetLimits
+// has begun may already have the new limits; when it returns, all have.
 func (l *BucketLimiter) SetLimits(limits Limits) error {
 	if err := limits.Validate(); err != nil {
 		return err
@@ -276,9 +277,9 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rules = rules
-	l.each(func(b *bucket, now time.Time) {
+	l.each(rules.allow, func(b *bucket, byRules allowance, now time.Time) {
 		if b.rules != rules { // else it was used just now
-			l.apply(b, now)
+			l.give(b, byRules, now)
 		}
 	})
 	for _, g := range l.gates {
@@ -287,19 +288,33 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 	return nil
 }
 
-// each calls f for every bucket, with l.mu held. It lets others have l.mu in between: of
-// buckets that they make meanwhile some are left out.
-func (l *BucketLimiter) each(f func(*bucket, time.Time)) {
-	n := 0
-	for r, b := range l.buckets {
-		if n++; n%eachBatch == 0 {
-			l.mu.Unlock() // after a millisecond at most it goes to those who wait for it
-			l.mu.Lock()
+// each calls find for the resource of every bucket, without l.mu, and then f with what that has
+// found. l.mu is held on entry, in f, and on return. Of buckets that others make meanwhile some
+// are left out.
+func (l *BucketLimiter) each(find func(Resource) allowance, f func(*bucket, allowance, time.Time)) {
+	batch := make([]*bucket, 0, eachBatch)
+	found := make([]allowance, eachBatch)
+	change := func() {
+		l.mu.Unlock()
+		for i, b := range batch {
+			found[i] = find(b.resource)
 		}
-		if l.buckets[r] == b { // it may have been dropped
-			f(b, time.Now())
+		runtime.Gosched() // who waits for l.mu gets it; a lock that is taken again at once keeps them for a millisecond
+		l.mu.Lock()
+		now := time.Now()
+		for i, b := range batch {
+			if l.buckets[b.resource] == b { // it may have been dropped
+				f(b, found[i], now)
+			}
+		}
+		batch = batch[:0]
+	}
+	for _, b := range l.buckets {
+		if batch = append(batch, b); len(batch) == eachBatch {
+			change()
 		}
 	}
+	change()
 }
 
 // SetLearning switches on or off, while the limiter is in use, that throttled answers
@@ -318,12 +333,12 @@ func (l *BucketLimiter) SetLearning(on bool) {
 			g.WakeHead()
 		}
 	}
-	l.each(func(b *bucket, now time.Time) {
+	l.each(l.rules.allow, func(b *bucket, byRules allowance, now time.Time) {
 		if !on {
 			b.evidence = evidence{}
 			b.spacing.Relax()
 		}
-		l.apply(b, now)
+		l.give(b, byRules, now)
 	})
 }
 
@@ -335,11 +350,14 @@ func (l *BucketLimiter) Limits() Limits {
 }
 
 // apply gives b what the limits say about it; its head feels it at once.
-func (l *BucketLimiter) apply(b *bucket, now time.Time) {
+func (l *BucketLimiter) apply(b *bucket, now time.Time) { l.give(b, l.rules.allow(b.resource), now) }
+
+// give is apply where it is known what l.rules alone say.
+func (l *BucketLimiter) give(b *bucket, byRules allowance, now time.Time) {
 	b.tokens.Return(now)
 	b.rules = l.rules
 	before := b.allowed.rate
-	if b.allowed = l.allow(b.resource); b.allowed.rate != before {
+	if b.allowed = l.withPool(byRules, b.resource); b.allowed.rate != before {
 		b.evidence.Forget() // a new limit is there to be tried
 	}
 	b.configure()
