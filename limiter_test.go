@@ -825,6 +825,65 @@ func (f limiterFunc) Acquire(ctx context.Context, r Resource) (func(Outcome), er
 	return f(ctx, r)
 }
 
+// looks counts how often calls look whether they must go on waiting: each time they ask whether
+// the context has ended.
+type looks struct {
+	context.Context
+	n *atomic.Int64
+}
+
+func (l looks) Err() error {
+	l.n.Add(1)
+	return l.Context.Err()
+}
+
+// A throttled answer has only the head of the line look again, and those that cannot wait for so
+// long. All others sleep on, whether or not they have a deadline.
+func TestThrottledAnswerWakesOnlyWhomItConcerns(t *testing.T) {
+	for _, n := range []int{100, 2000} {
+		for _, learning := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d wait, learning %v", n, learning), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLimiter(t, Limit{Resource: Messages, Rate: 1})
+					l.SetLearning(learning)
+					lane := newLane(l, sender)
+					ctx, cancel := context.WithCancel(bg)
+					defer cancel()
+					soon, cancelSoon := context.WithTimeout(ctx, 20*time.Second)
+					defer cancelSoon()
+					late, cancelLate := context.WithTimeout(ctx, time.Hour)
+					defer cancelLate()
+					var looked atomic.Int64
+					var wg sync.WaitGroup
+					start := func(ctx context.Context) {
+						wg.Go(func() { _ = lane.pass(looks{ctx, &looked}) })
+						synctest.Wait()
+					}
+					start(ctx) // leaves at once
+					start(ctx) // the head of the line
+					const refused = 5
+					for range refused {
+						start(soon)
+					}
+					for i := range n {
+						start([]context.Context{ctx, late}[i%2])
+					}
+					for i, most := range []int64{1 + 2*refused, 1, 1} { // who leaves has the head look again
+						looked.Store(0)
+						lane.throttle(time.Minute)
+						synctest.Wait()
+						if got := looked.Load(); got == 0 || got > most {
+							t.Errorf("%d. throttled answer: calls looked %d times, expected 1 to %d", i+1, got, most)
+						}
+					}
+					cancel()
+					wg.Wait()
+				})
+			})
+		}
+	}
+}
+
 // A call that nothing stands in the way of costs one allocation, of 64 bytes: what its answer is
 // judged by. One more for each request would be noticed by nobody else.
 func TestAcquireAndDoneAllocateOnce(t *testing.T) {
