@@ -113,9 +113,18 @@ func (a Alert) String() string {
 
 func (a Alert) what() any {
 	if a.RateLimit == (RateLimit{}) {
-		return shownError(a.Err)
+		return a.shownError()
 	}
 	return a.RateLimit
+}
+
+// shownError is the text of Err for logs. What is wrong with limits pacer says itself, without
+// numbers; the path of their file may have as many digits as a number.
+func (a Alert) shownError() any {
+	if a.Kind == AlertLimitsRejected && a.Err != nil {
+		return a.Err.Error()
+	}
+	return shownError(a.Err)
 }
 
 // MarshalJSON writes Err as its text, and hides the middle of each phone number in it.
@@ -124,7 +133,7 @@ func (a Alert) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		alert
 		Err any
-	}{alert(a), shownError(a.Err)})
+	}{alert(a), a.shownError()})
 }
 
 // shownError is the text of an error for logs: Twilio's messages may have phone numbers, of which
@@ -179,7 +188,7 @@ func (c *config) raise(a Alert) {
 
 func (c *config) logAlert(logger *slog.Logger, a Alert) {
 	if a.RateLimit == (RateLimit{}) {
-		logger.Log(context.Background(), a.Kind.level(), "pacer: "+string(a.Kind), "error", shownError(a.Err), "advice", a.Advice)
+		logger.Log(context.Background(), a.Kind.level(), "pacer: "+string(a.Kind), "error", a.shownError(), "advice", a.Advice)
 		return
 	}
 	logger.Error("pacer: "+string(a.Kind), "request", a.Resource, "attempts", a.RateLimit.Attempts,

@@ -133,3 +133,14 @@ func TestNumbersAreMaskedAndOthersAreNot(t *testing.T) {
 		}
 	}
 }
+
+// A path with many digits is no number: an alert says which file of limits has to be mended.
+func TestAlertShowsTheWholePathOfRejectedLimits(t *testing.T) {
+	a := Alert{Kind: AlertLimitsRejected, Err: errors.New("pacer: limits file /srv/release20261126200929/limits.json, line 1"), Advice: adviceRejected}
+	inJSON, err := json.Marshal(a)
+	for form, text := range map[string]string{"JSON": string(inJSON), "String": a.String()} {
+		if err != nil || !strings.Contains(text, "/srv/release20261126200929/limits.json") {
+			t.Errorf("%s: %s, %v", form, text, err)
+		}
+	}
+}
