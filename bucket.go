@@ -34,12 +34,13 @@ type bucket struct {
 	place      place
 }
 
-// A place is where a bucket stands in its limiter's list of buckets, by age.
+// A place is where a bucket stands in its limiter's list of buckets, by age. Durations are from
+// when the limiter was made: they are set for each request, and have no pointer, as times have.
 type place struct {
 	element *list.Element
-	seen    time.Time // when the bucket was last used, or looked at by sweep
-	used    time.Time // when it was last used
-	left    time.Time // when a request last left; zero: none has
+	seen    time.Duration // when the bucket was last used, or looked at by sweep
+	used    time.Duration // when it was last used
+	left    time.Time     // when a request last left; zero: none has
 }
 
 // A sharedGate is a gate that several buckets pass.
@@ -48,7 +49,7 @@ type sharedGate struct {
 	key     gateKey
 	learned learn.InFlight // of an account's gate
 	buckets int            // how many pass it
-	used    time.Time      // when one of those that were dropped was last used
+	used    time.Duration  // from when the limiter was made until one of those that were dropped was last used
 	unused  *list.Element  // in the limiter's list of those without buckets; nil: it has some
 }
 
@@ -156,20 +157,28 @@ func (b *bucket) leave(w *line.Waiter) {
 	b.line.WakeHead()
 }
 
-// A departure is what is remembered of a request while it is on the wire.
+// A departure is what is remembered of a request while it is on the wire. Each request
+// allocates one, so it is kept small.
 type departure struct {
-	due, left time.Time // when it was to leave, and did
-	number    uint64    // in arrivals
-	serial    uint32    // of the bucket's departures
-	inFlight  int32     // requests of the account, itself included
+	left     time.Time     // when it left
+	late     time.Duration // for how long its token had been due by then; atOnce: it had not to queue
+	number   uint64        // in arrivals
+	serial   uint32        // of the bucket's departures
+	inFlight int32         // requests of the account, itself included
 }
 
-// enter counts a request that leaves at now.
-func (b *bucket) enter(due, now time.Time) departure {
+// atOnce is how late a request is that nothing stood in the way of.
+const atOnce time.Duration = -1
+
+// due returns when the request, which had to queue, was to leave.
+func (d departure) due() time.Time { return d.left.Add(-d.late) }
+
+// enter counts a request that leaves at now, so late.
+func (b *bucket) enter(late time.Duration, now time.Time) departure {
 	b.slots.Enter()
 	b.place.left = now
 	b.departures++
-	return departure{due: due, left: now, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.account.InFlight())}
+	return departure{left: now, late: late, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.account.InFlight())}
 }
 
 // coolDown makes the whole bucket keep still: of several throttled answers the one
@@ -199,5 +208,5 @@ func (b *bucket) pace() float64 {
 func (b *bucket) idle(now time.Time) bool {
 	learned := b.evidence.Known() || (b.leased().Paced() && b.allowed.rate >= Unlimited)
 	return b.line.Len() == 0 && b.slots.Own.InFlight() == 0 && now.After(b.cooldown.until) &&
-		b.tokens.Full(now, b.allowed.burst) && !(learned && now.Sub(b.place.used) < learnedFor)
+		b.tokens.Full(now, b.allowed.burst) && !(learned && now.Sub(b.limiter.start)-b.place.used < learnedFor)
 }

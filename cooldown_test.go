@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -13,76 +14,87 @@ import (
 // One number is throttled again and again without Retry-After, the others never. Its call
 // waits 1, 2, 4, 8 and 16 s; the bucket keeps still for a second each time.
 func TestStepOfOneCallDoesNotHoldItsBucket(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNumbered(t, func(number, before int) *http.Response {
-			if number == 0 && before < 5 {
-				return respond(429, throttleBody)
-			}
-			return ok201(1, nil)
-		}, WithLearning(false), WithLimits(Limits{{Resource: Messages, Rate: 20}}))
-		n.all(bg, t, 1000)
-		const token = 50 * time.Millisecond
-		at := n.sent[0]
-		for i := 1; i < len(at); i++ {
-			if wait, want := at[i]-at[i-1], time.Second<<(i-1); wait < want || wait > want+token {
-				t.Errorf("its %d. wait took %v, expected %v", i, wait, want)
-			}
-		}
-		// 1,005 requests take 50.2 s, and each of the five throttled ones costs a second.
-		if took := time.Since(n.start); took > 56*time.Second {
-			t.Errorf("all together took %v, expected 50 s and one second for each throttle", took)
-		}
-	})
+	for _, rate := range []int{20, 1} {
+		t.Run(fmt.Sprintf("%d a second", rate), func(t *testing.T) {
+			withAndWithoutLearning(t, func(t *testing.T, learning Option) {
+				synctest.Test(t, func(t *testing.T) {
+					n := newNumbered(t, func(number, before int) *http.Response {
+						if number == 0 && before < 5 {
+							return respond(429, throttleBody)
+						}
+						return ok201(1, nil)
+					}, learning, WithLimits(Limits{{Resource: Messages, Rate: float64(rate)}}))
+					const seconds = 50
+					n.all(bg, t, rate*seconds)
+					token := time.Second / time.Duration(rate)
+					at := n.sent[0]
+					for i := 1; i < len(at); i++ {
+						if wait, want := at[i]-at[i-1], time.Second<<(i-1); wait < want || wait > want+token {
+							t.Errorf("its %d. wait took %v, expected %v", i, wait, want)
+						}
+					}
+					// Five more are sent than are accepted, and each of them costs a second.
+					if took, most := time.Since(n.start), 51*time.Second+5*(time.Second+token); took > most {
+						t.Errorf("all together took %v, expected %v at most", took, most)
+					}
+				})
+			})
+		})
+	}
 }
 
 // Where nothing is accepted the bucket keeps still for 1, 2, 4, 8 and 16 s, as its call does.
 func TestBucketThrottledInARowKeepsStillForLonger(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, always(throttle()), quiet, WithLearning(false), WithLimits(Limits{{Resource: Messages, Rate: 20}}))
-		go func() { _ = w.send() }()
-		time.Sleep(time.Minute)
-		open := w.times()
-		for i, want := range []time.Duration{0, 1, 3, 7, 15, 31} {
-			if len(open) != 6 || open[i] != want*time.Second {
-				t.Fatalf("sent at %v", open)
+	withAndWithoutLearning(t, func(t *testing.T, learning Option) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, always(throttle()), quiet, learning, WithLimits(Limits{{Resource: Messages, Rate: 20}}))
+			go func() { _ = w.send() }()
+			time.Sleep(time.Minute)
+			open := w.times()
+			for i, want := range []time.Duration{0, 1, 3, 7, 15, 31} {
+				if len(open) != 6 || open[i] != want*time.Second {
+					t.Fatalf("sent at %v", open)
+				}
 			}
-		}
+		})
 	})
 }
 
 // Every other request is throttled, without Retry-After. Half of the requests would pass.
 // Each throttle takes a second of the bucket, and not the 16 s of a call that has had five.
 func TestAlternatingThrottlesDoNotCloseTheBucket(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var sent atomic.Int64
-		w := newWorld(t, func(_ int, r *http.Request) *http.Response {
-			time.Sleep(100 * time.Millisecond)
-			if sent.Add(1)%2 == 0 {
-				return respond(429, throttleBody)
-			}
-			return ok201(1, r)
-		}, quiet, WithLearning(false), WithLimits(Limits{{Resource: Messages, Rate: 20}}))
-		var accepted atomic.Int64
-		var stop atomic.Bool
-		var wg sync.WaitGroup
-		for range 60 {
-			wg.Go(func() {
-				for !stop.Load() {
-					if w.send() == nil {
-						accepted.Add(1)
-					}
+	withAndWithoutLearning(t, func(t *testing.T, learning Option) {
+		synctest.Test(t, func(t *testing.T) {
+			var sent atomic.Int64
+			w := newWorld(t, func(_ int, r *http.Request) *http.Response {
+				time.Sleep(100 * time.Millisecond)
+				if sent.Add(1)%2 == 0 {
+					return respond(429, throttleBody)
 				}
-			})
-		}
-		time.Sleep(5 * time.Minute)
-		before := accepted.Load()
-		time.Sleep(time.Minute)
-		perMinute := accepted.Load() - before
-		stop.Store(true)
-		wg.Wait()
-		if perMinute < 45 { // one for each throttle, which costs a second and the time on the wire
-			t.Errorf("%d accepted in the sixth minute (%.1f %% of the limit), expected 45 or more", perMinute, float64(perMinute)/12)
-		}
+				return ok201(1, r)
+			}, quiet, learning, WithLimits(Limits{{Resource: Messages, Rate: 20}}))
+			var accepted atomic.Int64
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			for range 60 {
+				wg.Go(func() {
+					for !stop.Load() {
+						if w.send() == nil {
+							accepted.Add(1)
+						}
+					}
+				})
+			}
+			time.Sleep(5 * time.Minute)
+			before := accepted.Load()
+			time.Sleep(time.Minute)
+			perMinute := accepted.Load() - before
+			stop.Store(true)
+			wg.Wait()
+			if perMinute < 45 { // one for each throttle, which costs a second and the time on the wire
+				t.Errorf("%d accepted in the sixth minute (%.1f %% of the limit), expected 45 or more", perMinute, float64(perMinute)/12)
+			}
+		})
 	})
 }
 

@@ -37,7 +37,7 @@ func (c *config) logPanic(what string, p any) {
 func panicText(p any) string {
 	switch p.(type) {
 	case error, string:
-		return maskNumbers(fmt.Sprint(p))
+		return MaskNumbers(fmt.Sprint(p))
 	}
 	return fmt.Sprintf("a value of type %T", p)
 }

@@ -474,24 +474,48 @@ func TestStrayThrottleTeachesNothing(t *testing.T) {
 }
 
 // One message a minute, and one throttled answer in ten minutes: each waits as long as the
-// throttled one must, and no longer.
+// throttled one must, and no longer, whatever the rate is. Then a campaign has all of the rate.
 func TestThrottledAnswersAgeByTheClock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 1}), sender)
-		for i := range 300 {
-			at := time.Now()
-			if i%10 == 9 {
-				lane.throttleOnce(Outcome{})
-			}
-			if _ = lane.pass(bg); time.Since(at) > 2*time.Second {
-				t.Errorf("%d. message: waited %v", i, time.Since(at))
-			}
-			time.Sleep(time.Minute)
+	for _, tt := range []struct {
+		name   string
+		limits Limits
+		rate   float64 // that a campaign has afterwards
+	}{
+		{"1/s", Limits{{Resource: Messages, Rate: 1}}, 1},
+		{"20/s", Limits{{Resource: Messages, Rate: 20}}, 20},
+		{"no rate known", nil, 0},
+	} {
+		for what, o := range map[string]Outcome{"of whatever": {}, "of a rate": {Rate: true}} {
+			t.Run(tt.name+", throttled because "+what, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					lane := newLane(newLimiter(t, tt.limits...), unlisted)
+					for i := range 300 {
+						at := time.Now()
+						if i%10 == 9 {
+							lane.throttleOnce(o)
+						}
+						if _ = lane.pass(bg); time.Since(at) > 2*time.Second {
+							t.Errorf("%d. message: waited %v", i, time.Since(at))
+						}
+						time.Sleep(time.Minute)
+					}
+					if rate, _ := lane.learned(); rate != 0 {
+						t.Errorf("learned %v/s", rate)
+					}
+					if tt.rate == 0 {
+						return
+					}
+					began := time.Now()
+					for range int(60 * tt.rate) {
+						_ = lane.pass(bg)
+					}
+					if took := time.Since(began); took > 61*time.Second {
+						t.Errorf("a minute's messages took %v afterwards", took)
+					}
+				})
+			})
 		}
-		if rate, _ := lane.learned(); rate != 0 {
-			t.Errorf("learned %v/s", rate)
-		}
-	})
+	}
 }
 
 // A learned rate below the cap grows back to it, and is then forgotten.

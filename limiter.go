@@ -3,6 +3,7 @@ package pacer
 import (
 	"container/list"
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -161,7 +162,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	b := l.bucket(r, now)
 	if b.passAtOnce(now) {
 		b.pacedFor = 0
-		return b.doneFunc(b.enter(now, now), false), nil
+		return b.doneFunc(b.enter(atOnce, now)), nil
 	}
 
 	deadline, _ := ctx.Deadline()
@@ -187,7 +188,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	h.waits++
 	h.waited += d.left.Sub(now)
 	b.noteWait(w, now, d)
-	return b.doneFunc(d, true), nil
+	return b.doneFunc(d), nil
 }
 
 // wait lets w, which has so many ahead of it, wait in b's turnstile, with l.mu held on
@@ -221,7 +222,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				b.line.Passes(w)
 				b.slots.Passes(w)
 				b.evidence.Departed(due, now)
-				return b.enter(due, now), nil
+				return b.enter(max(0, now.Sub(due)), now), nil
 			}
 		}
 		if err := w.Sleep(ctx, &l.mu, sleep); err != nil {
@@ -230,8 +231,8 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 	}
 }
 
-// doneFunc returns what ends the request that departed as d. waited: it had to queue.
-func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
+// doneFunc returns what ends the request that departed as d.
+func (b *bucket) doneFunc(d departure) func(Outcome) {
 	return func(o Outcome) {
 		b.limiter.mu.Lock()
 		defer b.limiter.mu.Unlock()
@@ -245,8 +246,8 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 			return
 		}
 		b.spacing.Arrived(d.number, d.left, now)
-		if waited { // only then is the bucket run at its rate
-			b.spacing.Waited(now.Sub(d.due))
+		if d.late != atOnce { // only then is the bucket run at its rate
+			b.spacing.Waited(now.Sub(d.due()))
 		}
 		if o.Throttled {
 			b.throttled(d, o, now)
@@ -263,9 +264,9 @@ func (b *bucket) doneFunc(d departure, waited bool) func(Outcome) {
 // SetLimits replaces the limits while the limiter is in use. Calls that wait feel it
 // at once. Cool-downs stay. Invalid limits are an error and change nothing.
 //
-// It takes some microseconds for each bucket in use, and lets calls pass meanwhile. A call
-// that comes after SetLimits has begun may already have the new limits; when it returns, all
-// have.
+// It takes some microseconds for each bucket in use, and lets calls pass meanwhile. Which rules
+// are about a bucket it finds out without the limiter's lock. A call that comes after SetLimits
+// has begun may already have the new limits; when it returns, all have.
 func (l *BucketLimiter) SetLimits(limits Limits) error {
 	if err := limits.Validate(); err != nil {
 		return err
@@ -276,9 +277,9 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rules = rules
-	l.each(func(b *bucket, now time.Time) {
+	l.each(rules.allow, func(b *bucket, byRules allowance, now time.Time) {
 		if b.rules != rules { // else it was used just now
-			l.apply(b, now)
+			l.give(b, byRules, now)
 		}
 	})
 	for _, g := range l.gates {
@@ -287,19 +288,33 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 	return nil
 }
 
-// each calls f for every bucket, with l.mu held. It lets others have l.mu in between: of
-// buckets that they make meanwhile some are left out.
-func (l *BucketLimiter) each(f func(*bucket, time.Time)) {
-	n := 0
-	for r, b := range l.buckets {
-		if n++; n%eachBatch == 0 {
-			l.mu.Unlock() // after a millisecond at most it goes to those who wait for it
-			l.mu.Lock()
+// each calls find for the resource of every bucket, without l.mu, and then f with what that has
+// found. l.mu is held on entry, in f, and on return. Of buckets that others make meanwhile some
+// are left out.
+func (l *BucketLimiter) each(find func(Resource) allowance, f func(*bucket, allowance, time.Time)) {
+	batch := make([]*bucket, 0, eachBatch)
+	found := make([]allowance, eachBatch)
+	change := func() {
+		l.mu.Unlock()
+		for i, b := range batch {
+			found[i] = find(b.resource)
 		}
-		if l.buckets[r] == b { // it may have been dropped
-			f(b, time.Now())
+		runtime.Gosched() // who waits for l.mu gets it; a lock that is taken again at once keeps them for a millisecond
+		l.mu.Lock()
+		now := time.Now()
+		for i, b := range batch {
+			if l.buckets[b.resource] == b { // it may have been dropped
+				f(b, found[i], now)
+			}
+		}
+		batch = batch[:0]
+	}
+	for _, b := range l.buckets {
+		if batch = append(batch, b); len(batch) == eachBatch {
+			change()
 		}
 	}
+	change()
 }
 
 // SetLearning switches on or off, while the limiter is in use, that throttled answers
@@ -318,12 +333,12 @@ func (l *BucketLimiter) SetLearning(on bool) {
 			g.WakeHead()
 		}
 	}
-	l.each(func(b *bucket, now time.Time) {
+	l.each(l.rules.allow, func(b *bucket, byRules allowance, now time.Time) {
 		if !on {
 			b.evidence = evidence{}
 			b.spacing.Relax()
 		}
-		l.apply(b, now)
+		l.give(b, byRules, now)
 	})
 }
 
@@ -335,11 +350,14 @@ func (l *BucketLimiter) Limits() Limits {
 }
 
 // apply gives b what the limits say about it; its head feels it at once.
-func (l *BucketLimiter) apply(b *bucket, now time.Time) {
+func (l *BucketLimiter) apply(b *bucket, now time.Time) { l.give(b, l.rules.allow(b.resource), now) }
+
+// give is apply where it is known what l.rules alone say.
+func (l *BucketLimiter) give(b *bucket, byRules allowance, now time.Time) {
 	b.tokens.Return(now)
 	b.rules = l.rules
 	before := b.allowed.rate
-	if b.allowed = l.allow(b.resource); b.allowed.rate != before {
+	if b.allowed = l.withPool(byRules, b.resource); b.allowed.rate != before {
 		b.evidence.Forget() // a new limit is there to be tried
 	}
 	b.configure()
@@ -359,14 +377,17 @@ func (l *BucketLimiter) apply(b *bucket, now time.Time) {
 func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 	b, ok := l.buckets[r]
 	if ok {
-		b.place.seen, b.place.used = now, now
+		b.place.seen = now.Sub(l.start)
+		b.place.used = b.place.seen
 		l.byAge.MoveToBack(b.place.element)
 		if b.rules != l.rules { // SetLimits has not come to it yet
 			l.apply(b, now)
 		}
 		return b
 	}
-	b = &bucket{limiter: l, resource: r, allowed: l.allow(r), place: place{seen: now, used: now}}
+	b = &bucket{limiter: l, resource: r, allowed: l.allow(r)}
+	b.place.used = now.Sub(l.start)
+	b.place.seen = b.place.used
 	b.tokens = l.source(b)
 	b.account = l.gate(gateKey{r.Account, r.Region, ""})
 	if r.Sender == "" {
@@ -411,22 +432,15 @@ func (l *BucketLimiter) gate(key gateKey) *sharedGate {
 // release is for when b, one of g's buckets, was dropped. What an account has taught
 // outlives its buckets: it is forgotten an hour after they were used.
 func (l *BucketLimiter) release(g *sharedGate, b *bucket, now time.Time) {
-	g.used = later(g.used, b.place.used)
+	g.used = max(g.used, b.place.used)
 	if g.buckets--; g.buckets > 0 {
 		return
 	}
-	if g.learned.Limit() == 0 || now.Sub(g.used) >= learnedFor {
+	if g.learned.Limit() == 0 || now.Sub(l.start)-g.used >= learnedFor {
 		delete(l.gates, g.key)
 		return
 	}
 	g.unused = l.unused.PushBack(g)
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 const (
@@ -466,14 +480,14 @@ func (l *BucketLimiter) sweepBuckets(now time.Time) time.Duration {
 			return idleAfter
 		}
 		b := e.Value.(*bucket)
-		if age := now.Sub(b.place.seen); age < idleAfter {
+		if age := now.Sub(l.start) - b.place.seen; age < idleAfter {
 			return idleAfter - age
 		}
 		if b.idle(now) {
 			l.drop(b, now)
 			continue
 		}
-		b.place.seen = now
+		b.place.seen = now.Sub(l.start)
 		l.byAge.MoveToBack(e)
 	}
 	return time.Millisecond
@@ -483,7 +497,7 @@ func (l *BucketLimiter) sweepBuckets(now time.Time) time.Duration {
 func (l *BucketLimiter) sweepGates(now time.Time) time.Duration {
 	for range sweepBatch {
 		e := l.unused.Front()
-		if e == nil || now.Sub(e.Value.(*sharedGate).used) < learnedFor {
+		if e == nil || now.Sub(l.start)-e.Value.(*sharedGate).used < learnedFor {
 			return idleAfter
 		}
 		delete(l.gates, e.Value.(*sharedGate).key)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // A lane is one bucket of a limiter, and records when requests leave it.
@@ -822,4 +823,93 @@ type limiterFunc func(context.Context, Resource) (func(Outcome), error)
 
 func (f limiterFunc) Acquire(ctx context.Context, r Resource) (func(Outcome), error) {
 	return f(ctx, r)
+}
+
+// looks counts how often calls look whether they must go on waiting: each time they ask whether
+// the context has ended.
+type looks struct {
+	context.Context
+	n *atomic.Int64
+}
+
+func (l looks) Err() error {
+	l.n.Add(1)
+	return l.Context.Err()
+}
+
+// A throttled answer has only the head of the line look again, and those that cannot wait for so
+// long. All others sleep on, whether or not they have a deadline.
+func TestThrottledAnswerWakesOnlyWhomItConcerns(t *testing.T) {
+	for _, n := range []int{100, 2000} {
+		for _, learning := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d wait, learning %v", n, learning), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := newLimiter(t, Limit{Resource: Messages, Rate: 1})
+					l.SetLearning(learning)
+					lane := newLane(l, sender)
+					ctx, cancel := context.WithCancel(bg)
+					defer cancel()
+					soon, cancelSoon := context.WithTimeout(ctx, 20*time.Second)
+					defer cancelSoon()
+					late, cancelLate := context.WithTimeout(ctx, time.Hour)
+					defer cancelLate()
+					var looked atomic.Int64
+					var wg sync.WaitGroup
+					start := func(ctx context.Context) {
+						wg.Go(func() { _ = lane.pass(looks{ctx, &looked}) })
+						synctest.Wait()
+					}
+					start(ctx) // leaves at once
+					start(ctx) // the head of the line
+					const refused = 5
+					for range refused {
+						start(soon)
+					}
+					for i := range n {
+						start([]context.Context{ctx, late}[i%2])
+					}
+					for i, most := range []int64{1 + 2*refused, 1, 1} { // who leaves has the head look again
+						looked.Store(0)
+						lane.throttle(time.Minute)
+						synctest.Wait()
+						if got := looked.Load(); got == 0 || got > most {
+							t.Errorf("%d. throttled answer: calls looked %d times, expected 1 to %d", i+1, got, most)
+						}
+					}
+					cancel()
+					wg.Wait()
+				})
+			})
+		}
+	}
+}
+
+// A call that nothing stands in the way of costs one allocation, of 64 bytes: what its answer is
+// judged by. One more for each request would be noticed by nobody else.
+func TestAcquireAndDoneAllocateOnce(t *testing.T) {
+	for name, limits := range map[string]Limits{
+		"a rate":                      {{Resource: Messages, Rate: 1e9, Burst: 1e6}},
+		"a rate and slots":            {{Resource: Messages, Rate: 1e9, Burst: 1e6, MaxInFlight: 100}, {Resource: "*", MaxInFlight: 1000}},
+		"neither":                     {{Resource: "*", Rate: Unlimited}},
+		"a rate, and nothing learned": {{Resource: Messages, Rate: 1e9, Burst: 1e6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLimiter(t, limits...)
+			l.SetLearning(name != "a rate, and nothing learned")
+			r := from(sender)
+			got := testing.AllocsPerRun(1000, func() {
+				done, err := l.Acquire(bg, r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				done(Outcome{})
+			})
+			if got != 1 {
+				t.Errorf("%v allocations, expected 1", got)
+			}
+			if size := int(unsafe.Sizeof(departure{})); size > 48 {
+				t.Errorf("a departure has %d bytes, expected 48 at most: with the bucket's address the request's allocation is 64", size)
+			}
+		})
+	}
 }

@@ -521,10 +521,10 @@ func shown(value []byte) string {
 	case bytes.HasPrefix(value, []byte(`"`)) && json.Unmarshal(value, &s) == nil:
 		return quoted(s)
 	}
-	return cut(maskNumbers(strings.TrimSpace(string(value))))
+	return cut(MaskNumbers(strings.TrimSpace(string(value))))
 }
 
-func quoted(s string) string { return fmt.Sprintf("%q", cut(maskNumbers(s))) }
+func quoted(s string) string { return fmt.Sprintf("%q", cut(MaskNumbers(s))) }
 
 func cut(s string) string {
 	const enough = 60

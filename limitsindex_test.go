@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // allow is what the limiter's rules say about r.
@@ -165,6 +166,54 @@ func TestSetLimitsLetsCallsPass(t *testing.T) {
 	}
 }
 
+// While rules are matched, calls pass: one that comes in the middle of that does not wait. The
+// rules are matched once for each bucket, and each bucket gets what was found for it.
+func TestRulesAreMatchedWithoutTheLimitersLock(t *testing.T) {
+	l := newLimiter(t, Limit{Resource: Messages, Rate: 1e6})
+	pass := func(sender string) {
+		done, err := l.Acquire(bg, from(sender))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		done(Outcome{})
+	}
+	const n = 3*eachBatch + 5
+	for i := range n {
+		pass(fmt.Sprint(i))
+	}
+	looked := map[Resource]int{}
+	changed := map[Resource]int{}
+	l.mu.Lock()
+	l.each(func(r Resource) allowance {
+		if !l.mu.TryLock() {
+			t.Fatal("the lock is held while rules are matched")
+		}
+		l.mu.Unlock()
+		if looked[r]++; len(looked) == n/2 {
+			pass("7")
+		}
+		return allowance{rate: float64(len(r.Sender)), burst: 3}
+	}, func(b *bucket, found allowance, _ time.Time) {
+		if l.mu.TryLock() {
+			t.Fatal("a bucket is changed without the lock")
+		}
+		changed[b.resource]++
+		if found.rate != float64(len(b.resource.Sender)) {
+			t.Errorf("%s has been given what was found for another: %+v", b.resource.Sender, found)
+		}
+	})
+	l.mu.Unlock()
+	for r := range l.buckets {
+		if looked[r] != 1 || changed[r] != 1 {
+			t.Errorf("%s: rules matched %d times, changed %d times, expected once each", r.Sender, looked[r], changed[r])
+		}
+	}
+	if len(looked) != n {
+		t.Errorf("%d buckets, expected %d", len(looked), n)
+	}
+}
+
 // Calls that wait feel new limits, in whichever batch their bucket is.
 func TestSetLimitsReachesWaitersOfAllBuckets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -229,6 +278,69 @@ func BenchmarkNewSender(b *testing.B) {
 				}
 				done(Outcome{})
 			}
+		})
+	}
+}
+
+// BenchmarkSetLimits sets limits of 10,000 senders in use, with one rule and with one for each of
+// them. The wait is that of calls that come meanwhile: of 100 all but one are not longer.
+func BenchmarkSetLimits(b *testing.B) {
+	const senders = 10_000
+	for _, rules := range []int{1, senders} {
+		b.Run(fmt.Sprintf("%d rules", rules), func(b *testing.B) {
+			var sets [2]Limits
+			for i := range rules {
+				for j := range sets {
+					rule := Limit{Resource: Messages, Rate: float64(1 + j)}
+					if rules > 1 {
+						rule.Sender = fmt.Sprintf("+1500%07d", i)
+					}
+					sets[j] = append(sets[j], rule)
+				}
+			}
+			l, err := NewLimiter(sets[1])
+			if err != nil {
+				b.Fatal(err)
+			}
+			pass := func(r Resource) {
+				done, err := l.Acquire(bg, r)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				done(Outcome{})
+			}
+			for i := range senders {
+				pass(from(fmt.Sprintf("+1500%07d", i)))
+			}
+			stop := make(chan struct{})
+			var waits []time.Duration
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				other := Resource{account, "us1", "verify", "Verifications", Create, ""}
+				for {
+					select {
+					case <-stop:
+						return
+					case <-time.After(100 * time.Microsecond):
+						began := time.Now()
+						pass(other)
+						waits = append(waits, time.Since(began))
+					}
+				}
+			})
+			i := 0
+			for b.Loop() {
+				if err := l.SetLimits(sets[i%2]); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+			close(stop)
+			wg.Wait()
+			slices.Sort(waits)
+			b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds()), "µs-wait-p99")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(i)/senders, "ns/bucket")
 		})
 	}
 }

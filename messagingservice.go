@@ -149,8 +149,10 @@ func (l *BucketLimiter) setPool(sid string, p pool) {
 }
 
 // allow is what limits, pools and defaults say about r, in this order.
-func (l *BucketLimiter) allow(r Resource) allowance {
-	a := l.rules.allow(r)
+func (l *BucketLimiter) allow(r Resource) allowance { return l.withPool(l.rules.allow(r), r) }
+
+// withPool adds to what the rules say about r what its pool says, if it has one.
+func (l *BucketLimiter) withPool(a allowance, r Resource) allowance {
 	if p, known := l.pools[r.Sender]; known && !a.listed && serviceMessages.matches(r) > 0 {
 		a.rate, a.listed, a.byDefault = p.rate, true, p.found
 	}

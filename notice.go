@@ -135,7 +135,7 @@ func (b *bucket) noteWait(w *line.Waiter, arrived time.Time, d departure) {
 		since = until
 	}
 	interval := time.Duration(float64(time.Second) / b.allowed.rate)
-	b.pacedFor += max(0, min(d.due.Sub(since), interval))
+	b.pacedFor += max(0, min(d.due().Sub(since), interval))
 	if b.pacedFor >= noticeAfter {
 		b.pacedFor = 0
 		b.limiter.notices.add(notice{b.resource, b.allowed.byDefault, b.line.Len(), false})

@@ -421,7 +421,7 @@ func (s *tokenSource) fetch(ctx context.Context) (string, error) {
 	defer s.mu.Unlock()
 	if err != nil {
 		if s.token != "" && ctx.Err() == nil { // nobody may be waiting for it
-			s.client.cfg.log().Warn("pacer: the next access token could not be fetched, the present one is used until it expires", "until", s.until, "error", err)
+			s.client.cfg.log().Warn("pacer: the next access token could not be fetched, the present one is used until it expires", "until", s.until, "error", shownError(err))
 		}
 		return "", err
 	}

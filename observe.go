@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"time"
@@ -37,7 +38,21 @@ type Event struct {
 	Code       int           // Twilio's error code, where there was one
 	Scope      Scope         // what a throttled answer is about; "": it does not tell, or there was none
 	RetryAfter time.Duration // as asked for by the answer; 0: it did not say
-	Err        error         // of the attempt or the call; nil if it succeeded
+	Err        error         // of the attempt or the call; nil if it succeeded. Its own text may have numbers
+}
+
+// String returns the event in one line. It holds no phone number.
+func (e Event) String() string {
+	return fmt.Sprintf("%s: %s %v, attempt %d, status %d, code %d, wait %v, took %v, error %v", e.Kind, e.Method, e.Resource, e.Attempt, e.Status, e.Code, e.Wait, e.Took, shownError(e.Err))
+}
+
+// MarshalJSON writes Err as its text, and hides the middle of each phone number in it.
+func (e Event) MarshalJSON() ([]byte, error) {
+	type event Event
+	return json.Marshal(struct {
+		event
+		Err any
+	}{event(e), shownError(e.Err)})
 }
 
 // An AlertKind names what an [Alert] is about.
@@ -87,7 +102,7 @@ type Alert struct {
 	Time      time.Time
 	Resource  Resource  // the zero Resource where it is about no request
 	RateLimit RateLimit // of the call that was given up
-	Err       error     // what happened
+	Err       error     // what happened. It may wrap Twilio's own error, whose text may have numbers
 	Advice    string    // what to do
 }
 
@@ -98,9 +113,36 @@ func (a Alert) String() string {
 
 func (a Alert) what() any {
 	if a.RateLimit == (RateLimit{}) {
-		return a.Err
+		return a.shownError()
 	}
 	return a.RateLimit
+}
+
+// shownError is the text of Err for logs. What is wrong with limits pacer says itself, without
+// numbers; the path of their file may have as many digits as a number.
+func (a Alert) shownError() any {
+	if a.Kind == AlertLimitsRejected && a.Err != nil {
+		return a.Err.Error()
+	}
+	return shownError(a.Err)
+}
+
+// MarshalJSON writes Err as its text, and hides the middle of each phone number in it.
+func (a Alert) MarshalJSON() ([]byte, error) {
+	type alert Alert
+	return json.Marshal(struct {
+		alert
+		Err any
+	}{alert(a), a.shownError()})
+}
+
+// shownError is the text of an error for logs: Twilio's messages may have phone numbers, of which
+// the middle is hidden. The error itself stays as twilio-go makes it. nil is nil.
+func shownError(err error) any {
+	if err == nil {
+		return nil
+	}
+	return MaskNumbers(err.Error())
 }
 
 const (
@@ -146,7 +188,7 @@ func (c *config) raise(a Alert) {
 
 func (c *config) logAlert(logger *slog.Logger, a Alert) {
 	if a.RateLimit == (RateLimit{}) {
-		logger.Log(context.Background(), a.Kind.level(), "pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
+		logger.Log(context.Background(), a.Kind.level(), "pacer: "+string(a.Kind), "error", a.shownError(), "advice", a.Advice)
 		return
 	}
 	logger.Error("pacer: "+string(a.Kind), "request", a.Resource, "attempts", a.RateLimit.Attempts,

@@ -44,7 +44,7 @@ func newNumbered(t *testing.T, answer func(number, before int) *http.Response, o
 		n.sent[number] = append(n.sent[number], time.Since(start))
 		n.order = append(n.order, number)
 		return answer(number, before)
-	}, append([]Option{quiet, WithLearning(false)}, opts...)...)
+	}, append([]Option{quiet}, opts...)...)
 	return n
 }
 
@@ -65,74 +65,86 @@ func (n *numbered) all(ctx context.Context, t *testing.T, count int) {
 	wg.Wait()
 }
 
+// withAndWithoutLearning runs a test of what holds whether or not throttled answers teach
+// anything.
+func withAndWithoutLearning(t *testing.T, f func(t *testing.T, learning Option)) {
+	for name, on := range map[string]bool{"learning": true, "no learning": false} {
+		t.Run(name, func(t *testing.T) { f(t, WithLearning(on)) })
+	}
+}
+
 // 500 wait at 10/s. The fifth is throttled: it waits as long as it must, and is then the
 // next. With a deadline it is not refused for those that came later.
 func TestThrottledCallKeepsItsPlace(t *testing.T) {
-	for name, c := range map[string]struct {
-		times  int
-		header []string
-		least  time.Duration // of all its waits, after which the token of the next has to be waited for
-		most   time.Duration
-	}{
-		"with Retry-After 2":    {1, []string{"Retry-After", "2"}, 2 * time.Second, 3 * time.Second},
-		"without Retry-After":   {1, nil, time.Second, time.Second},
-		"three times in a row":  {3, nil, 7 * time.Second, 7 * time.Second},
-		"twice for long":        {2, []string{"Retry-After", "5"}, 10 * time.Second, 12 * time.Second},
-		"as often as it may be": {5, nil, 31 * time.Second, 31 * time.Second},
-	} {
-		for _, deadline := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, deadline %v", name, deadline), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					n := newNumbered(t, func(number, before int) *http.Response {
-						if number == 4 && before < c.times {
-							return respond(429, throttleBody, c.header...)
+	withAndWithoutLearning(t, func(t *testing.T, learning Option) {
+		for name, c := range map[string]struct {
+			times  int
+			header []string
+			least  time.Duration // of all its waits, after which the token of the next has to be waited for
+			most   time.Duration
+		}{
+			"with Retry-After 2":    {1, []string{"Retry-After", "2"}, 2 * time.Second, 3 * time.Second},
+			"without Retry-After":   {1, nil, time.Second, time.Second},
+			"three times in a row":  {3, nil, 7 * time.Second, 7 * time.Second},
+			"twice for long":        {2, []string{"Retry-After", "5"}, 10 * time.Second, 12 * time.Second},
+			"as often as it may be": {5, nil, 31 * time.Second, 31 * time.Second},
+		} {
+			for _, deadline := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, deadline %v", name, deadline), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						n := newNumbered(t, func(number, before int) *http.Response {
+							if number == 4 && before < c.times {
+								return respond(429, throttleBody, c.header...)
+							}
+							return ok201(1, nil)
+						}, learning, WithLimits(Limits{{Resource: Messages, Rate: 10}}))
+						ctx := bg
+						if deadline {
+							var cancel context.CancelFunc
+							ctx, cancel = context.WithTimeout(bg, 2*time.Minute)
+							defer cancel()
 						}
-						return ok201(1, nil)
-					}, WithLimits(Limits{{Resource: Messages, Rate: 10}}))
-					ctx := bg
-					if deadline {
-						var cancel context.CancelFunc
-						ctx, cancel = context.WithTimeout(bg, 2*time.Minute)
-						defer cancel()
-					}
-					n.all(ctx, t, 500)
-					at := n.sent[4]
-					if len(at) != c.times+1 {
-						t.Fatalf("sent at %v", at)
-					}
-					const token = 100 * time.Millisecond
-					wait := at[c.times] - at[0]
-					if wait < c.least || wait > c.most+time.Duration(c.times)*token {
-						t.Errorf("throttled %d times, it was sent after another %v, expected %v to %v and a token's time for each", c.times, wait, c.least, c.most)
-					}
+						n.all(ctx, t, 500)
+						at := n.sent[4]
+						if len(at) != c.times+1 {
+							t.Fatalf("sent at %v", at)
+						}
+						const token = 100 * time.Millisecond
+						wait := at[c.times] - at[0]
+						if wait < c.least || wait > c.most+time.Duration(c.times)*token {
+							t.Errorf("throttled %d times, it was sent after another %v, expected %v to %v and a token's time for each", c.times, wait, c.least, c.most)
+						}
+					})
 				})
-			})
+			}
 		}
-	}
+	})
 }
 
 // The first three of 20 leave at once and are throttled together. All of them come back
 // before the next token is there, in any order, and leave as they had come.
 func TestThrottledCallsKeepTheirOrder(t *testing.T) {
-	for range 10 { // their waits have a random part
-		synctest.Test(t, func(t *testing.T) {
-			n := newNumbered(t, func(number, before int) *http.Response {
-				if number < 3 && before == 0 {
-					return respond(429, throttleBody, "Retry-After", "0.1")
+	withAndWithoutLearning(t, func(t *testing.T, learning Option) {
+		for range 10 { // their waits have a random part
+			synctest.Test(t, func(t *testing.T) {
+				n := newNumbered(t, func(number, before int) *http.Response {
+					if number < 3 && before == 0 {
+						return respond(429, throttleBody, "Retry-After", "0.1")
+					}
+					return ok201(1, nil)
+				}, learning, WithLimits(Limits{{Resource: Messages, Rate: 0.5, Burst: 3}}))
+				n.takes = 10 * time.Millisecond
+				n.all(bg, t, 20)
+				want := []int{0, 1, 2}
+				for i := range 20 {
+					want = append(want, i)
 				}
-				return ok201(1, nil)
-			}, WithLimits(Limits{{Resource: Messages, Rate: 0.5, Burst: 3}}))
-			n.takes = 10 * time.Millisecond
-			n.all(bg, t, 20)
-			want := []int{0, 1, 2}
-			for i := range 20 {
-				want = append(want, i)
-			}
-			if !slices.Equal(n.order, want) {
-				t.Errorf("sent in the order %v, expected %v", n.order, want)
-			}
-		})
-	}
+				if !slices.Equal(n.order, want) {
+					t.Errorf("sent in the order %v, expected %v", n.order, want)
+				}
+			})
+		}
+	})
 }
 
 // A call that waited for an access token, while others came that did not have to, is not

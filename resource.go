@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -284,10 +285,15 @@ func mask(sender string) string {
 
 var longNumber = regexp.MustCompile(`[0-9A-Za-z]*\+?[0-9][0-9 ().-]{7,}[0-9][0-9A-Za-z]*`)
 
-// maskNumbers hides the middle of every phone number in a text of any kind. SIDs stay.
-func maskNumbers(s string) string {
-	return longNumber.ReplaceAllStringFunc(s, func(found string) string {
-		if isSID(found) || len(found) < 10 {
+// MaskNumbers returns text with the middle of every phone number hidden, as pacer does in its
+// logs and alerts. Twilio's error messages may name a number, and pacer leaves its errors as
+// they are: use it where a program logs them itself.
+//
+// A run of ten characters or more that has only digits, blanks, dots, hyphens, brackets and a plus
+// counts as a number. SIDs and IP addresses stay. It is safe for concurrent use.
+func MaskNumbers(text string) string {
+	return longNumber.ReplaceAllStringFunc(text, func(found string) string {
+		if isSID(found) || len(found) < 10 || net.ParseIP(found) != nil {
 			return found
 		}
 		return found[:5] + "•••" + found[len(found)-4:]

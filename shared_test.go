@@ -589,3 +589,10 @@ func TestStatsOfEmbeddedLimiter(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -265,7 +266,7 @@ type Alert struct {
 	Time   time.Time
 	Lane   Lane  // the zero Lane where it is about none; its String is free of numbers
 	ID     ID    // of the request, if it is about one
-	Err    error // what happened
+	Err    error // what happened. It may be Twilio's own error, whose text may have numbers
 	Advice string
 }
 
@@ -285,7 +286,24 @@ func (a Alert) String() string {
 	if where != "" {
 		where += ":"
 	}
-	return fmt.Sprintf("pacer queue: %s:%s %v; %s", a.Kind, where, a.Err, a.Advice)
+	return fmt.Sprintf("pacer queue: %s:%s %v; %s", a.Kind, where, a.shownError(), a.Advice)
+}
+
+// MarshalJSON writes Err as its text, and hides the middle of each phone number in it.
+func (a Alert) MarshalJSON() ([]byte, error) {
+	type alert Alert
+	return json.Marshal(struct {
+		alert
+		Err any
+	}{alert(a), a.shownError()})
+}
+
+// shownError is the text of Err, in which Twilio's message may have had phone numbers. nil is nil.
+func (a Alert) shownError() any {
+	if a.Err == nil {
+		return nil
+	}
+	return pacer.MaskNumbers(a.Err.Error())
 }
 
 const (

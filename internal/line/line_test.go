@@ -218,6 +218,40 @@ func TestPlaceAtAGateIsKept(t *testing.T) {
 	}
 }
 
+// A throttled answer wakes the head, and those that the cool-down outlasts. All others of a long
+// line are not even looked at: here they are gone, and whoever looks at one of them panics.
+func TestThrottledAnswerDoesNotWalkTheLine(t *testing.T) {
+	for name, tt := range map[string]struct {
+		ends  bool // the head's deadline is before the cool-down's end
+		class int  // of the head
+	}{"all can wait": {}, "the head cannot": {ends: true}, "a head of the last class": {class: 2}} {
+		t.Run(name, func(t *testing.T) {
+			var l Line
+			deadline := at(3600)
+			if tt.ends {
+				deadline = at(30)
+			}
+			head := NewWaiter(tt.class, deadline, at(0))
+			l.Join(head)
+			for i := range 1000 {
+				l.Join(NewWaiter(2, at(3600), at(1+i)))
+			}
+			head.inLine.next = &node{}
+			if !tt.ends { // else the head is taken out of the heap, which looks at some others
+				clear(l.deadlines[1:])
+			}
+			l.WakeHead()
+			if !woken(head) {
+				t.Error("the head was not woken")
+			}
+			l.WakeEnding(at(60))
+			if woken(head) != tt.ends {
+				t.Errorf("the head was woken for its deadline: %v, expected %v", !tt.ends, tt.ends)
+			}
+		})
+	}
+}
+
 func BenchmarkThrottledAnswer(b *testing.B) {
 	var l Line
 	for range 300_000 {
