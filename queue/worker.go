@@ -53,6 +53,7 @@ type Worker struct {
 	reporter   *reporter  // nil: nobody is to be told of results
 
 	looking   time.Time   // when the last look for requests in doubt began; resolve's own
+	storeTime time.Time   // the same moment by the engine's clock
 	told      map[ID]bool // those of which was told that they are parked, and that are not surely; resolve's own
 	clocks    clocks
 	decisions trouble // of moves out of doubt
@@ -229,8 +230,9 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 	if err != nil {
 		return next, err
 	}
-	if !due.IsZero() && due.Before(next) {
-		next = due
+	read := time.Now()
+	if at := read.Add(due); at.Before(next) {
+		next = at
 	}
 	var campaigns map[string]*campaignDoc
 	for _, r := range ready {
@@ -270,7 +272,7 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 		}
 		l.changed(campaigns[r.Lane.Campaign])
 		l.ready, l.top = r.Ready, r.Top
-		l.bucket.adopt(r.Parked, now)
+		l.bucket.adopt(r, now, read)
 		if l.served {
 			if l.rouse != nil && l.top > l.waitsAs {
 				l.rouse()
@@ -464,12 +466,12 @@ func (w *Worker) awaitPlace(ctx context.Context, l *lane) bool {
 	}
 	if p.left == 0 {
 		n := int(min(int64(p.take), max(1, int64(placesFor/every)), ready))
-		first, err := w.q.engine.Reserve(ctx, doc.schedule(), doc.Rate, n)
+		wait, err := w.q.engine.Reserve(ctx, doc.schedule(), doc.Rate, n)
 		if err != nil {
 			w.storeFailed(ctx, l, err)
 			return false
 		}
-		p.next, p.left = first, n
+		p.next, p.left = time.Now().Add(wait), n
 	}
 	return w.waitUntil(ctx, l, p.next)
 }
