@@ -104,9 +104,11 @@ type Engine interface {
 	// deletes it.
 	Put(ctx context.Context, name string, value []byte, version int64) error
 
-	// Documents returns all of them, in the order of their names. One that is damaged has
-	// a nil Value.
-	Documents(ctx context.Context) ([]Document, error)
+	// Documents returns those of names that there are, each once, or without a name all of
+	// them, in the order of their names. One that is damaged has a nil Value. By name it
+	// must not take longer for what else is stored: a worker asks at each look for the
+	// documents of the campaigns that have something ready, and old ones are kept for ever.
+	Documents(ctx context.Context, names ...string) ([]Document, error)
 
 	// Now returns the engine's clock, of which all times are that the engine returns. It
 	// may differ from this machine's: what is measured against a job's times must be

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -236,6 +238,58 @@ var sharedTests = []test{
 		conflict(put("b", "4", 1))
 		c.ok(put("b", "5", 0))
 		docs(queue.Document{Name: "a", Value: []byte("3"), Version: 2}, queue.Document{Name: "b", Value: []byte("5"), Version: 1})
+	}},
+	{"Documents/by name", func(c *check) {
+		const n = 120
+		for i := range n {
+			c.ok(c.e.Put(c.Context(), fmt.Sprintf("d%03d", i), fmt.Append(nil, "value ", i), 0))
+		}
+		for _, name := range []string{"", "|% '\"ü*", "D001"} { // which is not d001
+			c.ok(c.e.Put(c.Context(), name, []byte("odd "+name), 0))
+		}
+		var many, most []string
+		for i := range n {
+			many = append(many, fmt.Sprintf("d%03d", n-1-i))
+		}
+		most = slices.Sorted(slices.Values(many))
+		for _, test := range []struct {
+			what        string
+			names, want []string
+		}{
+			{"one", []string{"d007"}, []string{"d007"}},
+			{"none that is there", []string{"d", "d0070", "D007", "d120"}, nil},
+			{"some, in another order", []string{"d100", "d002", "nobody's", "d050"}, []string{"d002", "d050", "d100"}},
+			{"one twice", []string{"d003", "d003", "d001", "d003"}, []string{"d001", "d003"}},
+			{"many", many, most},
+			{"many twice", append(many, many...), most},
+			{"odd names", []string{"|% '\"ü*", "", "D001"}, []string{"", "D001", "|% '\"ü*"}},
+		} {
+			docs, err := c.e.Documents(c.Context(), test.names...)
+			c.ok(err)
+			var got []string
+			for _, d := range docs {
+				got = append(got, d.Name)
+				want := "odd " + d.Name
+				if i, err := strconv.Atoi(strings.TrimPrefix(d.Name, "d")); err == nil && d.Name[0] == 'd' {
+					want = fmt.Sprint("value ", i)
+				}
+				if string(d.Value) != want || d.Version != 1 {
+					c.Fatalf("%s: document %+v: expected version 1 of %q", test.what, d, want)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				c.Fatalf("%s: documents %q: expected %q", test.what, got, test.want)
+			}
+		}
+		c.ok(c.e.Put(c.Context(), "d007", []byte("new"), 1))
+		docs, err := c.e.Documents(c.Context(), "d007")
+		c.ok(err)
+		if len(docs) != 1 || string(docs[0].Value) != "new" || docs[0].Version != 2 {
+			c.Fatalf("documents %+v: expected the new version", docs)
+		}
+		if docs, err = c.e.Documents(c.Context()); err != nil || len(docs) != n+3 {
+			c.Fatalf("%d documents, %v: expected all %d without a name", len(docs), err, n+3)
+		}
 	}},
 	{"Put/of many at once one wins", func(c *check) {
 		const n = 20

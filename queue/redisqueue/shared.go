@@ -94,16 +94,33 @@ func (e *Engine) Put(ctx context.Context, name string, value []byte, version int
 }
 
 // Documents implements [queue.Engine].
-func (e *Engine) Documents(ctx context.Context) (docs []queue.Document, err error) {
+func (e *Engine) Documents(ctx context.Context, names ...string) (docs []queue.Document, err error) {
 	var all *redis.MapStringStringCmd
+	var some *redis.SliceCmd
 	var present func() error
-	if err := e.pipe(ctx, func(p redis.Pipeliner) { present, all = e.present(p), p.HGetAll(ctx, e.key("documents")) }); err != nil {
+	if err := e.pipe(ctx, func(p redis.Pipeliner) {
+		if present = e.present(p); len(names) == 0 {
+			all = p.HGetAll(ctx, e.key("documents"))
+		} else {
+			some = p.HMGet(ctx, e.key("documents"), names...)
+		}
+	}); err != nil {
 		return nil, err
 	}
 	if err := present(); err != nil {
 		return nil, err
 	}
-	for name, text := range all.Val() {
+	texts := make(map[string]string, len(names))
+	if all != nil {
+		texts = all.Val()
+	} else {
+		for i, v := range some.Val() {
+			if text, ok := v.(string); ok {
+				texts[names[i]] = text
+			}
+		}
+	}
+	for name, text := range texts {
 		d := queue.Document{Name: name}
 		parts := strings.SplitN(text, " ", 3)
 		if len(parts) == 3 {

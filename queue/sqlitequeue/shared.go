@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -92,11 +94,45 @@ func (e *Engine) Put(ctx context.Context, name string, value []byte, version int
 	})
 }
 
-const selectDocuments = "SELECT name, value, version, sum FROM documents ORDER BY name"
+// documentsAtOnce is how many names one statement asks for.
+const documentsAtOnce = 50
+
+var (
+	selectDocuments = "SELECT name, value, version, sum FROM documents ORDER BY name"
+	selectDocument  = documentsOf(1)
+	selectSome      = documentsOf(documentsAtOnce)
+)
+
+func documentsOf(names int) string {
+	return "SELECT name, value, version, sum FROM documents WHERE name IN (" + strings.Repeat(", ?", names)[2:] + ") ORDER BY name"
+}
 
 // Documents implements [queue.Engine].
-func (e *Engine) Documents(ctx context.Context) (docs []queue.Document, err error) {
-	err = e.read(ctx, selectDocuments, nil, func(scan func(...any) error) error {
+func (e *Engine) Documents(ctx context.Context, names ...string) (docs []queue.Document, err error) {
+	if len(names) == 0 {
+		return e.documents(ctx, selectDocuments, nil)
+	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	for some := range slices.Chunk(names, documentsAtOnce) {
+		query := selectSome
+		if len(some) == 1 {
+			query = selectDocument
+		}
+		args := make([]any, strings.Count(query, "?"))
+		for i := range args {
+			args[i] = some[min(i, len(some)-1)] // the last one fills the rest
+		}
+		found, err := e.documents(ctx, query, args)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, found...)
+	}
+	return docs, nil
+}
+
+func (e *Engine) documents(ctx context.Context, query string, args []any) (docs []queue.Document, err error) {
+	err = e.read(ctx, query, args, func(scan func(...any) error) error {
 		var d queue.Document
 		var sum int64
 		if err := scan(&d.Name, &d.Value, &d.Version, &sum); err != nil {

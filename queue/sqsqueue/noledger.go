@@ -27,8 +27,10 @@ func (noLedger) Get(context.Context, queue.ID) (queue.Job, error)        { retur
 func (noLedger) Stats(context.Context) ([]queue.LaneStats, error)        { return nil, ErrNoLedger }
 func (noLedger) CancelWaiting(context.Context, string, int) (int, error) { return 0, ErrNoLedger }
 func (noLedger) Put(context.Context, string, []byte, int64) error        { return ErrNoLedger }
-func (noLedger) Documents(context.Context) ([]queue.Document, error)     { return nil, ErrNoLedger }
-func (noLedger) Now(context.Context) (time.Time, error)                  { return time.Time{}, ErrNoLedger }
+func (noLedger) Documents(context.Context, ...string) ([]queue.Document, error) {
+	return nil, ErrNoLedger
+}
+func (noLedger) Now(context.Context) (time.Time, error) { return time.Time{}, ErrNoLedger }
 func (noLedger) List(context.Context, queue.Filter, queue.ID, int) ([]queue.Job, error) {
 	return nil, ErrNoLedger
 }
