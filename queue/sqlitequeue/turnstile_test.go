@@ -31,12 +31,22 @@ func openWrites(t *testing.T, path string, opts ...Option) *writes {
 // write writes something, in a transaction that others may share.
 func (w *writes) write(t *testing.T) {
 	t.Helper()
+	w.writeRows(t, 1)
+}
+
+func (w *writes) writeRows(t *testing.T, n int) {
+	t.Helper()
 	err := w.Engine.write(context.Background(), 1, func(tx *tx) error {
 		if tx != w.last {
 			w.last = tx
 			w.commits.Add(1)
 		}
-		return tx.exec("INSERT INTO schedules(name, next, at) VALUES('x', 1, 1) ON CONFLICT DO UPDATE SET next = next + 1")
+		for range n {
+			if err := tx.exec("INSERT INTO schedules(name, next, at) VALUES('x', 1, 1) ON CONFLICT DO UPDATE SET next = next + 1"); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Error(err)
@@ -53,16 +63,17 @@ func TestAQuietProcessGetsItsShareOfTheCommits(t *testing.T) {
 	for range 8 {
 		producers.Go(func() {
 			for !stop.Load() {
-				busy.write(t)
+				busy.writeRows(t, 20) // so that it has the file locked nearly all the time
 			}
 		})
 	}
 	for busy.commits.Load() < 10 {
 		time.Sleep(time.Millisecond)
 	}
-	const own = 200
+	const own = 50
 	var between int64
 	for range own {
+		time.Sleep(time.Millisecond) // it has nothing to write
 		before := busy.commits.Load()
 		quiet.write(t)
 		between += busy.commits.Load() - before
@@ -153,8 +164,11 @@ func TestTheTurnstileIsLeftAtTheBeginningOfATransaction(t *testing.T) {
 		t.Error("a process in its transaction has the turnstile")
 	}
 	wrote.Go(func() { two.write(t) })
-	for free() { // until the second one is in it
-		time.Sleep(time.Millisecond)
+	for looks := 0; free(); looks++ { // until the second one is in it
+		if time.Sleep(time.Millisecond); looks == 10_000 {
+			t.Error("a process that waits for the file is not in the turnstile")
+			break
+		}
 	}
 	goOn <- true
 	wrote.Wait()
