@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,6 +131,32 @@ func TestAProcessStoppedInTheTurnstileIsPassedOver(t *testing.T) {
 			t.Error("the turnstile was not left: ", err)
 		}
 		waits("stopped again", turnstilePatience, turnstilePatience+mostLook)
+	})
+}
+
+// A process that is stopped within a commit has the file locked. Others wait for it for a
+// while, and then say so.
+func TestAProcessStoppedInACommitIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue.db")
+	synctest.Test(t, func(t *testing.T) {
+		e, stopped := openWrites(t, path, WithoutSync()), openWrites(t, path, WithoutSync())
+		if _, err := stopped.writer.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		err := e.Put(t.Context(), "d", []byte("x"), 0)
+		if err == nil || !strings.Contains(err.Error(), "another process has kept it locked") {
+			t.Errorf("got %v: expected that the file is locked", err)
+		}
+		if d := time.Since(start); d < busyTimeout || d > busyTimeout+mostLook {
+			t.Errorf("said after %v: expected %v", d, busyTimeout)
+		}
+		if _, err := stopped.writer.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Put(t.Context(), "d", []byte("x"), 0); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
