@@ -165,7 +165,7 @@ func TestSlowListKeepsOthersWaitingForMinutesOnly(t *testing.T) {
 // doubt puts a request in doubt that was never sent.
 func (w *world) doubt(id queue.ID) {
 	w.t.Helper()
-	m := queue.Move{ID: id, From: []queue.State{queue.Ready}, To: queue.InDoubt, Look: time.Now()}
+	m := queue.Move{ID: id, From: []queue.State{queue.Ready}, To: queue.InDoubt, LookIn: -1}
 	if err := w.q.Engine().Move(context.Background(), m); err != nil {
 		w.t.Fatal(err)
 	}

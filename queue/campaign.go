@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -191,15 +190,14 @@ func (q *Queue) FindCampaign(ctx context.Context, name string) (*Campaign, error
 func (c *Campaign) Name() string { return c.name }
 
 func (c *Campaign) load(ctx context.Context) (*campaignDoc, error) {
-	documents, err := c.queue.engine.Documents(ctx)
+	documents, err := c.queue.engine.Documents(ctx, campaignPrefix+c.name)
 	if err != nil {
 		return nil, fmt.Errorf("queue: campaign %q: %w", c.name, err)
 	}
-	i := slices.IndexFunc(documents, func(d Document) bool { return d.Name == campaignPrefix+c.name })
-	if i < 0 {
+	if len(documents) == 0 {
 		return nil, fmt.Errorf("queue: campaign %q: %w", c.name, ErrNoCampaign)
 	}
-	return parseCampaign(documents[i])
+	return parseCampaign(documents[0])
 }
 
 // maxTries is how often a change is tried while others change the same campaign.

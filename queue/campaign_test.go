@@ -122,10 +122,11 @@ func (m *memory) Put(ctx context.Context, name string, value []byte, version int
 	return nil
 }
 
-func (m *memory) Documents(ctx context.Context) ([]Document, error) {
+func (m *memory) Documents(ctx context.Context, names ...string) ([]Document, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.SortedFunc(maps.Values(m.documents), func(a, b Document) int { return strings.Compare(a.Name, b.Name) }), nil
+	docs := slices.SortedFunc(maps.Values(m.documents), func(a, b Document) int { return strings.Compare(a.Name, b.Name) })
+	return slices.DeleteFunc(docs, func(d Document) bool { return len(names) > 0 && !slices.Contains(names, d.Name) }), nil
 }
 
 func openMemory(t *testing.T) (*Queue, *memory) {
@@ -325,7 +326,7 @@ func TestCampaignCancel(t *testing.T) {
 	if err := c.Cancel(t.Context()); !errors.Is(err, m.failCancel) {
 		t.Fatal(err)
 	}
-	campaigns, err := loadCampaigns(t.Context(), m)
+	campaigns, err := loadCampaigns(t.Context(), m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +396,7 @@ func TestCampaignDay(t *testing.T) {
 			{at(5, 0, 0), CampaignDone, time.Time{}, time.Time{}, time.Time{}},
 		} {
 			time.Sleep(time.Until(step.at))
-			campaigns, err := loadCampaigns(t.Context(), m)
+			campaigns, err := loadCampaigns(t.Context(), m, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -540,4 +541,37 @@ func FuzzParseCampaign(f *testing.F) {
 			t.Fatalf("%s became %s and %s: %v", value, b, b2, err)
 		}
 	})
+}
+
+// A campaign that has not changed is not parsed again; one that has, or was made anew under
+// the same name, is.
+func TestCampaignsAreParsedOnceForEachVersion(t *testing.T) {
+	q, m := openMemory(t)
+	c, other := create(t, q, "spring", CampaignOptions{Rate: 5}), create(t, q, "summer", CampaignOptions{Rate: 5})
+	load := func(known map[string]*campaignDoc) map[string]*campaignDoc {
+		t.Helper()
+		all, err := loadCampaigns(t.Context(), m, known, campaignPrefix+"spring", campaignPrefix+"summer")
+		if err != nil || len(all) != 2 {
+			t.Fatal(all, err)
+		}
+		return all
+	}
+	first := load(nil)
+	if again := load(first); again["spring"] != first["spring"] || again["summer"] != first["summer"] {
+		t.Error("parsed again, although nothing has changed")
+	}
+	if err := c.SetRate(t.Context(), 7); err != nil {
+		t.Fatal(err)
+	}
+	changed := load(first)
+	if changed["spring"].Rate != 7 || changed["summer"] != first["summer"] {
+		t.Errorf("%+v: expected the new rate of one, and the other as it was", changed["spring"])
+	}
+	m.mu.Lock()
+	delete(m.documents, campaignPrefix+"summer")
+	m.mu.Unlock()
+	create(t, q, other.Name(), CampaignOptions{Rate: 9})
+	if anew := load(changed); anew["summer"].version != first["summer"].version || anew["summer"].Rate != 9 {
+		t.Errorf("%+v: expected the one that was made anew at the same version", anew["summer"])
+	}
 }

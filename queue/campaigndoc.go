@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,14 +19,15 @@ type campaignDoc struct {
 	CampaignOptions
 
 	name    string
-	version int64 // of the Document; 0: none is there yet
+	version int64  // of the Document; 0: none is there yet
+	stored  []byte // its Value
 	hours   *hours
 }
 
 const campaignPrefix = "campaign/"
 
 func parseCampaign(d Document) (*campaignDoc, error) {
-	c := &campaignDoc{name: strings.TrimPrefix(d.Name, campaignPrefix), version: d.Version}
+	c := &campaignDoc{name: strings.TrimPrefix(d.Name, campaignPrefix), version: d.Version, stored: d.Value}
 	if err := c.parse(d.Value); err != nil {
 		return nil, fmt.Errorf("queue: campaign %q, as stored: %w", c.name, err)
 	}
@@ -73,17 +75,24 @@ func (c *campaignDoc) store(ctx context.Context, e Engine) error {
 	return e.Put(ctx, campaignPrefix+c.name, value, c.version)
 }
 
-// loadCampaigns returns all campaigns by their names. One that cannot be read is not
-// among them, and named in the error.
-func loadCampaigns(ctx context.Context, e Engine) (map[string]*campaignDoc, error) {
-	documents, err := e.Documents(ctx)
+// loadCampaigns returns the campaigns of documents, or all if none is named, by their names.
+// One that cannot be read is not among them, and named in the error. What is known, and has
+// not changed since, is not parsed again.
+func loadCampaigns(ctx context.Context, e Engine, known map[string]*campaignDoc, documents ...string) (map[string]*campaignDoc, error) {
+	found, err := e.Documents(ctx, documents...)
 	if err != nil {
 		return nil, fmt.Errorf("queue: campaigns: %w", err)
 	}
 	campaigns := make(map[string]*campaignDoc)
 	var errs []error
-	for _, d := range documents {
-		if !strings.HasPrefix(d.Name, campaignPrefix) {
+	for _, d := range found {
+		name, ok := strings.CutPrefix(d.Name, campaignPrefix)
+		if !ok {
+			continue
+		}
+		// The version alone would not do: one that was deleted and made anew begins at 1.
+		if c := known[name]; c != nil && c.version == d.Version && bytes.Equal(c.stored, d.Value) {
+			campaigns[name] = c
 			continue
 		}
 		c, err := parseCampaign(d)

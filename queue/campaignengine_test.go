@@ -15,6 +15,7 @@ import (
 
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/queue/sqlitequeue"
+	"github.com/twilio-pacer/pacer/twiliotest"
 	"github.com/twilio/twilio-go"
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 )
@@ -273,4 +274,65 @@ func ExampleCampaign_Enqueue() {
 	})
 	fmt.Println(done.New, "enqueued", err)
 	// Output: 2 enqueued <nil>
+}
+
+// A countedReads engine counts what is read of its documents.
+type countedReads struct {
+	queue.Engine
+	mu           sync.Mutex
+	calls, most  int // calls of Documents, and how many one has returned at most
+	withoutNames int
+}
+
+func (e *countedReads) Documents(ctx context.Context, names ...string) ([]queue.Document, error) {
+	docs, err := e.Engine.Documents(ctx, names...)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calls++
+	e.most = max(e.most, len(docs))
+	if len(names) == 0 {
+		e.withoutNames++
+	}
+	return docs, err
+}
+
+// However many campaigns there were, a worker reads those of which something is ready, and
+// who enqueues reads his own.
+func TestOldCampaignsAreNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, err := sqlitequeue.Open(filepath.Join(t.TempDir(), "queue.db"), sqlitequeue.WithoutSync())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := &countedReads{Engine: e}
+		w := worldOn(t, all, twiliotest.Config{})
+		for i := range 300 {
+			w.campaign(fmt.Sprint("old-", i), queue.CampaignOptions{Rate: 10000}, 1)
+		}
+		stop := w.work(w.client(unlimited))
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.fake.Messages()); n != 300 {
+			t.Fatalf("%d messages: expected those of 300 campaigns", n)
+		}
+
+		all.most, all.calls = 0, 0
+		w.work(w.client(unlimited))
+		c := w.campaign("new", queue.CampaignOptions{Rate: 10}, 100)
+		w.enqueue("otp", queue.High)
+		time.Sleep(20 * time.Second)
+		if _, err := w.q.FindCampaign(t.Context(), "new"); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := c.Progress(t.Context()); err != nil || p.Sent != 100 {
+			t.Fatal(p, err)
+		}
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		if all.most != 1 || all.withoutNames > 0 || all.calls == 0 {
+			t.Errorf("%d calls of Documents have returned up to %d of them, %d had no names: expected the one of the campaign that runs", all.calls, all.most, all.withoutNames)
+		}
+	})
 }

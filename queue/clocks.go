@@ -95,12 +95,14 @@ func (c *clocks) ahead() (interval, bool) {
 }
 
 // askEngine reads the engine's clock.
-func (w *Worker) askEngine(ctx context.Context) error {
+func (w *Worker) askEngine(ctx context.Context) (at time.Time, err error) {
 	from := time.Now()
-	at, err := w.q.engine.Now(ctx)
-	if err != nil {
-		return err
+	if at, err = w.q.engine.Now(ctx); err == nil {
+		w.clocks.engineSaid(at, from, time.Now())
 	}
-	w.clocks.engineSaid(at, from, time.Now())
-	return nil
+	return at, err
 }
+
+// storeNow is what the engine's clock shows now, as far as resolve knows, which has asked it
+// when its look began.
+func (w *Worker) storeNow() time.Time { return w.storeTime.Add(time.Since(w.looking)) }

@@ -19,7 +19,7 @@ import (
 // alarms makes n requests that a worker parks in doubt, with an alert for each.
 func (w *world) alarms(n int) queue.WorkerOption {
 	w.t.Helper()
-	w.moved(n, queue.Move{To: queue.InDoubt, Look: time.Now().Add(-time.Minute)}, func(i int) string { return fmt.Sprint(i) })
+	w.moved(n, queue.Move{To: queue.InDoubt, LookIn: -time.Minute}, func(i int) string { return fmt.Sprint(i) })
 	return queue.WithInDoubt(queue.ParkInDoubt)
 }
 

@@ -9,7 +9,7 @@ import (
 
 // Stats is the depth of a queue: how much waits, and how fast it comes and goes.
 type Stats struct {
-	Time  time.Time
+	Time  time.Time   // by the engine's clock, of which all times of the lanes are
 	Lanes []LaneDepth // of all lanes that have or had jobs
 	Total LaneDepth   // its Lane is the zero Lane
 }
@@ -47,8 +47,12 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, fmt.Errorf("queue: stats: %w", err)
 	}
-	now := time.Now()
-	s := Stats{Time: now, Lanes: make([]LaneDepth, len(lanes))}
+	at, err := q.engine.Now(ctx)
+	if err != nil {
+		return Stats{}, fmt.Errorf("queue: stats: %w", err)
+	}
+	now := time.Now() // for the rates
+	s := Stats{Time: at, Lanes: make([]LaneDepth, len(lanes))}
 	q.depth.mu.Lock()
 	defer q.depth.mu.Unlock()
 	q.depth.sample(lanes, now)
@@ -58,7 +62,7 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 		d := &s.Lanes[i]
 		d.LaneStats = l
 		if !l.Oldest.IsZero() {
-			d.OldestAge = max(0, now.Sub(l.Oldest))
+			d.OldestAge = max(0, at.Sub(l.Oldest))
 		}
 		if over > 0 {
 			was := before.lanes[l.Lane]

@@ -102,7 +102,7 @@ func (e unsure) Move(ctx context.Context, m queue.Move) error {
 	if err := e.Engine.Move(ctx, m); err != nil {
 		return err
 	}
-	if m.To == queue.InDoubt && m.Look.IsZero() {
+	if m.To == queue.InDoubt && m.LookIn == 0 {
 		return errors.New("the store does not answer")
 	}
 	return nil

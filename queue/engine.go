@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -13,8 +14,14 @@ import (
 // the end of the process, and, as far as the engine's own documentation says, of the
 // machine. pacer brings sqlitequeue, redisqueue and sqsqueue. An engine of your own is to
 // pass the suite of package queuetest; it is called by many goroutines at once, and several
-// processes may have engines on the same store. Time is the engine's: its clock decides what
-// is due.
+// processes may have engines on the same store.
+//
+// Time is the engine's: its clock decides what is due, and every time that it returns is of
+// that clock. A caller's clock may be seconds off. So a caller says how long from now, and
+// never when: [Engine].Park, [Move], [Claim] and [Sweep] take durations. For the same reason
+// the engine says how long a caller must wait: [Engine].Work and [Engine].Reserve return
+// durations, from the moment of the answer. Only what people give as a date is a time: Due
+// and Deadline of Add.
 //
 // Times are kept to the microsecond, up to the end of the year 9999 (UTC). Add returns an
 // error for a Due or Deadline that is later. Elsewhere a later time is kept as that end, and
@@ -31,9 +38,9 @@ type Engine interface {
 	// is kept; that of a campaign's job (Lane.Campaign) for as long as the store.
 	Add(ctx context.Context, jobs []Job) ([]Added, error)
 
-	// Work makes Ready what is due, and returns the lanes that have Ready jobs, and when
-	// the next Delayed job is due (zero: none).
-	Work(ctx context.Context) (lanes []ReadyLane, next time.Time, err error)
+	// Work makes Ready what is due, and returns the lanes that have Ready jobs, and how
+	// long it is until the next Delayed job is due ([Never]: there is none).
+	Work(ctx context.Context) (lanes []ReadyLane, next time.Duration, err error)
 
 	// Await returns when Work may have something new, whichever process brought it, at
 	// the latest after d, or with ctx.Err(). It may return too early; too late by
@@ -56,12 +63,12 @@ type Engine interface {
 	// that becomes Ready again without a new Due keeps its place in the lane.
 	Move(ctx context.Context, m Move) error
 
-	// Park holds a bucket: its lanes, of whichever campaign, are not worked on. Work
-	// and Stats show it, in all processes. It replaces what was said of r before, so that
-	// a hold can be shortened; a time that has passed ends it. If r has an Account and
-	// nothing else, it holds all lanes of the account. A lane shows the later of its
-	// bucket's time and its account's.
-	Park(ctx context.Context, r pacer.Resource, until time.Time) error
+	// Park holds a bucket for d from now: its lanes, of whichever campaign, are not worked
+	// on. Work and Stats show it, in all processes. It replaces what was said of r before,
+	// so that a hold can be shortened; 0 or less ends it. If r has an Account and nothing
+	// else, it holds all lanes of the account. A lane shows the later of its bucket's time
+	// and its account's. Park returns the bucket's as Work shows it; zero: no hold is left.
+	Park(ctx context.Context, r pacer.Resource, d time.Duration) (until time.Time, err error)
 
 	// Sweep does what time brings, at most s.Max jobs of each: what has been Sending for
 	// longer than its lease is InDoubt, with Look now; what waits past its Deadline is
@@ -86,21 +93,25 @@ type Engine interface {
 	CancelWaiting(ctx context.Context, campaign string, max int) (int, error)
 
 	// Reserve takes n places in a schedule of perSecond a second, which all processes
-	// share, and returns the first: the next free one, or now, if that has passed. The
-	// places are 1/perSecond apart. Schedules come into being by being used.
-	Reserve(ctx context.Context, schedule string, perSecond float64, n int) (first time.Time, err error)
+	// share. It returns how long it is until the first of them: the next free one, or now
+	// (0), if that has passed. The places are 1/perSecond apart. Schedules come into being
+	// by being used. A time would be of no use: a caller whose clock is a second off would
+	// be that second late at each call, or never wait at all.
+	Reserve(ctx context.Context, schedule string, perSecond float64, n int) (wait time.Duration, err error)
 
 	// Put stores a small document under a name if the one stored has that version (0:
 	// if there is none), as version+1; else it returns ErrConflict. An empty value
 	// deletes it.
 	Put(ctx context.Context, name string, value []byte, version int64) error
 
-	// Documents returns all of them, in the order of their names. One that is damaged has
-	// a nil Value.
-	Documents(ctx context.Context) ([]Document, error)
+	// Documents returns those of names that there are, each once, or without a name all of
+	// them, in the order of their names. One that is damaged has a nil Value. By name it
+	// must not take longer for what else is stored: a worker asks at each look for the
+	// documents of the campaigns that have something ready, and old ones are kept for ever.
+	Documents(ctx context.Context, names ...string) ([]Document, error)
 
-	// Now returns the engine's clock, by which Created, Due, Began and leases are set. It
-	// may differ from this machine's: what is measured against a job's times is to be
+	// Now returns the engine's clock, of which all times are that the engine returns. It
+	// may differ from this machine's: what is measured against a job's times must be
 	// measured by this clock.
 	Now(ctx context.Context) (time.Time, error)
 
@@ -138,6 +149,9 @@ func (e *StateError) Error() string {
 	return fmt.Sprintf("job %s is %s (claim %d)", e.ID, e.State, e.Claim)
 }
 
+// Never is what [Engine].Work returns if nothing is Delayed. It is longer than any wait.
+const Never time.Duration = math.MaxInt64
+
 // An ID names a job. IDs of one process sort by the time of their creation. They hold
 // nothing of the request and are safe in logs and URLs.
 type ID string
@@ -161,7 +175,8 @@ const (
 func (s State) Final() bool { return s == Sent || s == Failed || s == Cancelled }
 
 // A Job is a request on its way, and what is known about it. Its Request holds phone
-// numbers and texts; String, and what slog prints, does not.
+// numbers and texts; String, and what slog prints, does not. Its times are of the engine's
+// clock, but for a Due and a Deadline that the caller of Add has given.
 type Job struct {
 	ID       ID
 	Lane     Lane
@@ -185,7 +200,8 @@ type Job struct {
 	Outcome  Outcome
 	Reported bool // nobody waits to be told of the result, or it has been told
 
-	known *bool // see Known; nil: nobody asks
+	known *bool         // see Known; nil: nobody asks
+	in    time.Duration // see In; 0: Due is a time that was given
 }
 
 // An Outcome is what became of a request, as far as it is known.
@@ -216,6 +232,7 @@ type ReadyLane struct {
 	Ready  int64          // how many
 	Top    pacer.Priority // the highest priority among them
 	Parked time.Time      // until when the lane's bucket, or account, is held; zero, or past: it is not
+	Held   time.Duration  // how much longer that is; 0: it is not held
 }
 
 // A Claim asks for jobs to be sent.
@@ -236,8 +253,8 @@ type Move struct {
 	To    State
 
 	NoDeadline bool          // for Ready: the job has no deadline any more
-	Due        time.Time     // for Ready and Delayed; zero: as it was. Ahead: Delayed, else Ready
-	Look       time.Time     // for InDoubt
+	DueIn      time.Duration // for Ready and Delayed: from now, below 0 is past; 0: Due stays. Ahead: Delayed, else Ready
+	LookIn     time.Duration // for InDoubt: Look is that long from now, below 0 is past; 0: it is parked
 	Looked     bool          // for InDoubt: counts a look
 	Attempt    bool          // counts an attempt
 	Outcome    *Outcome      // replaces the job's; nil: it stays

@@ -73,12 +73,13 @@ var ErrKeyTaken = errors.New("its Unique key is that of another request, so that
 // At sets when a request may be sent at the earliest. A time that has passed is now. A
 // time after the year 9999 is an error.
 func At(t time.Time) EnqueueOption {
-	return func(j *Job) error { j.Due = t; return nil }
+	return func(j *Job) error { j.Due, j.in = t, 0; return nil }
 }
 
-// In sets after how long a request may be sent at the earliest. 0 or less is now.
+// In sets after how long a request may be sent at the earliest, by the engine's clock (by
+// this machine's for a producer that has none: sqsqueue without a ledger). 0 or less is now.
 func In(d time.Duration) EnqueueOption {
-	return func(j *Job) error { j.Due = time.Now().Add(d); return nil }
+	return func(j *Job) error { j.Due, j.in = time.Now().Add(d), max(d, 0); return nil }
 }
 
 // Deadline sets until when sending a request makes sense: a one-time password of
@@ -145,7 +146,7 @@ func (q *Queue) EnqueueRequest(ctx context.Context, r Request, opts ...EnqueueOp
 	if err != nil {
 		return "", err
 	}
-	added, err := q.engine.Add(ctx, []Job{j})
+	added, err := q.add(ctx, []Job{j})
 	if err != nil {
 		return "", fmt.Errorf("queue: enqueue: %w", err)
 	}
@@ -157,6 +158,25 @@ func (q *Queue) EnqueueRequest(ctx context.Context, r Request, opts ...EnqueueOp
 		}
 	}
 	return added[0].ID, nil
+}
+
+// add stores jobs. What [In] has put off is due by the engine's clock; if that cannot be
+// asked, as by a producer of sqsqueue's, it stays as this machine's clock has it.
+func (q *Queue) add(ctx context.Context, jobs []Job) ([]Added, error) {
+	var now time.Time
+	for i := range jobs {
+		if jobs[i].in == 0 {
+			continue
+		}
+		if now.IsZero() {
+			var err error
+			if now, err = q.engine.Now(ctx); err != nil {
+				break
+			}
+		}
+		jobs[i].Due = now.Add(jobs[i].in)
+	}
+	return q.engine.Add(ctx, jobs)
 }
 
 // tell sets what [Known] asks for.
@@ -186,7 +206,7 @@ const batch = 1000
 // stored then. To go on after an error run it again with the same [Unique] keys. An item
 // whose key is kept counts as Known, also if its request is another one.
 func (q *Queue) EnqueueMany(ctx context.Context, items iter.Seq[Item]) (Enqueued, error) {
-	return enqueueAll(ctx, q.engine.Add, func(yield func(Job, error) bool) {
+	return enqueueAll(ctx, q.add, func(yield func(Job, error) bool) {
 		rec, n := newRecorder(q.account), 0
 		for item := range items {
 			j, err := q.job(rec, item.Build, item.Options)

@@ -15,7 +15,7 @@ type bucket struct {
 	resource pacer.Resource
 	account  *accountHold
 	parked   time.Time // until when it is held
-	stored   time.Time // parked, as the store had it last
+	stored   time.Time // the same, as the store had it last: of the engine's clock, and only to see that it has changed
 	changed  time.Time // when this process has set parked last
 	since    time.Time // when the last hold began; an attempt from before is the same event
 	refused  time.Time // since when the account's refusals come here; zero: they do not
@@ -119,7 +119,7 @@ func (w *Worker) answered(l *lane, began time.Time, passed bool) {
 		b.account.passed, b.account.refusals = time.Now(), 0
 		if b.account.parked.After(time.Now()) {
 			b.account.parked = time.Time{}
-			w.park(pacer.Resource{Account: b.resource.Account}, time.Time{})
+			w.park(pacer.Resource{Account: b.resource.Account}, 0)
 		}
 	}
 }
@@ -214,14 +214,14 @@ func (w *Worker) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 		a.parked = now.Add(unauthorizedHold)
 		a.refusals++
 	}
-	tell, until := again && a.refusals == 1, a.parked
+	tell := again && a.refusals == 1
 	w.mu.Unlock()
 	switch {
 	case alone:
 		w.hold(l, began, unauthorizedHold, Alert{})
 	case again:
 		w.hold(l, began, unauthorizedHold+lastProbe, Alert{})
-		w.park(pacer.Resource{Account: l.Resource.Account}, until)
+		w.park(pacer.Resource{Account: l.Resource.Account}, unauthorizedHold)
 	}
 	if tell {
 		w.raise(Alert{Kind: AlertUnauthorized, Lane: l.Lane, Err: fmt.Errorf("%w%s; the account is tried again every %v", reasonError(err), w.foreignAccount(l.Resource), unauthorizedHold), Advice: adviceUnauthorized})
@@ -231,7 +231,7 @@ func (w *Worker) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 	case m.Attempt && j.Attempts+1 >= maxRounds:
 		m.To = Failed
 	case !tell:
-		m.Due = now // others of the bucket probe next
+		m.DueIn = dueNow // others of the bucket probe next
 	}
 	return m
 }
@@ -251,7 +251,8 @@ func (w *Worker) foreignAccount(r pacer.Resource) string {
 // event, and not another one.
 func (w *Worker) hold(l *lane, began time.Time, wait time.Duration, a Alert) bool {
 	now := time.Now()
-	until := now.Add(min(wait, maxHold))
+	wait = min(wait, maxHold)
+	until := now.Add(wait)
 	w.mu.Lock()
 	b := l.bucket
 	again := !began.Before(b.since)
@@ -263,11 +264,12 @@ func (w *Worker) hold(l *lane, began time.Time, wait time.Duration, a Alert) boo
 		b.since = now
 	}
 	w.mu.Unlock()
-	if longer && w.park(l.Resource, until) {
-		w.mu.Lock()
-		b.stored = until.Truncate(time.Microsecond)
-		b.changed = time.Now()
-		w.mu.Unlock()
+	if longer {
+		if stored, ok := w.park(l.Resource, wait); ok {
+			w.mu.Lock()
+			b.stored, b.changed = stored, time.Now()
+			w.mu.Unlock()
+		}
 	}
 	if again && a.Kind != "" {
 		a.Lane, a.Err = l.Lane, fmt.Errorf("%w; held until %s", a.Err, until.Format(time.RFC3339))
@@ -277,21 +279,20 @@ func (w *Worker) hold(l *lane, began time.Time, wait time.Duration, a Alert) boo
 }
 
 // park tells the other processes of a hold. In this one it holds already: that others
-// learn of it is a courtesy.
-func (w *Worker) park(r pacer.Resource, until time.Time) bool {
-	err := w.q.engine.Park(w.wire, r, until)
+// learn of it is a courtesy. It returns what the store has now.
+func (w *Worker) park(r pacer.Resource, d time.Duration) (stored time.Time, ok bool) {
+	stored, err := w.q.engine.Park(w.wire, r, d)
 	if err != nil && w.logger != nil {
 		w.logger.Warn("pacer queue: cannot tell other workers of a hold", "resource", r, "error", err)
 	}
-	return err == nil
+	return stored, err == nil
 }
 
 // adopt takes over what the store says of the bucket's hold, if somebody has changed it
-// there: a hold that is lifted ends here, too. look is when the store was read.
-func (b *bucket) adopt(stored, look time.Time) {
-	stored = stored.Truncate(time.Microsecond)
-	if stored.Equal(b.stored) || !b.changed.Before(look) {
+// there: a hold that is lifted ends here, too. The store was read between look and read.
+func (b *bucket) adopt(r ReadyLane, look, read time.Time) {
+	if r.Parked.Equal(b.stored) || !b.changed.Before(look) {
 		return
 	}
-	b.stored, b.parked = stored, stored
+	b.stored, b.parked = r.Parked, read.Add(r.Held)
 }

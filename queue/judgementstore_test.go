@@ -105,6 +105,9 @@ func (e *skewed) shown(j queue.Job) queue.Job {
 			*at = at.Add(e.trial.ahead(*at))
 		}
 	}
+	if !j.Look.IsZero() {
+		j.Look = j.Look.Add(e.trial.ahead(time.Now()))
+	}
 	return j
 }
 
@@ -186,7 +189,7 @@ func (t *trial) announce() {
 	}
 }
 
-func (e *skewed) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
+func (e *skewed) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
 	err = e.do(ctx, "Work", func() error {
 		lanes, next, err = e.Engine.Work(ctx)
 		return err
@@ -215,6 +218,9 @@ func (e *skewed) Get(ctx context.Context, id queue.ID) (j queue.Job, err error) 
 
 func (e *skewed) List(ctx context.Context, f queue.Filter, after queue.ID, max int) (jobs []queue.Job, err error) {
 	err = e.do(ctx, "List", func() error {
+		if !f.LookBefore.IsZero() {
+			f.LookBefore = f.LookBefore.Add(-e.trial.ahead(time.Now()))
+		}
 		jobs, err = e.Engine.List(ctx, f, after, max)
 		return err
 	})

@@ -19,8 +19,8 @@ func TestAnswerOfARequestThatWasPutBackCounts(t *testing.T) {
 				time.Sleep(10 * time.Second)
 				m := queue.Move{ID: id, From: []queue.State{queue.Sending}, To: to}
 				if due > 0 {
-					m.Due = time.Now().Add(due)
-				} else if err := w.q.Engine().Park(t.Context(), w.is(id, queue.Sending, 0).Lane.Resource, time.Now().Add(time.Hour)); err != nil {
+					m.DueIn = due
+				} else if _, err := w.q.Engine().Park(t.Context(), w.is(id, queue.Sending, 0).Lane.Resource, time.Hour); err != nil {
 					t.Fatal(err)
 				}
 				if err := w.q.Engine().Move(t.Context(), m); err != nil {
@@ -80,7 +80,7 @@ func TestHoldLiftedInTheStoreEndsInTheWorker(t *testing.T) {
 		w.work(w.client(unlimited))
 		time.Sleep(time.Minute)
 		j := w.is(id, queue.Ready, 0)
-		if err := w.q.Engine().Park(t.Context(), j.Lane.Resource, time.Now()); err != nil {
+		if _, err := w.q.Engine().Park(t.Context(), j.Lane.Resource, 0); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)

@@ -18,7 +18,7 @@ func TestTwentyThousandInDoubtAreDecided(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
 		const n = 20_500
-		w.moved(n, queue.Move{To: queue.InDoubt, Look: time.Now()}, strconv.Itoa)
+		w.moved(n, queue.Move{To: queue.InDoubt, LookIn: -1}, strconv.Itoa)
 		w.work(w.client(unlimited))
 		for range 600 {
 			time.Sleep(time.Second)

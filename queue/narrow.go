@@ -27,16 +27,16 @@ func heldFor(err error) (time.Duration, bool) {
 	return limit.RetryAfter, limit.Kind == pacer.NotSent && limit.Scope.Narrow() && limit.RetryAfter > 0
 }
 
-// dueAfter is when a request may be tried again. Those for one receiver or object do not all
-// come back at the same moment.
-func dueAfter(wait time.Duration) time.Time {
-	return time.Now().Add(min(wait, maxHold) + rand.N(time.Second))
+// dueAfter is after how long a request may be tried again. Those for one receiver or object
+// do not all come back at the same moment.
+func dueAfter(wait time.Duration) time.Duration {
+	return min(wait, maxHold) + rand.N(time.Second)
 }
 
-// narrowly returns when a job may be sent again of which Twilio throttles the receiver or the
+// narrowly returns after how long a job may be sent again of which Twilio throttles the receiver or the
 // object. Without a Retry-After it looks again after a second, and then learns from the client
 // how long that is held.
-func (w *Worker) narrowly(l *lane, j Job, limit pacer.RateLimit, err error) time.Time {
+func (w *Worker) narrowly(l *lane, j Job, limit pacer.RateLimit, err error) time.Duration {
 	wait := max(lookAgain, limit.RetryAfter)
 	if limit.Kind != pacer.Throttled {
 		wait = max(quotaHold, limit.RetryAfter)

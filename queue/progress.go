@@ -53,7 +53,7 @@ func (c *Campaign) Progress(ctx context.Context) (Progress, error) {
 // Campaigns returns the progress of all campaigns, in the order of their names. Of one
 // whose settings cannot be read only the error tells; the others are returned all the same.
 func (q *Queue) Campaigns(ctx context.Context) ([]Progress, error) {
-	campaigns, unreadable := loadCampaigns(ctx, q.engine)
+	campaigns, unreadable := loadCampaigns(ctx, q.engine, nil)
 	if len(campaigns) == 0 {
 		return nil, unreadable
 	}

@@ -141,8 +141,11 @@ func (q *Queue) Cancel(ctx context.Context, id ID) error {
 // One in doubt may have been sent: Requeue is how a person decides that it is to be sent
 // all the same. Its deadline, if it has passed, does not apply any more.
 func (q *Queue) Requeue(ctx context.Context, id ID) error {
-	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, Due: time.Now(), NoDeadline: true, Outcome: &Outcome{}})
+	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, DueIn: dueNow, NoDeadline: true, Outcome: &Outcome{}})
 }
+
+// dueNow, as DueIn, is the end of the line: behind all that is due already.
+const dueNow time.Duration = -1
 
 func (q *Queue) move(ctx context.Context, what string, m Move) error {
 	err := q.engine.Move(ctx, m)

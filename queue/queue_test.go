@@ -45,9 +45,9 @@ func (f *faulty) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 	return f.Engine.Add(ctx, jobs)
 }
 
-func (f *faulty) Work(ctx context.Context) ([]queue.ReadyLane, time.Time, error) {
+func (f *faulty) Work(ctx context.Context) ([]queue.ReadyLane, time.Duration, error) {
 	if err := f.err(func(f *faulty) error { return f.work }); err != nil {
-		return nil, time.Time{}, err
+		return nil, 0, err
 	}
 	return f.Engine.Work(ctx)
 }
@@ -135,7 +135,7 @@ func TestClockJumpsAhead(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := w.q.Engine().Move(t.Context(), queue.Move{ID: id, From: []queue.State{queue.Sending}, Claim: j.Claim, To: queue.InDoubt,
-			Look: time.Now().Add(time.Minute), Outcome: &queue.Outcome{Reason: queue.ReasonLease}}); err != nil {
+			LookIn: time.Minute, Outcome: &queue.Outcome{Reason: queue.ReasonLease}}); err != nil {
 			t.Fatal(err)
 		}
 		if r := w.want(id, queue.Sent); r.SID != w.fake.Messages()[0].SID || time.Since(w.start) > 11*time.Second {

@@ -38,14 +38,15 @@ func (w *Worker) resolve(ctx context.Context) error {
 }
 
 func (w *Worker) resolveSome(ctx context.Context) error {
-	jobs, err := w.q.engine.List(ctx, Filter{States: []State{InDoubt}, LookBefore: time.Now()}, "", page)
+	at, err := w.askEngine(ctx)
+	if err != nil {
+		return err
+	}
+	w.looking, w.storeTime = time.Now(), at
+	jobs, err := w.q.engine.List(ctx, Filter{States: []State{InDoubt}, LookBefore: at}, "", page)
 	if err != nil || len(jobs) == 0 {
 		return err
 	}
-	if err := w.askEngine(ctx); err != nil {
-		return err
-	}
-	w.looking = time.Now()
 	lists := w.ask(ctx, jobs)
 	alike, err := w.alike(ctx, jobs, lists)
 	if err != nil {
@@ -65,7 +66,7 @@ func (w *Worker) ask(ctx context.Context, jobs []Job) []list {
 	var failed sync.Map // of resources whose list cannot be read now: what the error was
 	for i := range jobs {
 		j := &jobs[i]
-		if w.policyFor(j.Lane.Resource, &j.Request) != Reconcile || w.settled(j).After(time.Now()) {
+		if w.policyFor(j.Lane.Resource, &j.Request) != Reconcile || w.settled(j).After(w.storeNow()) {
 			continue
 		}
 		slots <- struct{}{}
@@ -88,7 +89,7 @@ func (w *Worker) ask(ctx context.Context, jobs []Job) []list {
 	return lists
 }
 
-// settled is from when on Twilio can be asked about j. A worker that has vanished may have
+// settled is from when on, by the engine's clock, Twilio can be asked about j. A worker that has vanished may have
 // sent it at the very end of its time.
 func (w *Worker) settled(j *Job) time.Time {
 	if j.Outcome.Reason != ReasonLease {
@@ -141,7 +142,7 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, l list, alike map[string
 		return
 	}
 	if !l.asked {
-		w.decide(ctx, j, Move{To: InDoubt, Look: w.settled(&j)})
+		w.decide(ctx, j, Move{To: InDoubt, LookIn: max(w.settled(&j).Sub(w.storeNow()), time.Microsecond)})
 		return
 	}
 	if l.err != nil {
@@ -150,10 +151,10 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, l list, alike map[string
 	}
 	w.listing(j.Lane.Resource).worked()
 	found, err := w.doubtOf(ctx, &j, l, alike).find()
-	again := time.Now().Add(w.settle)
+	again := w.settle
 	if j.Looks == 0 && j.Outcome.Reason == ReasonLease {
 		// A lease ends early if the engine's clock is set: it may be on the wire still.
-		again = again.Add(w.lease())
+		again += w.lease()
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -167,11 +168,11 @@ func (w *Worker) resolveOne(ctx context.Context, j Job, l list, alike map[string
 		if w.logger != nil {
 			w.logger.Warn("pacer queue: cannot tell yet what became of a request in doubt; Twilio is asked again", "id", j.ID, "why", found.wait)
 		}
-		w.decide(ctx, j, Move{To: InDoubt, Look: again, Looked: true})
+		w.decide(ctx, j, Move{To: InDoubt, LookIn: again, Looked: true})
 	case found.sid != "":
 		w.found(ctx, j, found.sid, alike)
 	case j.Looks == 0: // once more, in case that the list is late
-		w.decide(ctx, j, Move{To: InDoubt, Look: again, Looked: true})
+		w.decide(ctx, j, Move{To: InDoubt, LookIn: again, Looked: true})
 	default:
 		w.decide(ctx, j, Move{To: Ready})
 	}
@@ -188,7 +189,7 @@ func (w *Worker) found(ctx context.Context, j Job, sid string, alike map[string]
 	t.doubtful--
 	alike[looks(&j)] = t // its twins have one candidate less
 	if w.onResult != nil {
-		j.State, j.Outcome, j.Finished = Sent, o, time.Now()
+		j.State, j.Outcome, j.Finished = Sent, o, w.storeNow()
 		w.report(ctx, j)
 	}
 }
@@ -211,7 +212,7 @@ func (w *Worker) cannotList(ctx context.Context, j Job, err error) {
 		w.parkInDoubt(ctx, j, no.Error())
 		return
 	}
-	w.decide(ctx, j, Move{To: InDoubt, Look: time.Now().Add(w.settle)})
+	w.decide(ctx, j, Move{To: InDoubt, LookIn: w.settle})
 }
 
 // listing counts the failures to read Twilio's list of a resource.

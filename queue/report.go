@@ -128,10 +128,17 @@ func (r *reporter) scan(ctx context.Context) error {
 				store.failed(ctx, err)
 				break
 			}
+			var now time.Time
+			if len(jobs) > 0 {
+				if now, err = r.w.askEngine(ctx); err != nil {
+					store.failed(ctx, err)
+					break
+				}
+			}
 			store.worked()
 			handedOver := false
 			for _, j := range jobs {
-				if !r.due(&j) || !r.take(j.ID) {
+				if !r.due(&j, now) || !r.take(j.ID) {
 					continue
 				}
 				select {
@@ -152,16 +159,17 @@ func (r *reporter) scan(ctx context.Context) error {
 	return nil
 }
 
-// due reports whether a result that the look has found is to be told now.
-func (r *reporter) due(j *Job) bool {
+// due reports whether a result that the look has found is to be told now. now is the
+// engine's.
+func (r *reporter) due(j *Job, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if u, ok := r.untaken[j.ID]; ok && u.of(j) {
 		return !time.Now().Before(u.again)
 	}
-	// Another process may be about to tell a young one. The engine's clock may be wrong by
-	// far: what comes from the future is not waited for.
-	return time.Since(j.Finished).Abs() >= reportAge
+	// Another process may be about to tell a young one. The engine's clock may have been set
+	// back: what comes from the future is not waited for.
+	return now.Sub(j.Finished).Abs() >= reportAge
 }
 
 func (u *untaken) of(j *Job) bool { return u.state == j.State && u.claim == j.Claim }

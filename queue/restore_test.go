@@ -66,7 +66,7 @@ func TestRestoredBackup(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := queue.Move{ID: j.ID, From: waiting.States, To: queue.InDoubt, Look: time.Now()}
+			m := queue.Move{ID: j.ID, From: waiting.States, To: queue.InDoubt, LookIn: -1}
 			if err := engine.Move(ctx, m); err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +137,7 @@ func TestSentTwiceIsTold(t *testing.T) {
 
 		// Another worker, for whom the first one's time is over.
 		ctx, engine := t.Context(), w.q.Engine()
-		if err := engine.Move(ctx, queue.Move{ID: id, From: []queue.State{queue.Sending}, To: queue.Delayed, Due: time.Now().Add(time.Millisecond)}); err != nil {
+		if err := engine.Move(ctx, queue.Move{ID: id, From: []queue.State{queue.Sending}, To: queue.Delayed, DueIn: time.Millisecond}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond) // the worker has it again, at the next claim

@@ -46,7 +46,7 @@ func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 		Header: j.Request.header(), Body: []byte(j.Request.Body), Throttled: throttled,
 	})
 	if wait, held := heldFor(err); held { // the turn is not used up
-		w.record(j, Move{To: Ready, Due: dueAfter(wait)})
+		w.record(j, Move{To: Ready, DueIn: dueAfter(wait)})
 		if next, claimed, ok := w.another(ctx, l, skipped); ok {
 			w.sendWith(ctx, l, next, turn, claimed, skipped+1)
 		}
@@ -59,7 +59,7 @@ func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 	}
 	m.Reported = w.onResult == nil
 	if w.record(j, m) && m.To.Final() && w.onResult != nil {
-		j.State, j.Outcome, j.Finished = m.To, *m.Outcome, time.Now()
+		j.State, j.Outcome, j.Finished = m.To, *m.Outcome, j.Began.Add(time.Since(claimed)) // as the engine's clock has it
 		if m.Attempt {
 			j.Attempts++
 		}
@@ -116,7 +116,7 @@ func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
 		w.answered(l, began, false)
 		switch {
 		case limit.Scope.Narrow():
-			return Move{To: Ready, Due: w.narrowly(l, j, limit, a.err), Outcome: &o}
+			return Move{To: Ready, DueIn: w.narrowly(l, j, limit, a.err), Outcome: &o}
 		case v == wasThrottled:
 			w.throttled(l, began, limit, a.err)
 		default:
@@ -150,7 +150,7 @@ func (w *Worker) untaken(l *lane, j Job, began time.Time, o *Outcome) Move {
 	if m.Attempt = o.Status != 0 && holds == 0; m.Attempt && j.Attempts+1 >= maxRounds {
 		m.To = Failed
 	} else if o.Status != 0 && (m.Attempt && j.Attempts > 0 || holds >= tellAfter) {
-		m.Due = time.Now()
+		m.DueIn = dueNow
 	}
 	return m
 }
@@ -165,16 +165,15 @@ func (w *Worker) holds(l *lane) int {
 // doubtful is what becomes of a request that may have been processed. holds is from before
 // the attempt was noted: what fails while the bucket is held is not the request's fault.
 func (w *Worker) doubtful(j Job, o *Outcome, holds int) Move {
-	now := time.Now()
 	switch w.policyFor(j.Lane.Resource, &j.Request) {
 	case Resend:
 		counts := holds == 0 || !j.Request.safe()
 		if counts && j.Request.safe() && j.Attempts+1 >= maxSafeAttempts {
 			return Move{To: Failed, Attempt: true, Outcome: o}
 		}
-		return Move{To: Ready, Due: now.Add(backoff(j.Attempts)), Attempt: counts, Outcome: o}
+		return Move{To: Ready, DueIn: backoff(j.Attempts), Attempt: counts, Outcome: o}
 	case Reconcile:
-		return Move{To: InDoubt, Look: now.Add(w.settle), Attempt: true, Outcome: o}
+		return Move{To: InDoubt, LookIn: w.settle, Attempt: true, Outcome: o}
 	}
 	w.parkedInDoubt(j, o.Reason)
 	return Move{To: InDoubt, Attempt: true, Outcome: o}
@@ -215,7 +214,7 @@ func reasonError(err error) error {
 func (w *Worker) record(j Job, m Move) bool {
 	m.ID, m.Claim = j.ID, j.Claim
 	m.From = []State{Sending, InDoubt} // in doubt: others may have given up waiting for this very answer
-	asked := m.To == InDoubt && !m.Look.IsZero()
+	asked := m.To == InDoubt && m.LookIn != 0
 	if asked {
 		m.From = []State{Sending}
 	}
@@ -243,7 +242,7 @@ func (w *Worker) record(j Job, m Move) bool {
 		case errors.As(err, &elsewhere) && elsewhere.State == InDoubt && elsewhere.Claim == j.Claim && asked:
 			// Looked for already, while it was on the wire: that look was too early, and
 			// does not count.
-			m.From, m.Look, asked = []State{InDoubt}, m.Look.Add(w.settle), false
+			m.From, m.LookIn, asked = []State{InDoubt}, m.LookIn+w.settle, false
 		case errors.As(err, &elsewhere), errors.Is(err, ErrNotFound):
 			// Sent at this claim: what another worker has found at Twilio is this very one.
 			if m.To == Sent && elsewhere != nil && (elsewhere.State != Sent || elsewhere.Claim != j.Claim) {

@@ -72,8 +72,11 @@ var whenStored = map[string]row{
 	"file damaged": {shown: []string{"TestRunEndsWithTheStore", "sqlitequeue TestFlippedBytes"}},
 	"one row of the file damaged": {shown: []string{
 		"sqlitequeue TestADamagedJobIsCondemnedAndStopsNobody", "sqlitequeue TestADamagedLaneIsCondemnedAndStopsNobody", "sqlitequeue TestADamagedDocumentHasNoValue"}},
-	"clock jumps forward": {shown: []string{"TestClockJumpsAhead", "killtest TestKillWithClockAhead"}},
-	"clock jumps back":    {shown: []string{"TestClockSetBackDoesNotDouble", "killtest TestKillWithClockBehind"}},
+	"clock jumps forward":                         {shown: []string{"TestClockJumpsAhead", "killtest TestKillWithClockAhead"}},
+	"clock jumps back":                            {shown: []string{"TestClockSetBackDoesNotDouble", "killtest TestKillWithClockBehind"}},
+	"the store's clock and a worker's differ":     {shown: []string{"TestEngineClockDiffersFromThisMachines", "redisqueue TestEngineWithAnotherClock"}},
+	"two processes on one file, one of them busy": {shown: []string{"sqlitequeue TestAQuietProcessGetsItsShareOfTheCommits"}},
+	"a process is stopped while it has the turn":  {shown: []string{"sqlitequeue TestAProcessStoppedInTheTurnstileIsPassedOver", "sqlitequeue TestAProcessStoppedInACommitIsAnError"}},
 	"two workers on one file": {shown: []string{"TestWorkersShareTheWork", "sqlitequeue TestProcesses"}, test: alone(func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
 		for i := range 20 {

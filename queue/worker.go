@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,11 +49,13 @@ type Worker struct {
 	logs          outlet        // of both
 	slots         chan struct{} // one for each request on the wire
 
-	running    sync.Mutex // held by Run
-	complained string     // the dispatcher's last error about campaigns
-	reporter   *reporter  // nil: nobody is to be told of results
+	running    sync.Mutex              // held by Run
+	complained string                  // the dispatcher's last error about campaigns
+	campaigns  map[string]*campaignDoc // by name: those that the dispatcher has read at its last look
+	reporter   *reporter               // nil: nobody is to be told of results
 
 	looking   time.Time   // when the last look for requests in doubt began; resolve's own
+	storeTime time.Time   // the same moment by the engine's clock
 	told      map[ID]bool // those of which was told that they are parked, and that are not surely; resolve's own
 	clocks    clocks
 	decisions trouble // of moves out of doubt
@@ -229,25 +232,14 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 	if err != nil {
 		return next, err
 	}
-	if !due.IsZero() && due.Before(next) {
-		next = due
+	read := time.Now()
+	if at := read.Add(due); at.Before(next) {
+		next = at
 	}
-	var campaigns map[string]*campaignDoc
-	for _, r := range ready {
-		if r.Lane.Campaign != "" {
-			if campaigns, err = loadCampaigns(ctx, w.q.engine); err != nil {
-				if campaigns == nil || fatal(err) {
-					return next, err
-				}
-				if text := err.Error(); text != w.complained {
-					w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
-					w.complained = text
-				}
-			}
-			break
-		}
+	campaigns, err := w.campaignsOf(ctx, ready)
+	if err != nil {
+		return next, err
 	}
-
 	for _, r := range ready {
 		// What was enqueued while the campaign was cancelled, or came back from the wire.
 		if doc := campaigns[r.Lane.Campaign]; doc != nil && doc.State == CampaignCancelled {
@@ -270,7 +262,7 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 		}
 		l.changed(campaigns[r.Lane.Campaign])
 		l.ready, l.top = r.Ready, r.Top
-		l.bucket.adopt(r.Parked, now)
+		l.bucket.adopt(r, now, read)
 		if l.served {
 			if l.rouse != nil && l.top > l.waitsAs {
 				l.rouse()
@@ -299,6 +291,31 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 		}
 	}
 	return next, nil
+}
+
+// campaignsOf returns the campaigns of lanes, and tells once of those that cannot be read.
+func (w *Worker) campaignsOf(ctx context.Context, lanes []ReadyLane) (map[string]*campaignDoc, error) {
+	var documents []string
+	for _, r := range lanes {
+		if r.Lane.Campaign != "" {
+			documents = append(documents, campaignPrefix+r.Lane.Campaign)
+		}
+	}
+	if len(documents) == 0 { // which would ask for all
+		w.campaigns = nil
+		return nil, nil
+	}
+	slices.Sort(documents)
+	campaigns, err := loadCampaigns(ctx, w.q.engine, w.campaigns, slices.Compact(documents)...)
+	if err != nil && (campaigns == nil || fatal(err)) {
+		return nil, err
+	}
+	if err != nil && err.Error() != w.complained {
+		w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
+		w.complained = err.Error()
+	}
+	w.campaigns = campaigns
+	return campaigns, nil
 }
 
 // lane returns the lane's record, with mu held.
@@ -464,12 +481,12 @@ func (w *Worker) awaitPlace(ctx context.Context, l *lane) bool {
 	}
 	if p.left == 0 {
 		n := int(min(int64(p.take), max(1, int64(placesFor/every)), ready))
-		first, err := w.q.engine.Reserve(ctx, doc.schedule(), doc.Rate, n)
+		wait, err := w.q.engine.Reserve(ctx, doc.schedule(), doc.Rate, n)
 		if err != nil {
 			w.storeFailed(ctx, l, err)
 			return false
 		}
-		p.next, p.left = first, n
+		p.next, p.left = time.Now().Add(wait), n
 	}
 	return w.waitUntil(ctx, l, p.next)
 }

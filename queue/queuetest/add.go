@@ -14,17 +14,17 @@ import (
 
 var addTests = []test{
 	{"Add/stores what the caller gives and nothing else", func(c *check) {
-		due, end := time.Now().Add(never).Truncate(time.Second), time.Now().Add(2*never).Truncate(time.Second)
+		due, end := c.now().Add(never).Truncate(time.Second), c.now().Add(2*never).Truncate(time.Second)
 		given := c.job(in(of("spring|%", "+15550001")), prio(pacer.High), unique("order-1"))
 		given.Labels = map[string]string{"order": "1", "": "no name", `quote"d`: "é"}
 		given.Due, given.Deadline = due, end
 		given.State, given.Attempts, given.Claim, given.Looks, given.Reported = queue.Sent, 3, 4, 5, true
 		given.Began, given.Lease, given.Look, given.Finished, given.Created = due, due, due, due, due
 		given.Outcome = queue.Outcome{SID: "SM1", Status: 201, Reason: "x"}
-		before := time.Now()
+		before := c.now()
 		c.add(given)
 		got := c.get(given.ID)
-		c.between("Created", got.Created, before, time.Now())
+		c.between("Created", got.Created, before, c.now())
 		c.at("Due", got.Due, due)
 		c.at("Deadline", got.Deadline, end)
 		if !reflect.DeepEqual(got.Request, given.Request) || !maps.Equal(got.Labels, given.Labels) {
@@ -36,9 +36,9 @@ var addTests = []test{
 		})
 	}},
 	{"Add/Due decides between Ready and Delayed", func(c *check) {
-		before := time.Now()
-		plain, past, later := c.put(), c.put(dueIn(-never)), c.put(dueIn(never))
-		after := time.Now()
+		before := c.now()
+		plain, past, later := c.put(), c.put(c.dueIn(-never)), c.put(c.dueIn(never))
+		after := c.now()
 		c.between("Due of a job without one", c.state(plain, queue.Ready).Due, before, after)
 		c.between("Due of a job that was due before", c.state(past, queue.Ready).Due, before, after)
 		c.state(later, queue.Delayed)

@@ -23,6 +23,8 @@ var far = []struct{ given, kept time.Time }{
 	{time.Unix(1<<62, 0), end},
 }
 
+const century = 100 * 365 * never
+
 // kept are those of far that are kept as they are.
 var kept = far[:5]
 
@@ -63,10 +65,11 @@ var farTests = []test{
 			id := c.put(func(j *queue.Job) { j.Due = t.given })
 			c.at("Due", c.state(id, queue.Delayed).Due, t.kept)
 			c.alive()
+			before := c.now()
 			if lanes, next := c.work(); len(lanes) != 0 {
 				c.Fatalf("lanes %v: expected none for what is due at %v", lanes, t.given)
 			} else {
-				c.at("when the next is due", next, far[0].kept) // the first, as all wait
+				c.in("when the next is due", next, before, far[0].kept) // the first, as all wait
 			}
 		}
 		c.counts(queue.LaneStats{Lane: lane("a"), Delayed: int64(len(kept)), Arrived: int64(len(kept))})
@@ -74,8 +77,9 @@ var farTests = []test{
 	{"Far/the only one is due in thousands of years", func(c *check) {
 		for _, t := range kept {
 			id := c.put(func(j *queue.Job) { j.Due = t.given })
-			_, next := c.work()
-			c.at("when the next is due", next, t.kept)
+			if _, next := c.work(); next < century {
+				c.Fatalf("the next is due in %v: expected centuries", next)
+			}
 			c.finish(id, queue.Cancelled)
 		}
 	}},
@@ -89,29 +93,32 @@ var farTests = []test{
 			c.finish(id, queue.Sent)
 		}
 	}},
-	{"Far/Move to a time in thousands of years", func(c *check) {
+	{"Far/Move to a time in centuries", func(c *check) {
 		id := c.put()
-		for _, t := range far {
-			c.move(queue.Move{ID: id, From: all, To: queue.Ready, Due: t.given})
-			c.at("Due", c.state(id, queue.Delayed).Due, t.kept)
-			_, next := c.work()
-			c.at("when the next is due", next, t.kept)
-			c.move(queue.Move{ID: id, From: all, To: queue.InDoubt, Look: t.given})
-			c.at("Look", c.state(id, queue.InDoubt).Look, t.kept)
-			c.ids(c.list(queue.Filter{LookBefore: time.Now().Add(never)}))
-			c.ids(c.list(queue.Filter{LookBefore: far[0].kept.Add(-time.Hour)}))
+		for _, d := range []time.Duration{century, queue.Never} {
+			before := c.now()
+			c.move(queue.Move{ID: id, From: all, To: queue.Ready, DueIn: d})
+			c.between("Due", c.state(id, queue.Delayed).Due, before.Add(d), c.now().Add(d))
+			if _, next := c.work(); next < century-time.Hour {
+				c.Fatalf("the next is due in %v: expected %v", next, d)
+			}
+			before = c.now()
+			c.move(queue.Move{ID: id, From: all, To: queue.InDoubt, LookIn: d})
+			c.between("Look", c.state(id, queue.InDoubt).Look, before.Add(d), c.now().Add(d))
+			c.ids(c.list(queue.Filter{LookBefore: c.now().Add(never)}))
+			c.ids(c.list(queue.Filter{LookBefore: c.now().Add(century - time.Hour)}))
 			c.alive()
 		}
 	}},
 	{"Far/what was due, or to be looked at, long ago is so now", func(c *check) {
 		for _, t := range past {
 			id := c.put(func(j *queue.Job) { j.Due = t })
-			c.between("Due", c.state(id, queue.Ready).Due, time.Now().Add(-time.Minute), time.Now())
-			c.move(queue.Move{ID: id, From: all, To: queue.Delayed, Due: t})
+			c.between("Due", c.state(id, queue.Ready).Due, c.now().Add(-time.Minute), c.now())
+			c.move(queue.Move{ID: id, From: all, To: queue.Delayed, DueIn: -queue.Never})
 			c.state(id, queue.Ready)
 			c.ids(c.claim(lane("a"), 9), id)
-			c.move(queue.Move{ID: id, From: all, To: queue.InDoubt, Look: t})
-			c.ids(c.list(queue.Filter{LookBefore: time.Now()}), id)
+			c.move(queue.Move{ID: id, From: all, To: queue.InDoubt, LookIn: -queue.Never})
+			c.ids(c.list(queue.Filter{LookBefore: c.now()}), id)
 			c.finish(id, queue.Cancelled)
 			late := c.put(func(j *queue.Job) { j.Deadline = t })
 			c.sweep(queue.Sweep{})
@@ -120,27 +127,26 @@ var farTests = []test{
 			}
 		}
 	}},
-	{"Far/Park until thousands of years from now, and until long ago", func(c *check) {
+	{"Far/Park for centuries, and until long ago", func(c *check) {
 		c.put()
-		for _, t := range far {
-			c.ok(c.e.Park(c.Context(), lane("a").Resource, t.given))
+		for _, d := range []time.Duration{century, queue.Never} {
+			until := c.park(c.e, lane("a").Resource, d)
+			before := c.now()
 			lanes, _ := c.work()
-			c.at("Parked", lanes[0].Parked, t.kept)
-			c.at("Parked in Stats", c.stats(lane("a")).Parked, t.kept)
+			c.at("Parked", lanes[0].Parked, until)
+			c.in("Held", lanes[0].Held, before, until)
+			c.at("Parked in Stats", c.stats(lane("a")).Parked, until)
 			c.alive()
-		}
-		for _, t := range past {
-			c.ok(c.e.Park(c.Context(), lane("a").Resource, far[0].given))
-			c.ok(c.e.Park(c.Context(), lane("a").Resource, t))
-			if lanes, _ := c.work(); lanes[0].Parked.After(time.Now()) {
-				c.Fatalf("parked until %v after a Park until %v", lanes[0].Parked, t)
+			c.park(c.e, lane("a").Resource, -d)
+			if lanes, _ := c.work(); lanes[0].Parked.After(c.now()) || lanes[0].Held != 0 {
+				c.Fatalf("parked until %v, for %v, after a Park of %v", lanes[0].Parked, lanes[0].Held, -d)
 			}
 		}
 	}},
 	{"Far/leases and results of centuries", func(c *check) {
 		const most = time.Duration(1<<63 - 1)
 		id := c.put()
-		before := time.Now()
+		before := c.now()
 		lease := c.claimFor(queue.Claim{Lane: lane("a"), Max: 1, Lease: most})[0].Lease
 		c.between("Lease", lease, before.Add(most-time.Hour), before.Add(most))
 		if w := c.sweep(queue.Sweep{Lease: most, Keep: most}); w != (queue.Swept{}) {
@@ -149,7 +155,7 @@ var farTests = []test{
 		c.state(id, queue.Sending)
 		c.move(queue.Move{ID: id, From: all, To: queue.Sending, Lease: most})
 		c.sweep(queue.Sweep{Lease: time.Hour})
-		if got := c.state(id, queue.Sending).Lease; got.After(time.Now().Add(2 * time.Hour)) {
+		if got := c.state(id, queue.Sending).Lease; got.After(c.now().Add(2 * time.Hour)) {
 			c.Fatalf("the lease ends at %v: expected it to be shortened", got)
 		}
 		c.finish(id, queue.Sent)
@@ -161,13 +167,13 @@ var farTests = []test{
 		last := c.reserve(c.e, "s", 1e-12, 1)
 		for range 10 { // each a step of centuries
 			next := c.reserve(c.e, "s", 1e-12, 1000)
-			if next.Before(last) {
-				c.Fatalf("a place at %v after one at %v", next, last)
+			if next.wait < last.wait-time.Hour {
+				c.Fatalf("a place in %v after one in %v", next.wait, last.wait)
 			}
 			last = next
 		}
-		if last.Before(time.Now().Add(100 * 365 * never)) {
-			c.Fatalf("the places have come back to %v", last)
+		if last.wait < century {
+			c.Fatalf("the places have come back to %v from now", last.wait)
 		}
 	}},
 }

@@ -10,7 +10,7 @@ import (
 var listTests = []test{
 	{"List/filters", func(c *check) {
 		ready := c.put(label("team", "red"))
-		delayed := c.put(dueIn(never), in(lane("b")), label("team", "blue"))
+		delayed := c.put(c.dueIn(never), in(lane("b")), label("team", "blue"))
 		sending := c.put(in(of("x", "a")))
 		c.claim(of("x", "a"), 1)
 		sent := c.put(in(of("x", "b")), label("team", "red"))
@@ -18,7 +18,7 @@ var listTests = []test{
 		failed := c.put(in(of("y", "b")), label("color", "red"))
 		c.move(queue.Move{ID: failed, From: all, To: queue.Failed, Outcome: &queue.Outcome{SID: "SM2"}})
 		doubt := c.put()
-		c.move(queue.Move{ID: doubt, From: all, To: queue.InDoubt, Look: time.Now().Add(time.Hour)})
+		c.move(queue.Move{ID: doubt, From: all, To: queue.InDoubt, LookIn: time.Hour})
 		parked := c.put()
 		c.move(queue.Move{ID: parked, From: all, To: queue.InDoubt})
 		cancelled := c.put()
@@ -46,8 +46,8 @@ var listTests = []test{
 			{"campaign and label", queue.Filter{Campaign: "x", Label: "team", Value: "red"}, []queue.ID{sent}},
 			{"SID", queue.Filter{SID: "SM2"}, []queue.ID{failed}},
 			{"SID and state", queue.Filter{SID: "SM2", States: []queue.State{queue.Sent}}, nil},
-			{"to be looked at, not yet", queue.Filter{LookBefore: time.Now()}, nil},
-			{"to be looked at", queue.Filter{LookBefore: time.Now().Add(never)}, []queue.ID{doubt}},
+			{"to be looked at, not yet", queue.Filter{LookBefore: c.now()}, nil},
+			{"to be looked at", queue.Filter{LookBefore: c.now().Add(never)}, []queue.ID{doubt}},
 			{"unreported", queue.Filter{Unreported: true}, []queue.ID{sent, failed}},
 			{"unreported of a state", queue.Filter{Unreported: true, States: []queue.State{queue.Failed}}, []queue.ID{failed}},
 		} {
@@ -123,7 +123,7 @@ var listTests = []test{
 		if stats, err := c.e.Stats(c.Context()); err != nil || len(stats) != 0 {
 			c.Fatalf("Stats of an empty store: %v, %v", stats, err)
 		}
-		c.put(dueIn(never))
+		c.put(c.dueIn(never))
 		c.zero("Oldest of a lane without Ready jobs", c.stats(lane("a")).Oldest)
 		first := c.put(prio(pacer.Low))
 		time.Sleep(soon)

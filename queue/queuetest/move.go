@@ -32,7 +32,7 @@ var moveTests = []test{
 		} {
 			for _, to := range all {
 				m.ID, m.To, m.Attempt, m.Looked, m.Reported = id, to, true, true, true
-				m.Due, m.Look, m.Lease = time.Now().Add(never), time.Now(), time.Hour
+				m.DueIn, m.LookIn, m.Lease = never, -1, time.Hour
 				m.Outcome = &queue.Outcome{SID: "SM2", Status: 201}
 				err := c.e.Move(c.Context(), m)
 				var state *queue.StateError
@@ -51,10 +51,10 @@ var moveTests = []test{
 		id := c.put()
 		was := c.claim(lane("a"), 1)[0]
 		o := queue.Outcome{SID: "SM1", Status: 201, Code: 30001, Reason: "why", Response: []byte("{\"sid\": \"SM1\"}\x00")}
-		before := time.Now()
+		before := c.now()
 		c.move(queue.Move{ID: id, From: []queue.State{queue.Sending}, Claim: 1, To: queue.Sent, Attempt: true, Outcome: &o, Reported: true})
 		got := c.get(id)
-		c.between("Finished", got.Finished, before, time.Now())
+		c.between("Finished", got.Finished, before, c.now())
 		want := was
 		want.State, want.Attempts, want.Outcome, want.Reported, want.Finished, want.Lease = queue.Sent, 1, o, true, got.Finished, time.Time{}
 		c.same(got, want)
@@ -90,16 +90,21 @@ var moveTests = []test{
 			j := c.state(id, queue.Ready)
 			c.at("Due, which was not given", j.Due, due)
 			c.zero("Lease", j.Lease)
-			past := time.Now().Add(-time.Hour)
-			c.move(queue.Move{ID: id, From: all, To: to, Due: past})
-			c.at("Due in the past", c.state(id, queue.Ready).Due, past)
-			ahead := time.Now().Add(never)
-			c.move(queue.Move{ID: id, From: all, To: to, Due: ahead})
-			c.at("Due ahead", c.state(id, queue.Delayed).Due, ahead)
+			moved := func(what string, d time.Duration, want queue.State) time.Time {
+				c.Helper()
+				before := c.now()
+				c.move(queue.Move{ID: id, From: all, To: to, DueIn: d})
+				is := c.state(id, want).Due
+				c.between(what, is, before.Add(d), c.now().Add(d))
+				return is
+			}
+			moved("Due now", -1, queue.Ready)
+			moved("Due in the past", -time.Hour, queue.Ready)
+			ahead := moved("Due ahead", never, queue.Delayed)
 			c.move(queue.Move{ID: id, From: all, To: queue.Cancelled})
 			c.move(queue.Move{ID: id, From: all, To: to}) // not due yet
 			c.at("Due ahead, as it was", c.state(id, queue.Delayed).Due, ahead)
-			c.move(queue.Move{ID: id, From: all, To: to, Due: due})
+			due = moved("Due in the past once more", -time.Hour, queue.Ready)
 		}
 	}},
 	{"Move/back to Ready keeps the place", func(c *check) {
@@ -113,10 +118,10 @@ var moveTests = []test{
 	{"Move/a later lease", func(c *check) {
 		id := c.put()
 		was := c.claimFor(queue.Claim{Lane: lane("a"), Max: 1, Lease: time.Minute})[0]
-		before := time.Now()
+		before := c.now()
 		c.move(queue.Move{ID: id, From: []queue.State{queue.Sending}, Claim: 1, To: queue.Sending, Lease: time.Hour})
 		got := c.get(id)
-		c.between("Lease", got.Lease, before.Add(time.Hour), time.Now().Add(time.Hour))
+		c.between("Lease", got.Lease, before.Add(time.Hour), c.now().Add(time.Hour))
 		want := was
 		want.Lease = got.Lease
 		c.same(got, want)
@@ -124,16 +129,17 @@ var moveTests = []test{
 	{"Move/in doubt, and looks", func(c *check) {
 		id := c.put()
 		c.claim(lane("a"), 1)
-		look := time.Now().Add(time.Hour)
-		c.move(queue.Move{ID: id, From: []queue.State{queue.Sending}, Claim: 1, To: queue.InDoubt, Look: look, Attempt: true})
+		before := c.now()
+		c.move(queue.Move{ID: id, From: []queue.State{queue.Sending}, Claim: 1, To: queue.InDoubt, LookIn: time.Hour, Attempt: true})
 		j := c.state(id, queue.InDoubt)
-		c.at("Look", j.Look, look)
+		c.between("Look", j.Look, before.Add(time.Hour), c.now().Add(time.Hour))
 		c.zero("Lease", j.Lease)
 		c.zero("Finished", j.Finished)
 		if j.Looks != 0 || j.Attempts != 1 {
 			c.Fatalf("looks %d, attempts %d: expected 0, 1", j.Looks, j.Attempts)
 		}
-		c.move(queue.Move{ID: id, From: []queue.State{queue.InDoubt}, To: queue.InDoubt, Look: look, Looked: true})
+		c.move(queue.Move{ID: id, From: []queue.State{queue.InDoubt}, To: queue.InDoubt, LookIn: -1, Looked: true})
+		c.between("Look at once", c.get(id).Look, before, c.now())
 		c.move(queue.Move{ID: id, From: []queue.State{queue.InDoubt}, To: queue.InDoubt, Looked: true})
 		j = c.state(id, queue.InDoubt)
 		c.zero("Look of a parked job", j.Look)
@@ -168,9 +174,9 @@ var moveTests = []test{
 			queue.Sent: &want.Sent, queue.Failed: &want.Failed, queue.Cancelled: &want.Cancelled,
 		}
 		go1 := func(to queue.State) {
-			m := queue.Move{ID: id, From: all, To: to, Lease: time.Hour, Due: time.Now().Add(-time.Hour)}
+			m := queue.Move{ID: id, From: all, To: to, Lease: time.Hour, DueIn: -time.Hour}
 			if to == queue.Delayed {
-				m.Due = time.Now().Add(never)
+				m.DueIn = never
 			}
 			was := c.get(id)
 			c.move(m)
@@ -210,9 +216,9 @@ var moveTests = []test{
 	{"CancelWaiting", func(c *check) {
 		var waiting []queue.ID
 		for i := range 5 {
-			waiting = append(waiting, c.put(in(of("x", "a"))), c.put(in(of("x", "b")), dueIn(never)))
+			waiting = append(waiting, c.put(in(of("x", "a"))), c.put(in(of("x", "b")), c.dueIn(never)))
 			c.put(in(of("y", "a")))
-			c.put(in(lane("a")), dueIn(time.Duration(i+1)*never))
+			c.put(in(lane("a")), c.dueIn(time.Duration(i+1)*never))
 		}
 		c.claim(of("x", "a"), 1) // is not cancelled any more
 		total := 0

@@ -114,12 +114,12 @@ func (m *model) adds() {
 		case 0:
 			j.Unique = fmt.Sprint("key", m.rnd.IntN(30))
 		case 1:
-			j.Due = time.Now().Add(never)
+			j.Due = m.now().Add(never)
 		case 2:
-			j.Due = time.Now().Add(soon)
+			j.Due = m.now().Add(soon)
 		}
 		if m.rnd.IntN(5) == 0 {
-			j.Deadline = time.Now().Add(soon)
+			j.Deadline = m.now().Add(soon)
 		}
 	}
 	added, err := m.e.Add(m.Context(), jobs)
@@ -138,7 +138,7 @@ func (m *model) adds() {
 		if j.Unique != "" {
 			m.keys[j.Unique] = j.ID
 		}
-		if j.State = m.get(j.ID).State; j.State != queue.Ready && j.State != queue.Delayed || j.Due.After(time.Now()) && j.State == queue.Ready {
+		if j.State = m.get(j.ID).State; j.State != queue.Ready && j.State != queue.Delayed || j.Due.After(m.now()) && j.State == queue.Ready {
 			m.Fatalf("Add with Due %v has made job %s %s", j.Due, j.ID, j.State)
 		}
 		if m.lanes[j.Lane] == nil {
@@ -164,9 +164,9 @@ func (m *model) claims() {
 	if m.rnd.IntN(2) == 0 {
 		lease = soon
 	}
-	before := time.Now()
+	before := m.now()
 	some := m.claimFor(queue.Claim{Lane: l, Max: n, Lease: lease, Oldest: m.rnd.IntN(2) == 0})
-	after := time.Now()
+	after := m.now()
 	expired := 0
 	for _, id := range m.order {
 		if j := m.jobs[id]; j.Lane == l && j.State == queue.Ready && m.get(id).State == queue.Failed {
@@ -203,7 +203,7 @@ func (m *model) moves() {
 		move.Claim = int64(m.rnd.IntN(3))
 	}
 	if m.rnd.IntN(2) == 0 {
-		move.Due = time.Now().Add([]time.Duration{-time.Hour, never}[m.rnd.IntN(2)])
+		move.DueIn = []time.Duration{-time.Hour, never}[m.rnd.IntN(2)]
 	}
 	err := m.e.Move(m.Context(), move)
 	if !slices.Contains(move.From, j.State) || move.Claim != 0 && move.Claim != j.Claim {
@@ -219,8 +219,8 @@ func (m *model) moves() {
 		if is := m.get(j.ID); is.State == queue.Ready || is.State == queue.Delayed {
 			to = is.State // by its Due
 		}
-		if !move.Due.IsZero() && (to == queue.Delayed) != move.Due.After(time.Now()) {
-			m.Fatalf("moved to %s with Due %v", to, move.Due)
+		if move.DueIn != 0 && (to == queue.Delayed) != (move.DueIn > 0) {
+			m.Fatalf("moved to %s with DueIn %v", to, move.DueIn)
 		}
 	}
 	m.goes(j.ID, to)
@@ -235,7 +235,7 @@ func (m *model) worksAndSweeps() {
 	m.work()
 	for _, id := range m.order {
 		was, is := before[id], m.get(id)
-		if was.State == queue.Delayed && is.State == queue.Ready && !was.Due.After(time.Now()) {
+		if was.State == queue.Delayed && is.State == queue.Ready && !was.Due.After(m.now()) {
 			m.goes(id, queue.Ready)
 		}
 	}
@@ -245,7 +245,7 @@ func (m *model) worksAndSweeps() {
 	for _, id := range m.order {
 		was := before[id]
 		is, err := m.e.Get(m.Context(), id)
-		now := time.Now()
+		now := m.now()
 		switch {
 		case errors.Is(err, queue.ErrNotFound) && was.State.Final() && !was.Finished.Add(3*soon).After(now):
 			swept.Deleted++

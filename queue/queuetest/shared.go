@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -16,9 +18,9 @@ var sharedTests = []test{
 		c.put()
 		c.put(in(of("x", "a")))
 		c.put(in(lane("b")))
-		until := time.Now().Add(never)
 		parked := func(what string, want time.Time) {
 			c.Helper()
+			before := c.now()
 			lanes, _ := c.work()
 			if len(lanes) != 3 {
 				c.Fatalf("%s: lanes %v: expected three", what, lanes)
@@ -26,34 +28,35 @@ var sharedTests = []test{
 			for _, l := range lanes {
 				is, stats := l.Parked, c.stats(l.Lane).Parked
 				if l.Lane == lane("b") || want.IsZero() {
-					if is.After(time.Now()) || stats.After(time.Now()) {
+					if is.After(c.now()) || stats.After(c.now()) || l.Held != 0 {
 						c.Fatalf("%s: lane %v is parked", what, l.Lane)
 					}
 					continue
 				}
-				c.at(what+": Work", is, want)
+				if !is.Equal(want) {
+					c.Fatalf("%s: Work shows %v: expected %v, which Park has returned: workers tell by it whether somebody has changed it", what, is, want)
+				}
 				c.at(what+": Stats", stats, want)
+				c.in(what+": Held", l.Held, before, want)
 			}
 		}
-		park := func(until time.Time) {
+		park := func(d time.Duration) time.Time {
 			c.Helper()
-			c.ok(c.e.Park(c.Context(), lane("a").Resource, until))
+			return c.park(c.e, lane("a").Resource, d)
 		}
 		parked("at first", time.Time{})
-		park(until)
-		parked("parked", until)
-		park(until.Add(-time.Hour))
-		parked("parked for less", until.Add(-time.Hour))
-		park(time.Now().Add(-time.Second))
+		parked("parked", park(never))
+		parked("parked for less", park(never-time.Hour))
+		park(-time.Second)
 		parked("ended", time.Time{})
-		park(until)
-		park(time.Time{})
-		parked("ended by the zero time", time.Time{})
-		park(time.Now().Add(soon))
+		park(never)
+		park(0)
+		parked("ended by 0", time.Time{})
+		park(soon)
 		time.Sleep(2 * soon)
 		parked("over", time.Time{})
 		// Parked is a word to workers: jobs can be claimed.
-		park(until)
+		park(never)
 		if len(c.claim(lane("a"), 1)) != 1 {
 			c.Fatal("the lane's job cannot be claimed")
 		}
@@ -61,12 +64,11 @@ var sharedTests = []test{
 	{"Park/what another process says shows at once", func(c *check) {
 		other := c.again()
 		c.put()
-		until := time.Now().Add(never)
 		shows := func(what string, want time.Time) {
 			c.Helper()
 			lanes, _ := c.work()
 			if want.IsZero() {
-				if lanes[0].Parked.After(time.Now()) || c.stats(lane("a")).Parked.After(time.Now()) {
+				if lanes[0].Parked.After(c.now()) || c.stats(lane("a")).Parked.After(c.now()) {
 					c.Fatalf("%s: parked until %v", what, lanes[0].Parked)
 				}
 				return
@@ -75,16 +77,13 @@ var sharedTests = []test{
 			c.at(what+", Stats", c.stats(lane("a")).Parked, want)
 		}
 		for _, r := range []pacer.Resource{lane("a").Resource, {Account: lane("a").Resource.Account}} {
-			c.ok(other.Park(c.Context(), r, until))
-			shows("parked", until)
-			c.ok(other.Park(c.Context(), r, until.Add(-time.Hour)))
-			shows("shortened", until.Add(-time.Hour))
-			c.ok(other.Park(c.Context(), r, time.Now().Add(-time.Second)))
+			shows("parked", c.park(other, r, never))
+			shows("shortened", c.park(other, r, never-time.Hour))
+			c.park(other, r, -time.Second)
 			shows("lifted", time.Time{})
-			c.ok(other.Park(c.Context(), r, until))
-			shows("parked again", until)
-			c.ok(other.Park(c.Context(), r, time.Time{}))
-			shows("lifted by the zero time", time.Time{})
+			shows("parked again", c.park(other, r, never))
+			c.park(other, r, 0)
+			shows("lifted by 0", time.Time{})
 		}
 	}},
 	{"Park/an account as a whole", func(c *check) {
@@ -98,10 +97,9 @@ var sharedTests = []test{
 		for _, l := range all {
 			c.put(in(l))
 		}
-		until := time.Now().Add(never)
-		park := func(r pacer.Resource, until time.Time) {
+		park := func(r pacer.Resource, d time.Duration) time.Time {
 			c.Helper()
-			c.ok(c.e.Park(c.Context(), r, until))
+			return c.park(c.e, r, d)
 		}
 		shows := func(what string, want ...time.Time) {
 			c.Helper()
@@ -112,7 +110,7 @@ var sharedTests = []test{
 			for i, l := range all {
 				at := slices.IndexFunc(lanes, func(r queue.ReadyLane) bool { return r.Lane == l })
 				for _, is := range []time.Time{lanes[at].Parked, c.stats(l).Parked} {
-					if want[i].IsZero() != !is.After(time.Now()) {
+					if want[i].IsZero() != !is.After(c.now()) {
 						c.Fatalf("%s: lane %d is parked until %v: expected %v", what, i, is, want[i])
 					} else if !want[i].IsZero() {
 						c.at(what, is, want[i])
@@ -122,22 +120,21 @@ var sharedTests = []test{
 		}
 		var no time.Time
 		account := pacer.Resource{Account: lane("a").Resource.Account}
-		park(account, until)
+		until := park(account, never)
 		shows("the account", until, until, until, no, no, no)
-		park(lane("a").Resource, until.Add(time.Hour))
-		shows("a bucket for longer", until.Add(time.Hour), until.Add(time.Hour), until, no, no, no)
-		park(lane("a").Resource, until.Add(-time.Hour))
+		longer := park(lane("a").Resource, never+time.Hour)
+		shows("a bucket for longer", longer, longer, until, no, no, no)
+		less := park(lane("a").Resource, never-time.Hour)
 		shows("a bucket for less", until, until, until, no, no, no)
-		park(account, no)
-		shows("the account's ended", until.Add(-time.Hour), until.Add(-time.Hour), no, no, no, no)
-		park(lane("a").Resource, no)
-		park(pacer.Resource{Account: odd.Resource.Account}, until)
+		park(account, 0)
+		shows("the account's ended", less, less, no, no, no, no)
+		park(lane("a").Resource, 0)
+		until = park(pacer.Resource{Account: odd.Resource.Account}, never)
 		shows("another account", no, no, no, until, no, no)
 	}},
 	{"Park/a bucket without jobs, in all processes", func(c *check) {
 		other := c.again()
-		until := time.Now().Add(never)
-		c.ok(c.e.Park(c.Context(), lane("a").Resource, until))
+		until := c.park(c.e, lane("a").Resource, never)
 		c.put()
 		lanes, _, err := other.Work(c.Context())
 		c.ok(err)
@@ -147,25 +144,34 @@ var sharedTests = []test{
 		c.at("Parked", lanes[0].Parked, until)
 	}},
 	{"Reserve/places are spaced", func(c *check) {
-		before := time.Now()
 		first := c.reserve(c.e, "s", 2, 3)
-		c.between("the first place", first, before, time.Now())
-		c.at("the place after three", c.reserve(c.e, "s", 2, 1), first.Add(1500*time.Millisecond))
-		c.at("the place after four", c.reserve(c.e, "s", 2, 1), first.Add(2*time.Second))
-		c.between("the first place of another schedule", c.reserve(c.e, "t", 2, 1), before, time.Now())
+		c.atOnce("the first place", first)
+		c.after("the place after three", first, c.reserve(c.e, "s", 2, 1), 1500*time.Millisecond)
+		c.after("the place after four", first, c.reserve(c.e, "s", 2, 1), 2*time.Second)
+		c.atOnce("the first place of another schedule", c.reserve(c.e, "t", 2, 1))
 	}},
 	{"Reserve/not in the past", func(c *check) {
 		c.reserve(c.e, "s", 1000, 1)
 		time.Sleep(soon)
-		before := time.Now()
-		c.between("a place after a pause", c.reserve(c.e, "s", 1000, 1), before, time.Now())
+		c.atOnce("a place after a pause", c.reserve(c.e, "s", 1000, 1))
 	}},
 	{"Reserve/the rate may change", func(c *check) {
 		first := c.reserve(c.e, "s", 1, 1)
 		second := c.reserve(c.e, "s", 4, 2)
-		c.at("the place after one at 1/s", second, first.Add(time.Second))
-		c.at("the place after two at 4/s", c.reserve(c.e, "s", 0.5, 1), second.Add(500*time.Millisecond))
-		c.at("the place after one at 0.5/s", c.reserve(c.e, "s", 1, 1), second.Add(2500*time.Millisecond))
+		c.after("the place after one at 1/s", first, second, time.Second)
+		c.after("the place after two at 4/s", second, c.reserve(c.e, "s", 0.5, 1), 500*time.Millisecond)
+		c.after("the place after one at 0.5/s", second, c.reserve(c.e, "s", 1, 1), 2500*time.Millisecond)
+	}},
+	{"Reserve/says how long, and not when", func(c *check) {
+		// A second caller sees what is left of the wait, whatever its own clock shows.
+		c.reserve(c.e, "s", 0.001, 1)
+		was := c.now()
+		wait := c.reserve(c.e, "s", 1, 1).wait
+		c.between("the end of the wait", was.Add(wait), was.Add(999*time.Second), was.Add(1000*time.Second))
+		time.Sleep(soon)
+		if left := c.reserve(c.e, "s", 1, 1).wait; left > wait+time.Second-soon {
+			c.Fatalf("a wait of %v, and one of %v after %v: expected it to end a second later", wait, left, soon)
+		}
 	}},
 	{"Reserve/no place is given twice", func(c *check) {
 		engines := []queue.Engine{c.e, c.e}
@@ -173,24 +179,25 @@ var sharedTests = []test{
 			engines[1] = c.again()
 		}
 		const calls, n = 20, 3
-		places := make(chan time.Time, 2*calls)
+		places := make(chan place, 2*calls)
 		errs := make(chan error, 2*calls)
 		for _, e := range engines {
 			for range calls {
 				go func() {
-					first, err := e.Reserve(c.ctx(), "s", 1, n)
-					places <- first
+					p, err := c.tryReserve(e, "s", 1, n)
+					places <- p
 					errs <- err
 				}()
 			}
 		}
-		taken := map[int64]bool{}
+		var all []place
 		for range 2 * calls {
 			c.ok(<-errs)
-			taken[(<-places).Round(100*time.Millisecond).Unix()] = true
+			all = append(all, <-places)
 		}
-		if len(taken) != 2*calls {
-			c.Fatalf("%d calls got %d different places", 2*calls, len(taken))
+		slices.SortFunc(all, func(a, b place) int { return a.from.Add(a.wait).Compare(b.from.Add(b.wait)) })
+		for i, p := range all {
+			c.after(fmt.Sprintf("place %d of %d", i, len(all)), all[0], p, time.Duration(i)*n*time.Second)
 		}
 	}},
 	{"Put/versions", func(c *check) {
@@ -232,6 +239,58 @@ var sharedTests = []test{
 		c.ok(put("b", "5", 0))
 		docs(queue.Document{Name: "a", Value: []byte("3"), Version: 2}, queue.Document{Name: "b", Value: []byte("5"), Version: 1})
 	}},
+	{"Documents/by name", func(c *check) {
+		const n = 120
+		for i := range n {
+			c.ok(c.e.Put(c.Context(), fmt.Sprintf("d%03d", i), fmt.Append(nil, "value ", i), 0))
+		}
+		for _, name := range []string{"", "|% '\"ü*", "D001"} { // which is not d001
+			c.ok(c.e.Put(c.Context(), name, []byte("odd "+name), 0))
+		}
+		var many, most []string
+		for i := range n {
+			many = append(many, fmt.Sprintf("d%03d", n-1-i))
+		}
+		most = slices.Sorted(slices.Values(many))
+		for _, test := range []struct {
+			what        string
+			names, want []string
+		}{
+			{"one", []string{"d007"}, []string{"d007"}},
+			{"none that is there", []string{"d", "d0070", "D007", "d120"}, nil},
+			{"some, in another order", []string{"d100", "d002", "nobody's", "d050"}, []string{"d002", "d050", "d100"}},
+			{"one twice", []string{"d003", "d003", "d001", "d003"}, []string{"d001", "d003"}},
+			{"many", many, most},
+			{"many twice", append(many, many...), most},
+			{"odd names", []string{"|% '\"ü*", "", "D001"}, []string{"", "D001", "|% '\"ü*"}},
+		} {
+			docs, err := c.e.Documents(c.Context(), test.names...)
+			c.ok(err)
+			var got []string
+			for _, d := range docs {
+				got = append(got, d.Name)
+				want := "odd " + d.Name
+				if i, err := strconv.Atoi(strings.TrimPrefix(d.Name, "d")); err == nil && d.Name[0] == 'd' {
+					want = fmt.Sprint("value ", i)
+				}
+				if string(d.Value) != want || d.Version != 1 {
+					c.Fatalf("%s: document %+v: expected version 1 of %q", test.what, d, want)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				c.Fatalf("%s: documents %q: expected %q", test.what, got, test.want)
+			}
+		}
+		c.ok(c.e.Put(c.Context(), "d007", []byte("new"), 1))
+		docs, err := c.e.Documents(c.Context(), "d007")
+		c.ok(err)
+		if len(docs) != 1 || string(docs[0].Value) != "new" || docs[0].Version != 2 {
+			c.Fatalf("documents %+v: expected the new version", docs)
+		}
+		if docs, err = c.e.Documents(c.Context()); err != nil || len(docs) != n+3 {
+			c.Fatalf("%d documents, %v: expected all %d without a name", len(docs), err, n+3)
+		}
+	}},
 	{"Put/of many at once one wins", func(c *check) {
 		const n = 20
 		errs := make(chan error, n)
@@ -262,13 +321,62 @@ var sharedTests = []test{
 		if len(docs) != 1 || string(docs[0].Value) != "x" || docs[0].Version != 1 {
 			c.Fatalf("documents %+v", docs)
 		}
-		c.at("the second place", c.reserve(c.e, "s", 1, 1), first.Add(1000*time.Second))
+		c.after("the second place", first, c.reserve(c.e, "s", 1, 1), 1000*time.Second)
 	}},
 }
 
-func (c *check) reserve(e queue.Engine, schedule string, perSecond float64, n int) time.Time {
+// park holds a bucket for d, and returns until when.
+func (c *check) park(e queue.Engine, r pacer.Resource, d time.Duration) time.Time {
 	c.Helper()
-	first, err := e.Reserve(c.Context(), schedule, perSecond, n)
+	before := c.now()
+	until, err := e.Park(c.Context(), r, d)
 	c.ok(err)
-	return first
+	if d <= 0 {
+		c.zero("Park's time of no hold", until)
+		return until
+	}
+	c.between("Park's time", until, before.Add(d), c.now().Add(d))
+	return until
+}
+
+// A place is what Reserve has returned: the place is a wait after a moment between two.
+type place struct {
+	wait     time.Duration
+	from, to time.Time
+}
+
+func (c *check) reserve(e queue.Engine, schedule string, perSecond float64, n int) place {
+	c.Helper()
+	p, err := c.tryReserve(e, schedule, perSecond, n)
+	c.ok(err)
+	return p
+}
+
+func (c *check) tryReserve(e queue.Engine, schedule string, perSecond float64, n int) (p place, err error) {
+	if p.from, err = e.Now(c.ctx()); err != nil {
+		return p, err
+	}
+	if p.wait, err = e.Reserve(c.ctx(), schedule, perSecond, n); err != nil {
+		return p, err
+	}
+	p.to, err = e.Now(c.ctx())
+	return p, err
+}
+
+// atOnce ends the test if a place is not to be waited for.
+func (c *check) atOnce(what string, p place) {
+	c.Helper()
+	if p.wait != 0 {
+		c.Fatalf("%s is to be waited for %v: expected it now", what, p.wait)
+	}
+}
+
+// after ends the test if a place does not come d after another one.
+func (c *check) after(what string, first, p place, d time.Duration) {
+	c.Helper()
+	const slack = time.Millisecond
+	early, late := first.from.Add(first.wait+d), first.to.Add(first.wait+d)
+	if p.to.Add(p.wait).Before(early.Add(-slack)) || p.from.Add(p.wait).After(late.Add(slack)) {
+		c.Fatalf("%s comes between %v and %v: expected it between %v and %v", what, p.from.Add(p.wait), p.to.Add(p.wait), early, late)
+	}
 }

@@ -127,12 +127,15 @@ func (c *check) job(change ...func(*queue.Job)) queue.Job {
 func in(l queue.Lane) func(*queue.Job)       { return func(j *queue.Job) { j.Lane = l } }
 func prio(p pacer.Priority) func(*queue.Job) { return func(j *queue.Job) { j.Priority = p } }
 func unique(key string) func(*queue.Job)     { return func(j *queue.Job) { j.Unique = key } }
-func dueIn(d time.Duration) func(*queue.Job) { return func(j *queue.Job) { j.Due = time.Now().Add(d) } }
-func deadline(d time.Duration) func(*queue.Job) {
-	return func(j *queue.Job) { j.Deadline = time.Now().Add(d) }
-}
 func label(key, value string) func(*queue.Job) {
 	return func(j *queue.Job) { j.Labels = map[string]string{key: value} }
+}
+
+func (c *check) dueIn(d time.Duration) func(*queue.Job) {
+	return func(j *queue.Job) { j.Due = c.now().Add(d) }
+}
+func (c *check) deadline(d time.Duration) func(*queue.Job) {
+	return func(j *queue.Job) { j.Deadline = c.now().Add(d) }
 }
 
 // ok ends the test if err is not nil.
@@ -206,7 +209,8 @@ func (c *check) state(id queue.ID, want queue.State) queue.Job {
 	return j
 }
 
-// now returns the engine's time.
+// now returns the engine's time. The suite knows no other: the engine's clock may be hours
+// off this machine's.
 func (c *check) now() time.Time {
 	c.Helper()
 	t, err := c.e.Now(c.Context())
@@ -214,7 +218,7 @@ func (c *check) now() time.Time {
 	return t
 }
 
-func (c *check) work() ([]queue.ReadyLane, time.Time) {
+func (c *check) work() ([]queue.ReadyLane, time.Duration) {
 	c.Helper()
 	lanes, next, err := c.e.Work(c.Context())
 	c.ok(err)
@@ -292,14 +296,16 @@ func (c *check) at(what string, got, want time.Time) {
 	}
 }
 
-// between ends the test if a time is not within two of this process; a server's clock
-// may differ by a second.
+// in ends the test if a wait that began between from and now does not end at a time.
+func (c *check) in(what string, got time.Duration, from, want time.Time) {
+	c.Helper()
+	c.between(what, want, from.Add(got), c.now().Add(got))
+}
+
+// between ends the test if a time is not within two others, all of the engine's clock.
 func (c *check) between(what string, got, from, to time.Time) {
 	c.Helper()
-	slack := time.Second
-	if c.suite.Virtual {
-		slack = time.Millisecond
-	}
+	const slack = time.Millisecond
 	if got.Before(from.Add(-slack)) || got.After(to.Add(slack)) {
 		c.Fatalf("%s is %v: expected between %v and %v", what, got, from, to)
 	}

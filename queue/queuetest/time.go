@@ -16,12 +16,12 @@ var timeTests = []test{
 		alive := c.put()
 		c.claim(lane("a"), 1)
 		time.Sleep(2 * soon)
-		before := time.Now()
+		before := c.now()
 		if w := c.sweep(queue.Sweep{}); w != (queue.Swept{InDoubt: 1}) {
 			c.Fatalf("swept %+v: expected one in doubt", w)
 		}
 		j := c.state(id, queue.InDoubt)
-		c.between("Look", j.Look, before, time.Now())
+		c.between("Look", j.Look, before, c.now())
 		c.zero("Lease", j.Lease)
 		if j.Outcome.Reason != queue.ReasonLease {
 			c.Fatalf("reason %q: expected %q", j.Outcome.Reason, queue.ReasonLease)
@@ -50,7 +50,7 @@ var timeTests = []test{
 		if w := c.sweep(queue.Sweep{Lease: 2 * soon}); w != (queue.Swept{}) {
 			c.Fatalf("swept %+v: expected nothing", w)
 		}
-		before := time.Now()
+		before := c.now()
 		c.between("Lease", c.state(id, queue.Sending).Lease, before, before.Add(2*soon))
 		time.Sleep(3 * soon)
 		if w := c.sweep(queue.Sweep{Lease: 2 * soon}); w != (queue.Swept{InDoubt: 1}) {
@@ -59,18 +59,18 @@ var timeTests = []test{
 		c.state(id, queue.InDoubt)
 	}},
 	{"Sweep/past the deadline", func(c *check) {
-		ready, delayed := c.put(deadline(soon)), c.put(deadline(soon), dueIn(never))
-		alive := c.put(deadline(never))
-		sending := c.put(deadline(soon), in(lane("b")))
+		ready, delayed := c.put(c.deadline(soon)), c.put(c.deadline(soon), c.dueIn(never))
+		alive := c.put(c.deadline(never))
+		sending := c.put(c.deadline(soon), in(lane("b")))
 		c.claim(lane("b"), 1)
 		time.Sleep(2 * soon)
-		before := time.Now()
+		before := c.now()
 		if w := c.sweep(queue.Sweep{Report: true}); w != (queue.Swept{Expired: 2}) {
 			c.Fatalf("swept %+v: expected two expired", w)
 		}
 		for _, id := range []queue.ID{ready, delayed} {
 			j := c.state(id, queue.Failed)
-			c.between("Finished", j.Finished, before, time.Now())
+			c.between("Finished", j.Finished, before, c.now())
 			if j.Outcome.Reason != queue.ReasonDeadline || j.Reported {
 				c.Fatalf("expired: %+v", j)
 			}
@@ -78,7 +78,7 @@ var timeTests = []test{
 		c.state(alive, queue.Ready)
 		c.state(sending, queue.Sending) // it may have been sent
 		c.counts(queue.LaneStats{Lane: lane("a"), Ready: 1, Failed: 2, Arrived: 3, Departed: 2})
-		quiet := c.put(deadline(soon))
+		quiet := c.put(c.deadline(soon))
 		time.Sleep(2 * soon)
 		c.sweep(queue.Sweep{})
 		if !c.state(quiet, queue.Failed).Reported {
@@ -147,7 +147,7 @@ var timeTests = []test{
 	{"Sweep/at most Max of each", func(c *check) {
 		for range 5 {
 			c.put(in(lane("b")))
-			c.put(in(lane("c")), deadline(soon))
+			c.put(in(lane("c")), c.deadline(soon))
 			c.finish(c.put(in(lane("d"))), queue.Sent)
 		}
 		c.claimFor(queue.Claim{Lane: lane("b"), Max: 5, Lease: soon})

@@ -46,12 +46,12 @@ func TestIntake(t *testing.T) {
 		t.Fatalf("Await: %v after %v", err, time.Since(start))
 	}
 	put("job", `{"request":`+request+`,"unique":"order 1"}`) // is known
-	put("job", `{"request":`+request+`,"at":"2999-01-01T00:00:00Z"}`)
+	put("job", `{"request":`+request+`,"at":"2199-01-01T00:00:00Z"}`)
 	put("job", `{"request":`+request+`,"deadlin":"2999-01-01T00:00:00Z"}`)
 	put("job", `+15555550123`)
 	put("text", "+15555550123")
 	lanes, next, err := e.Work(t.Context())
-	if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || lanes[0].Top != pacer.High || next.IsZero() {
+	if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || lanes[0].Top != pacer.High || next == queue.Never {
 		t.Fatalf("%v, %v, %v: expected one ready and one delayed", lanes, next, err)
 	}
 	if s := lanes[0].Lane.Resource.Sender; s != "+15005550006" {
@@ -186,7 +186,7 @@ func TestIntakeRejects(t *testing.T) {
 				}
 			}
 			lanes, next, err := e.Work(t.Context())
-			if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || !next.IsZero() {
+			if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || next != queue.Never {
 				t.Fatalf("%v, %v, %v: expected the good one alone", lanes, next, err)
 			}
 			bad, err := rdb.XRange(t.Context(), prefix+"rejected", "-", "+").Result()
@@ -219,7 +219,7 @@ func TestIntakeOfTheYear9999(t *testing.T) {
 	}
 	for range 2 {
 		lanes, next, err := e.Work(t.Context())
-		if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || next.Year() != 9999 {
+		if err != nil || len(lanes) != 1 || lanes[0].Ready != 1 || next < 100*365*24*time.Hour {
 			t.Fatalf("%v, %v, %v: expected one that is ready, and one that waits", lanes, next, err)
 		}
 	}

@@ -136,22 +136,23 @@ func readyOf(fields map[string]string) map[string]map[string]int64 {
 }
 
 // Work implements [queue.Engine]. It also takes in what the intake has.
-func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
+func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
 	e.mu.Lock()
 	e.pending = false
 	e.mu.Unlock()
+	var now time.Time
 	for taken := false; ; {
 		v, err := e.run(ctx, promoteScript, slice)
 		if err != nil {
-			return nil, time.Time{}, err
+			return nil, 0, err
 		}
 		said, ok := v.([]any)
-		if !ok || len(said) != 3 {
-			return nil, time.Time{}, e.nonsense("Work")
+		if !ok || len(said) != 4 {
+			return nil, 0, e.nonsense("Work")
 		}
 		if said[2] != int64(0) && !taken {
 			if err := e.takeIn(ctx); err != nil {
-				return nil, time.Time{}, err
+				return nil, 0, err
 			}
 			taken = true
 			continue
@@ -159,10 +160,14 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 		if n, _ := said[0].(int64); n < slice {
 			due, _ := said[1].(string)
 			us, err := strconv.ParseInt(due, 10, 64)
-			if err != nil {
-				return nil, time.Time{}, e.nonsense("Work")
+			at, ok := said[3].(int64)
+			if err != nil || !ok {
+				return nil, 0, e.nonsense("Work")
 			}
-			next = fromMicros(us)
+			now, next = fromMicros(at), queue.Never
+			if us > 0 {
+				next = fromMicros(us).Sub(now)
+			}
 			break
 		}
 	}
@@ -170,12 +175,12 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 	if err := e.pipe(ctx, func(p redis.Pipeliner) {
 		ready, parks = p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
 	}); err != nil {
-		return nil, time.Time{}, err
+		return nil, 0, err
 	}
 	counts, parked := readyOf(ready.Val()), parksOf(parks.Val())
 	of, err := e.lanesOf(ctx, slices.Collect(maps.Keys(counts)))
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, 0, err
 	}
 	for number, n := range counts {
 		l, ok := of[number]
@@ -190,6 +195,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 			r.Top = pacer.Normal
 		}
 		r.Parked = parkedUntil(parked, l)
+		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 	}
 	return lanes, next, nil

@@ -43,7 +43,7 @@ func TestRepair(t *testing.T) {
 		t.Fatalf("claimed %v: expected the two that were lost, in their order", jobs)
 	}
 	state(t, e, first[0].ID, queue.InDoubt)
-	if _, next, err := e.Work(t.Context()); err != nil || next.IsZero() {
+	if _, next, err := e.Work(t.Context()); err != nil || next == queue.Never {
 		t.Errorf("next %v, %v: expected when the delayed one is due", next, err)
 	}
 	if !log.has("put back") {

@@ -35,31 +35,39 @@ func (e *Engine) Now(ctx context.Context) (time.Time, error) {
 }
 
 // Park implements [queue.Engine].
-func (e *Engine) Park(ctx context.Context, r pacer.Resource, until time.Time) error {
-	_, err := e.run(ctx, parkScript, queue.BucketKey(r), micros(until))
-	if err == nil {
-		e.announce()
+func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (time.Time, error) {
+	v, err := e.run(ctx, parkScript, queue.BucketKey(r), d.Microseconds())
+	if err != nil {
+		return time.Time{}, err
 	}
-	return err
+	e.announce()
+	text, _ := v.(string)
+	us, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, e.nonsense("Park")
+	}
+	return fromMicros(us), nil
 }
 
 // Reserve implements [queue.Engine]. The places are kept to the quarter of a microsecond.
 // If the clock was set back since the last call, the schedule moves with it.
-func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (time.Time, error) {
+func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (time.Duration, error) {
 	if !(perSecond > 0) || math.IsInf(perSecond, 1) || n < 1 {
-		return time.Time{}, fmt.Errorf("redisqueue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
+		return 0, fmt.Errorf("redisqueue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
 	}
 	v, err := e.run(ctx, reserveScript, schedule, strconv.FormatFloat(perSecond, 'g', -1, 64), n)
 	if err != nil {
-		return time.Time{}, err
+		return 0, err
 	}
 	text, _ := v.(string)
 	us, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return time.Time{}, e.nonsense("Reserve")
+	if err != nil || us < 0 {
+		return 0, e.nonsense("Reserve")
 	}
-	whole, part := math.Modf(us)
-	return time.UnixMicro(int64(whole)).Add(time.Duration(part * float64(time.Microsecond))).UTC(), nil
+	if us >= float64(math.MaxInt64/time.Microsecond) {
+		return math.MaxInt64, nil // in some centuries
+	}
+	return time.Duration(us * float64(time.Microsecond)), nil
 }
 
 // A document is stored as its version, a checksum, and its value, separated by spaces.
@@ -86,16 +94,33 @@ func (e *Engine) Put(ctx context.Context, name string, value []byte, version int
 }
 
 // Documents implements [queue.Engine].
-func (e *Engine) Documents(ctx context.Context) (docs []queue.Document, err error) {
+func (e *Engine) Documents(ctx context.Context, names ...string) (docs []queue.Document, err error) {
 	var all *redis.MapStringStringCmd
+	var some *redis.SliceCmd
 	var present func() error
-	if err := e.pipe(ctx, func(p redis.Pipeliner) { present, all = e.present(p), p.HGetAll(ctx, e.key("documents")) }); err != nil {
+	if err := e.pipe(ctx, func(p redis.Pipeliner) {
+		if present = e.present(p); len(names) == 0 {
+			all = p.HGetAll(ctx, e.key("documents"))
+		} else {
+			some = p.HMGet(ctx, e.key("documents"), names...)
+		}
+	}); err != nil {
 		return nil, err
 	}
 	if err := present(); err != nil {
 		return nil, err
 	}
-	for name, text := range all.Val() {
+	texts := make(map[string]string, len(names))
+	if all != nil {
+		texts = all.Val()
+	} else {
+		for i, v := range some.Val() {
+			if text, ok := v.(string); ok {
+				texts[names[i]] = text
+			}
+		}
+	}
+	for name, text := range texts {
 		d := queue.Document{Name: name}
 		parts := strings.SplitN(text, " ", 3)
 		if len(parts) == 3 {

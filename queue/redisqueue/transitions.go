@@ -163,7 +163,7 @@ func (e *Engine) move(ctx context.Context, do func(context.Context, *redis.Scrip
 		}
 	}
 	// The token tells a call that the client repeats, as its answer was lost, from others.
-	v, err := do(ctx, moveScript, string(m.ID), random(4), from, m.Claim, string(m.To), flag(m.NoDeadline), micros(m.Due), micros(m.Look),
+	v, err := do(ctx, moveScript, string(m.ID), random(4), from, m.Claim, string(m.To), flag(m.NoDeadline), relative(m.DueIn), relative(m.LookIn),
 		flag(m.Looked), flag(m.Attempt), flag(m.Reported), m.Lease.Microseconds(), flag(m.Outcome != nil), sid, reason, rest)
 	if err != nil && !errors.Is(err, errReplicas) {
 		return err
@@ -187,6 +187,17 @@ func (e *Engine) move(ctx context.Context, do func(context.Context, *redis.Scrip
 		return &queue.StateError{ID: m.ID, State: queue.State(state), Claim: n}
 	}
 	return e.nonsense("Move")
+}
+
+// relative is how a time from now is given to a script: in microseconds, and 0 is none.
+func relative(d time.Duration) int64 {
+	switch us := d.Microseconds(); {
+	case us != 0 || d == 0:
+		return us
+	case d < 0:
+		return -1
+	}
+	return 1
 }
 
 // CancelWaiting implements [queue.Engine].

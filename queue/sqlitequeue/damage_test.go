@@ -51,7 +51,7 @@ func mixed(t *testing.T, e *sqlitequeue.Engine, n int) map[queue.ID]queue.Job {
 		if to == queue.Ready {
 			continue
 		}
-		m := queue.Move{ID: j.ID, From: all, To: to, Attempt: true, Lease: time.Hour, Due: time.Now().Add(time.Hour), Reported: i%2 == 0}
+		m := queue.Move{ID: j.ID, From: all, To: to, Attempt: true, Lease: time.Hour, DueIn: time.Hour, Reported: i%2 == 0}
 		if to == queue.Sent || to == queue.Failed {
 			m.Outcome = &queue.Outcome{SID: fmt.Sprint("SM", i), Status: 201, Response: []byte(`{"sid": "x"}`)}
 		}

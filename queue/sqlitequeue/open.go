@@ -6,6 +6,10 @@
 // systems do not hold. It holds phone numbers and texts, and is made readable by its
 // owner only.
 //
+// Processes that write to the same file take turns, one commit each, by a lock of the file
+// with -turn at the end of its name, which holds nothing. A busy process so does not keep a
+// quiet one waiting. A process that was stopped at its turn is passed over after a second.
+//
 // Rows carry checksums. A job that the disk has changed is not sent but Failed, or in
 // doubt, with ReasonDamaged, and so is what waits in a lane whose row has changed; the
 // others go on. If SQLite cannot read a page, that is ErrDamaged. Not covered are the
@@ -58,7 +62,8 @@ type Engine struct {
 	prepared   sync.Map // of text to *sql.Stmt, the readers'
 	lanes      sync.Map // of laneRow to queue.Lane
 
-	turn    chan struct{} // has room for one: who uses the writer
+	turn    chan struct{} // has room for one: who uses the writer, and the turnstile
+	others  turnstile     // between processes
 	closing chan struct{}
 	calls   sync.WaitGroup
 
@@ -145,6 +150,13 @@ func (e *Engine) open() error {
 	const readers = 2
 	e.readers.SetMaxOpenConns(readers)
 	e.readers.SetMaxIdleConns(readers)
+	if e.others, err = openTurnstile(e.path); err != nil {
+		return err
+	}
+	// From now on patiently waits, and not SQLite.
+	if _, err := e.writer.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+		return e.explain(err)
+	}
 	if e.seen, err = e.version(); err != nil {
 		return e.explain(err)
 	}
@@ -320,6 +332,7 @@ func (e *Engine) shut() error {
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
 	}
+	errs = append(errs, e.others.close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("sqlitequeue: closing %s: %w", e.path, err)
 	}

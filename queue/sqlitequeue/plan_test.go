@@ -42,7 +42,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	must(err)
 	_, err = e.CancelWaiting(ctx, "x", 1)
 	must(err)
-	queries := []string{selectDue, selectReady, selectJob, selectStats, selectPosition}
+	queries := []string{selectDue, selectReady, selectJob, selectStats, selectPosition, selectDocument, selectSome}
 	for text := range e.statements {
 		if strings.HasPrefix(text, "SELECT") || strings.HasPrefix(text, "UPDATE") || strings.HasPrefix(text, "DELETE") {
 			queries = append(queries, text)
@@ -75,7 +75,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 		}
 		must(rows.Err())
 		for _, step := range plan {
-			scans := strings.HasPrefix(step, "SCAN j") || strings.HasPrefix(step, "SCAN i") || strings.HasPrefix(step, "SCAN uniques") || strings.HasPrefix(step, "SCAN lanes") && !strings.Contains(step, "INDEX")
+			scans := strings.HasPrefix(step, "SCAN j") || strings.HasPrefix(step, "SCAN i") || strings.HasPrefix(step, "SCAN uniques") || strings.HasPrefix(step, "SCAN documents") || strings.HasPrefix(step, "SCAN lanes") && !strings.Contains(step, "INDEX")
 			if scans && !strings.Contains(step, "USING INDEX jobs_") && !strings.Contains(step, "USING COVERING INDEX jobs_") || strings.Contains(step, "TEMP B-TREE") {
 				t.Errorf("%s\nis done by: %s", q, strings.Join(plan, "; "))
 				break

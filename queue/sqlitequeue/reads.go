@@ -99,25 +99,30 @@ func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
 }
 
 // Work implements [queue.Engine]. It writes only if something is due.
-func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
+func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
 	e.mu.Lock()
 	e.pending = false
 	e.mu.Unlock()
 	for {
-		if next, err = e.due(ctx); err != nil {
-			return nil, time.Time{}, err
+		due, err := e.due(ctx)
+		if err != nil {
+			return nil, 0, err
 		}
-		if next.IsZero() || next.After(time.Now()) {
+		if next = queue.Never; due.IsZero() {
+			break
+		}
+		if next = due.Sub(clock()); next > 0 {
 			break
 		}
 		if err := e.write(ctx, slice, func(t *tx) error { _, err := t.promote(slice); return err }); err != nil {
-			return nil, time.Time{}, err
+			return nil, 0, err
 		}
 	}
 	parked, err := e.parks(ctx)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, 0, err
 	}
+	now := clock()
 	damaged := map[int64]func(*tx, int64) error{}
 	err = e.read(ctx, selectReady, nil, func(scan func(...any) error) error {
 		var row laneRow
@@ -144,6 +149,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 			r.Top--
 		}
 		r.Parked = parkedUntil(parked, l)
+		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 		return nil
 	})
@@ -153,7 +159,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.T
 		}
 	}
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, 0, err
 	}
 	return lanes, next, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -25,21 +27,27 @@ func (e *Engine) Now(ctx context.Context) (time.Time, error) {
 func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // Park implements [queue.Engine].
-func (e *Engine) Park(ctx context.Context, r pacer.Resource, until time.Time) error {
-	return e.write(ctx, 1, func(t *tx) error {
+func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (until time.Time, err error) {
+	err = e.write(ctx, 1, func(t *tx) error {
 		t.news = true
-		if !until.After(t.now) {
+		if d < time.Microsecond {
+			until = time.Time{}
 			return t.exec("DELETE FROM parks WHERE bucket = ?", queue.BucketKey(r))
 		}
+		until = t.now.Add(d).Truncate(time.Microsecond)
 		return t.exec("INSERT INTO parks(bucket, until) VALUES(?, ?) ON CONFLICT DO UPDATE SET until = excluded.until", queue.BucketKey(r), micros(until))
 	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return until, nil
 }
 
 // Reserve implements [queue.Engine]. The places are kept to the nanosecond. If the clock
 // was set back since the last call, the schedule moves with it.
-func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (first time.Time, err error) {
+func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (wait time.Duration, err error) {
 	if !(perSecond > 0) || math.IsInf(perSecond, 1) || n < 1 {
-		return time.Time{}, fmt.Errorf("sqlitequeue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
+		return 0, fmt.Errorf("sqlitequeue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
 	}
 	err = e.write(ctx, 1, func(t *tx) error {
 		now := t.now.UnixNano()
@@ -51,15 +59,15 @@ func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64
 			next -= at - now
 		}
 		next = max(next, now)
-		first = time.Unix(0, next).UTC()
+		wait = time.Duration(next - now)
 		// The nanoseconds of an int64 end in the year 2262: the schedule then stands still.
 		next += min(int64(min(math.Ceil(float64(n)*float64(time.Second)/perSecond), float64(math.MaxInt64/4))), math.MaxInt64-next)
 		return t.exec("INSERT INTO schedules(name, next, at) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next, at = excluded.at", schedule, next, now)
 	})
 	if err != nil {
-		return time.Time{}, err
+		return 0, err
 	}
-	return first, nil
+	return wait, nil
 }
 
 func documentSum(d queue.Document) int64 {
@@ -86,11 +94,45 @@ func (e *Engine) Put(ctx context.Context, name string, value []byte, version int
 	})
 }
 
-const selectDocuments = "SELECT name, value, version, sum FROM documents ORDER BY name"
+// documentsAtOnce is how many names one statement asks for.
+const documentsAtOnce = 50
+
+var (
+	selectDocuments = "SELECT name, value, version, sum FROM documents ORDER BY name"
+	selectDocument  = documentsOf(1)
+	selectSome      = documentsOf(documentsAtOnce)
+)
+
+func documentsOf(names int) string {
+	return "SELECT name, value, version, sum FROM documents WHERE name IN (" + strings.Repeat(", ?", names)[2:] + ") ORDER BY name"
+}
 
 // Documents implements [queue.Engine].
-func (e *Engine) Documents(ctx context.Context) (docs []queue.Document, err error) {
-	err = e.read(ctx, selectDocuments, nil, func(scan func(...any) error) error {
+func (e *Engine) Documents(ctx context.Context, names ...string) (docs []queue.Document, err error) {
+	if len(names) == 0 {
+		return e.documents(ctx, selectDocuments, nil)
+	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	for some := range slices.Chunk(names, documentsAtOnce) {
+		query := selectSome
+		if len(some) == 1 {
+			query = selectDocument
+		}
+		args := make([]any, strings.Count(query, "?"))
+		for i := range args {
+			args[i] = some[min(i, len(some)-1)] // the last one fills the rest
+		}
+		found, err := e.documents(ctx, query, args)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, found...)
+	}
+	return docs, nil
+}
+
+func (e *Engine) documents(ctx context.Context, query string, args []any) (docs []queue.Document, err error) {
+	err = e.read(ctx, query, args, func(scan func(...any) error) error {
 		var d queue.Document
 		var sum int64
 		if err := scan(&d.Name, &d.Value, &d.Version, &sum); err != nil {

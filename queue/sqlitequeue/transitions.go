@@ -259,8 +259,8 @@ func (e *Engine) Move(ctx context.Context, m queue.Move) error {
 func (t *tx) apply(r *record, m queue.Move) {
 	to := m.To
 	if to == queue.Ready || to == queue.Delayed {
-		if !m.Due.IsZero() {
-			r.Due = m.Due
+		if m.DueIn != 0 {
+			r.Due = t.now.Add(m.DueIn)
 		}
 		to = queue.Ready
 		if r.Due.After(t.now) {
@@ -273,7 +273,9 @@ func (t *tx) apply(r *record, m queue.Move) {
 	case queue.Sending:
 		r.Lease = t.now.Add(m.Lease)
 	case queue.InDoubt:
-		r.Look = m.Look
+		if r.Look = (time.Time{}); m.LookIn != 0 {
+			r.Look = t.now.Add(m.LookIn)
+		}
 		if m.Looked {
 			r.Looks++
 		}

@@ -130,7 +130,7 @@ func (e *Engine) commit(batch []*op) {
 // transact runs a batch as one transaction.
 func (e *Engine) transact(batch []*op) (news bool, err error) {
 	t := &tx{e: e, batch: map[int64]counts{}}
-	if err := t.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := t.begin(); err != nil {
 		return false, err
 	}
 	defer func() {
@@ -157,6 +157,14 @@ func (e *Engine) transact(batch []*op) (news bool, err error) {
 		return false, err
 	}
 	return t.news, e.present()
+}
+
+// begin begins a transaction when it is this process's turn.
+func (t *tx) begin() error {
+	if t.e.others.enter() {
+		defer t.e.others.leave()
+	}
+	return t.exec("BEGIN IMMEDIATE")
 }
 
 // current returns an error if another program has changed the version of the file since it
@@ -231,7 +239,11 @@ func (t *tx) prepared(query string) (*sql.Stmt, error) {
 	if s := t.e.statements[query]; s != nil {
 		return s, nil
 	}
-	s, err := t.e.writer.PrepareContext(context.Background(), query)
+	var s *sql.Stmt
+	err := patiently(func() (err error) {
+		s, err = t.e.writer.PrepareContext(context.Background(), query)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -250,8 +262,8 @@ func (t *tx) affect(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r, err := s.Exec(args...)
-	if err != nil {
+	var r sql.Result
+	if err := patiently(func() (err error) { r, err = s.Exec(args...); return err }); err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
@@ -263,7 +275,7 @@ func (t *tx) one(query string, args []any, dest ...any) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	switch err := s.QueryRow(args...).Scan(dest...); err {
+	switch err := patiently(func() error { return s.QueryRow(args...).Scan(dest...) }); err {
 	case nil:
 		return true, nil
 	case sql.ErrNoRows:

@@ -221,7 +221,7 @@ func TestAwaitIsNotEndedByMoves(t *testing.T) {
 			default:
 			}
 		}
-		if err := e.Park(t.Context(), queue.Lane{}.Resource, time.Now().Add(time.Hour)); err != nil {
+		if _, err := e.Park(t.Context(), queue.Lane{}.Resource, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -86,8 +86,8 @@ const (
 )
 
 // Documents implements [queue.Engine].
-func (e *Engine) Documents(ctx context.Context) ([]queue.Document, error) {
-	all, err := e.Engine.Documents(ctx)
+func (e *Engine) Documents(ctx context.Context, names ...string) ([]queue.Document, error) {
+	all, err := e.Engine.Documents(ctx, names...)
 	return slices.DeleteFunc(all, func(d queue.Document) bool { return d.Name == document }), err
 }
 
@@ -132,7 +132,7 @@ func (e *Engine) ledgerName(ctx context.Context) (string, error) {
 	if err == nil || !errors.Is(err, queue.ErrConflict) {
 		return name, err
 	}
-	all, err := e.Engine.Documents(ctx)
+	all, err := e.Engine.Documents(ctx, document)
 	for _, d := range all {
 		if d.Name == document && len(d.Value) > 0 { // nil: it is damaged
 			return string(d.Value), err

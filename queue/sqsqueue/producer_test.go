@@ -199,7 +199,7 @@ func TestProducerOnly(t *testing.T) {
 	calls["Await"] = p.Await(ctx, time.Second)
 	_, calls["Claim"] = p.Claim(ctx, queue.Claim{})
 	calls["Move"] = p.Move(ctx, queue.Move{})
-	calls["Park"] = p.Park(ctx, pacer.Resource{}, time.Now())
+	_, calls["Park"] = p.Park(ctx, pacer.Resource{}, time.Hour)
 	_, calls["Sweep"] = p.Sweep(ctx, queue.Sweep{Keep: 1})
 	_, calls["Get"] = p.Get(ctx, "x")
 	_, calls["List"] = p.List(ctx, queue.Filter{}, "", 1)

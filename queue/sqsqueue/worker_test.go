@@ -228,7 +228,7 @@ func TestForeignMessages(t *testing.T) {
 	if err != nil || len(jobs) != 2 || jobs[0].Lane != job("a").Lane || !strings.HasPrefix(string(jobs[0].ID), "sqs-") || jobs[1].ID != sqsqueue.IDOf("k") {
 		t.Fatalf("%v, %+v", err, jobs)
 	}
-	if lanes, next, err := worker.Work(t.Context()); err != nil || len(lanes) != 1 || next.Year() != 9999 {
+	if lanes, next, err := worker.Work(t.Context()); err != nil || len(lanes) != 1 || next < 100*365*24*time.Hour {
 		t.Errorf("%v, next %v, %v: expected one that is ready, and one that waits until 9999", lanes, next, err)
 	}
 }

@@ -1,5 +1,5 @@
 -- ARGV: how many Delayed jobs that are due to make Ready. It returns how many it has, when
--- the next is due ("0": none), and how many entries the intake has.
+-- the next is due ("0": none), how many entries the intake has, and the time.
 local left, limit = tonumber(ARGV[2]), tonumber(ARGV[2])
 local first = call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
 while left > 0 and first[2] and tonumber(first[2]) <= now do
@@ -21,4 +21,4 @@ while left > 0 and first[2] and tonumber(first[2]) <= now do
   first = call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
 end
 local waits = pcall('XLEN', P .. 'in')
-return {limit - left, first[2] and int(first[2]) or '0', type(waits) == 'number' and waits or 0}
+return {limit - left, first[2] and int(first[2]) or '0', type(waits) == 'number' and waits or 0, now}
