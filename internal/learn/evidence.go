@@ -197,7 +197,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	}
 	e.tell(account, t, now)
 	e.event.add(t, now)
-	e.event.asked = e.event.asked || e.phase == holding && e.Asking()
+	e.event.asked = e.event.asked || e.phase == holding && e.Asking() && account != nil && account.several()
 	c.ask(t.Hold, now)
 	if c.closed {
 		return Verdict{Close: t.Hold > 0, Hold: t.Hold}
@@ -210,8 +210,8 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	e.doubt(account, t.InProgress)
 	sought := e.phase == seeking
 	e.Rate.throttled(t.Left, e.log.Until(e.accepted), c.lately(), unsure, now)
-	if account != nil && sought && e.phase == holding {
-		account.explained() // by a limit of the rate
+	if account != nil && account.several() && sought && e.phase == holding {
+		account.explained() // by a limit of the rate; of one bucket alone either would do
 	}
 	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)
 	single := !asking && !now.Before(c.spared) && !now.Before(e.noise.until)

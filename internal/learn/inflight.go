@@ -17,8 +17,8 @@ import (
 //
 // A burst proves nothing. One that meets a limit of 20 requests per second looks just like one that
 // meets a limit of 20 in progress. It only makes that number suspect. What proves it is that requests
-// which leave at a pace are throttled above it as well. That must be new evidence. What was throttled
-// when a limit of a rate was found, or when more than such a limit was asked for, is explained by that.
+// which leave at a pace are throttled above it as well. That must be new evidence. Of several buckets,
+// what was throttled when one found a limit of its rate, or asked for more, is explained by that.
 //
 //	from       to         when
 //	unlimited  suspected  requests of a burst are throttled
