@@ -103,7 +103,7 @@ func (b *bucket) reopen(now time.Time) {
 func (b *bucket) reserve(now time.Time) time.Duration {
 	d := b.tokens.Reserve(now, b.pace())
 	if d <= 0 && !b.evidence.Asking() {
-		d = b.spacing.Hold(now)
+		d = min(b.spacing.Hold(now), b.leased().Spare(now))
 	}
 	return max(d, b.paused.Sub(now))
 }

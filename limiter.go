@@ -218,11 +218,12 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				}
 				sleep = look
 			case !b.queue(w, now):
-				due := b.tokens.Take(now)
-				b.line.Passes(w)
-				b.slots.Passes(w)
-				b.evidence.Departed(due, now)
-				return b.enter(max(0, now.Sub(due)), now), nil
+				if due, ok := b.tokens.Take(now); ok {
+					b.line.Passes(w)
+					b.slots.Passes(w)
+					b.evidence.Departed(due, now)
+					return b.enter(max(0, now.Sub(due)), now), nil
+				}
 			}
 		}
 		if err := w.Sleep(ctx, &l.mu, sleep); err != nil {

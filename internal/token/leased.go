@@ -1,6 +1,7 @@
 package token
 
 import (
+	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -64,9 +65,9 @@ const (
 	unknownShare = 0.1                    // of that, for one process that never had an answer
 )
 
-// late is how long after its time a token may be used. All processes keep 2 % below the
-// rate, so that a request that is late by less than that does not crowd the window of the
-// one that follows it a second later.
+// late is how long after its time a token may be used without more ado. All processes keep 2 %
+// below the rate, so that a request that is late by less than that does not crowd the window of
+// the one that follows it a second later.
 const late = time.Duration(0.75 * spacing.MaxSlack * float64(time.Second))
 
 // spare is the same for tokens of a fast bucket that were taken before anyone needed
@@ -89,7 +90,10 @@ type Leased struct {
 	due     time.Time // of the head's token
 	unused  int       // to be given back, of the grant numbered last
 	last    int64
-	size    int // of the last grant
+	size    int       // of the last grant
+	next    time.Time // before which no further token is used, since one was used late
+	wanted  time.Time // since when requests wait without a break; zero: none waits
+	swapped bool      // the head has given a late token back, and uses the next one however late it is
 	asking  bool
 	again   time.Time // before which it is no use to ask
 	free    bool      // the program said that it is not to be paced
@@ -158,6 +162,9 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 		}
 		return e.own.Reserve(now, pace)
 	}
+	if e.wanted.IsZero() {
+		e.wanted = now
+	}
 	due, ok := e.first(now)
 	if !ok || (e.left <= e.size/4 && e.left < min(e.waiting(), e.most())) {
 		e.ask(now)
@@ -176,18 +183,69 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 // Reserved implements [Source].
 func (e *Leased) Reserved() (due time.Time, ok bool) { return e.own.Reserved() }
 
-// Take implements [Source].
-func (e *Leased) Take(now time.Time) (due time.Time) {
-	due = e.own.Take(now)
-	if e.Shared() {
-		e.use(now)
-		due = e.due
+// Take implements [Source]. A token may be late since the head had to wait for something else.
+// If no other process uses the bucket it is as good as before. Otherwise it goes back, and the
+// head asks for another one: the next request of the others may be due already.
+func (e *Leased) Take(now time.Time) (due time.Time, ok bool) {
+	if !e.Shared() {
+		return e.own.Take(now)
 	}
-	return due
+	e.own.Unreserve(now)
+	if e.others > 1 && !e.swapped && now.Sub(e.due) > late {
+		e.swapped = true
+		e.Return(now)
+		e.ask(now)
+		return time.Time{}, false
+	}
+	e.swapped = false
+	e.use(now)
+	e.postpone(now)
+	return e.due, true
+}
+
+// Spare returns for how long the head's token may be held before Take exchanges it.
+func (e *Leased) Spare(now time.Time) time.Duration {
+	if !e.Shared() || e.others <= 1 {
+		return math.MaxInt64
+	}
+	return max(0, e.due.Add(late).Sub(now))
+}
+
+// postpone is for a token that was used late. Those after it that have become due meanwhile are
+// not used at once, but one by one.
+func (e *Leased) postpone(now time.Time) {
+	every := e.every()
+	if now.Sub(e.due) <= max(late, every) {
+		return
+	}
+	e.next = now.Add(every)
+	next := e.next
+	for i := range e.grants {
+		next = e.grants[i].notBefore(next)
+	}
+}
+
+// every is the time between two tokens of the whole bucket.
+func (e *Leased) every() time.Duration {
+	return time.Duration(min(float64(time.Second)/max(e.pace, math.SmallestNonzeroFloat64), 1<<62))
+}
+
+// notBefore moves a grant's tokens to next, if they are before it, and returns when the first
+// token after them may be used.
+func (g *Grant) notBefore(next time.Time) time.Time {
+	if g.From.Before(next) {
+		g.From = next
+	}
+	return g.From.Add(time.Duration(g.N) * g.Every)
 }
 
 // Unreserve implements [Source].
-func (e *Leased) Unreserve(now time.Time) { e.own.Unreserve(now) }
+func (e *Leased) Unreserve(now time.Time) {
+	e.own.Unreserve(now)
+	if e.waiting() == 0 {
+		e.wanted, e.swapped = time.Time{}, false
+	}
+}
 
 // Return implements [Source]. Only tokens of the last grant are of use to others.
 func (e *Leased) Return(now time.Time) {
@@ -232,7 +290,8 @@ func (e *Leased) Share(perSecond float64) float64 {
 }
 
 // first returns when the next token in hand may be used; ok is false if there is none.
-// Tokens whose time has passed are dropped.
+// Tokens whose time has passed are dropped, unless a request has waited since then: it was held
+// by something else.
 func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
 	tolerance := late
 	if e.pace >= brisk && e.waiting() <= 1 {
@@ -240,7 +299,8 @@ func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
 	}
 	for len(e.grants) > 0 {
 		g := &e.grants[0]
-		if !g.From.Add(tolerance).Before(now) {
+		waited := !e.wanted.IsZero() && !g.From.Before(e.wanted)
+		if waited || !g.From.Add(tolerance).Before(now) {
 			return g.From, true
 		}
 		e.pop()
@@ -395,6 +455,11 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (hold time.Duration) 
 	}
 	e.left += g.N
 	e.size = g.N
+	next := e.next
+	if n := len(e.grants); n > 0 {
+		next = e.grants[n-1].notBefore(next)
+	}
+	g.notBefore(next)
 	if past := now.Sub(g.From); past > 0 && g.Every > 0 {
 		// What may be used at once is late only from now on.
 		n := min(g.N, 1+int(past/g.Every))

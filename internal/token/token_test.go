@@ -40,7 +40,7 @@ func TestReservationPassesOn(t *testing.T) {
 	if _, ok := o.Reserved(); ok || o.Reserve(start, 5) != 200*ms {
 		t.Error("the token has not come back, or has the old pace")
 	}
-	if due := o.Take(at(200 * ms)); !due.Equal(at(200 * ms)) {
+	if due, _ := o.Take(at(200 * ms)); !due.Equal(at(200 * ms)) {
 		t.Errorf("was due at %v", due.Sub(start))
 	}
 	if o.Full(at(500*ms), 2) || !o.Full(at(700*ms), 2) {
@@ -130,7 +130,7 @@ func TestGrantIsASchedule(t *testing.T) {
 		if d := f.Reserve(start, 100); d != due {
 			t.Fatalf("the %d. is due in %v, expected %v", i, d, due)
 		}
-		if got := f.Take(at(due)); !got.Equal(at(due)) {
+		if got, ok := f.Take(at(due)); !ok || !got.Equal(at(due)) {
 			t.Errorf("the %d. was due at %v", i, got.Sub(start))
 		}
 	}
@@ -150,6 +150,8 @@ func TestTokensEnd(t *testing.T) {
 	grant := Grant{N: 2, From: start, Every: 10 * ms, Pace: 100}
 	f.Reserve(start, 100)
 	f.Granted(f.last(), grant, start)
+	f.waiting = 0
+	f.Unreserve(start)
 	if f.Reserve(at(time.Second), 100) != line.UntilWoken {
 		t.Error("a token is used a second after its time")
 	}
@@ -157,6 +159,45 @@ func TestTokensEnd(t *testing.T) {
 	grant.Hold = at(3 * time.Second)
 	if hold := f.Granted(f.Demand(0), grant, at(time.Second)); hold != 2*time.Second || len(f.grants) != 0 || f.Demand(0).Unused != 0 {
 		t.Errorf("hold %v, %d grants, %d unused", hold, len(f.grants), f.unused)
+	}
+}
+
+// A token that is late since its request waited for something else, perhaps for a slot, is not
+// lost. Where others use the bucket it goes back, and is exchanged once.
+func TestTokenOfALateHead(t *testing.T) {
+	grant := Grant{N: 4, Number: 3, From: start, Every: 10 * ms, Pace: 100, Processes: 1}
+	f := newFake(100)
+	f.waiting = 4
+	f.Reserve(start, 100)
+	f.Granted(f.last(), grant, start)
+	f.Reserve(at(25*ms), 100)
+	if due, ok := f.Take(at(25 * ms)); !ok || !due.Equal(start) {
+		t.Errorf("due at %v, %v: expected the first token", due.Sub(start), ok)
+	}
+	for i, want := range []time.Duration{10 * ms, 20 * ms, 30 * ms} {
+		if d := f.Reserve(at(25*ms), 100); d != want {
+			t.Errorf("the token %d after it is due in %v, expected %v", i+1, d, want)
+		}
+		f.Take(at(25*ms + want))
+	}
+
+	f = newFake(100)
+	f.waiting = 4
+	f.Reserve(start, 100)
+	grant.Processes = 2
+	f.Granted(f.last(), grant, start)
+	f.Reserve(at(25*ms), 100)
+	if _, ok := f.Take(at(25 * ms)); ok {
+		t.Error("others use the bucket, and a token was used 25 ms after its time")
+	}
+	if d := f.last(); len(f.asked) != 2 || d.N != 4 || d.Unused != 4 || d.Last != 3 {
+		t.Fatalf("asked %+v: expected 4 tokens in exchange for those of grant 3", f.asked)
+	}
+	grant.From, grant.Number = at(26*ms), 4
+	f.Granted(f.last(), grant, at(26*ms))
+	f.Reserve(at(60*ms), 100)
+	if _, ok := f.Take(at(60 * ms)); !ok {
+		t.Error("the token that was given in exchange was not used: expected that no head can starve")
 	}
 }
 
