@@ -255,6 +255,7 @@ func (b *bucket) doneFunc(d departure) func(Outcome) {
 		} else {
 			b.passed(d, o, now)
 		}
+		b.leased().TellCounts(now)
 		if o.Allowed > 0 && !b.limiter.fixed {
 			b.heed(o, now)
 		}

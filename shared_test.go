@@ -259,7 +259,7 @@ func TestSharedCoolDown(t *testing.T) {
 		}
 		told := 0
 		for _, d := range b.demands() {
-			if d.Hold == 3*time.Second && d.Learn {
+			if d.Hold == 3*time.Second && d.Throttled == 1 {
 				told++
 			}
 		}

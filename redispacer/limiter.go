@@ -252,7 +252,11 @@ func parseNotice(text string) (n notice, err error) {
 	if err := json.Unmarshal([]byte(text), &n); err != nil {
 		return notice{}, fmt.Errorf("redispacer: a notice of another process cannot be read: %w", err)
 	}
-	if n.Micros <= 0 || n.Micros > longestHold.Microseconds() || n.Resource.Name == "" {
+	longest := longestHold
+	if n.TooLong {
+		longest = longestRetry
+	}
+	if n.Micros <= 0 || n.Micros > longest.Microseconds() || n.Resource.Name == "" {
 		return notice{}, errors.New("redispacer: a notice of another process makes no sense")
 	}
 	n.Resource.Sender = n.Sender

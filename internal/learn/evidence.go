@@ -94,7 +94,7 @@ func (e *Evidence) Departed(due, now time.Time) {
 	if e.lessons == nil {
 		return
 	}
-	if now.Sub(e.answered) > heard+time.Duration(3/e.Pace()*float64(time.Second)) {
+	if now.Sub(e.answered) > heard+time.Duration(3*e.sharers()/e.Pace()*float64(time.Second)) {
 		due = e.Rate.last // nothing is accepted, or all fails: that is no reason to ask for more
 	}
 	e.Rate.departed(due, now)
@@ -276,6 +276,34 @@ func (e *Evidence) none(now time.Time) bool {
 	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
 }
 
+// Held takes in that another process has closed the bucket for so long, which has a rule of its own for
+// single throttled answers.
+func (e *Evidence) Held(hold time.Duration, now time.Time) {
+	e.learn(now)
+	c := &e.cooling
+	if end := now.Add(hold + sparedFor*hold); end.After(c.spared) {
+		c.spared = end
+	}
+	if !c.closed {
+		c.closed, c.held, c.since = true, true, now
+	}
+}
+
+// Adopt has this process go on with a limit that another one has learned; 0: none.
+func (e *Evidence) Adopt(limit float64, now time.Time) {
+	e.learn(now)
+	if limit > 0 {
+		e.become(holding, limit, now)
+	}
+}
+
+// Shared says how many processes send at the pace, this one included.
+func (e *Evidence) Shared(processes int) {
+	if e.lessons != nil {
+		e.processes = processes
+	}
+}
+
 // Unasked reports that the bucket keeps still for a step that Twilio has not asked for, and that is
 // longer than the first one.
 func (e *Evidence) Unasked(now time.Time) bool {
@@ -300,6 +328,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.trial.from = e.trial.from.Add(closed)
 	}
 	switch {
+	case c.held && c.answers == 0: // nothing is known
 	case c.accepted == 0 && account != nil && account.answered.After(c.opened) && e.blames(account, now):
 		// Others were accepted meanwhile, and have taken the slots.
 		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false
@@ -319,7 +348,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.burst(now)
 	}
 	e.event.began = time.Time{}
-	c.closed, c.opened, c.out = false, now, inFlight
+	c.closed, c.held, c.opened, c.out = false, false, now, inFlight
 	c.accepted, c.recent, c.answers, c.mostly = 0, 0, 0, false
 	if e.since.Before(now) {
 		e.since = now

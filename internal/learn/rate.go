@@ -44,6 +44,8 @@ type Rate struct {
 	frozen  bool    // the pace is always as configured
 	news    News
 
+	processes int // that send at this pace; 0 and 1: this one alone
+
 	phase   phase
 	limit   float64       // requests/s; free: 0
 	busy    time.Duration // for which requests have waited for this pace
@@ -113,7 +115,7 @@ type News struct {
 
 // forget drops what was learned about the pace.
 func (r *Rate) forget() {
-	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest, later: r.later}
+	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest, later: r.later, processes: r.processes}
 }
 
 // told takes in that others use the rest, although only so many requests per second were accepted.
@@ -135,7 +137,7 @@ func (r *Rate) departed(due, now time.Time) {
 	}
 	pace, asked := r.Pace(), r.Asking()
 	if due.After(last) {
-		waited := min(due.Sub(last), time.Duration(2*float64(time.Second)/pace))
+		waited := min(due.Sub(last), time.Duration(2*r.sharers()*float64(time.Second)/pace))
 		if r.phase == holding {
 			waited = min(waited, max(r.hold()-r.busy, 0)+climbAtMost)
 		}
@@ -165,6 +167,9 @@ func (r *Rate) departed(due, now time.Time) {
 		}
 	}
 }
+
+// sharers is how many processes send at this pace.
+func (r *Rate) sharers() float64 { return float64(max(r.processes, 1)) }
 
 // begin forgets the answers that say nothing about the pace from now on.
 func (r *Rate) begin(now time.Time) { r.since, r.tally = now, tally{from: now} }

@@ -13,16 +13,19 @@ import (
 // A Demand is what a process wants of a bucket in a store. Its fields are those of
 // pacer.Demand, which explains them.
 type Demand struct {
-	N        int
-	Rate     float64
-	Burst    int
-	Unused   int
-	Last     int64
-	Back     bool
-	Hold     time.Duration
-	TooLong  bool
-	Accepted int
-	Learn    bool
+	N         int
+	Rate      float64
+	Burst     int
+	Unused    int
+	Last      int64
+	Back      bool
+	Hold      time.Duration
+	TooLong   bool
+	Accepted  int
+	Throttled int
+	Learns    bool
+	Pace      float64
+	Learned   float64
 }
 
 // A Grant is what the store has given out. Its fields are those of pacer.Grant, which
@@ -34,23 +37,40 @@ type Grant struct {
 	Every     time.Duration
 	Again     time.Time
 	Hold      time.Time
+	RetryAt   time.Time
 	Pace      float64
 	Learned   float64
 	Processes int
+	Heeded    bool
+	Learner   bool
+	Accepted  int
+	Throttled int
 }
 
-// A Link is what is known about a store. All buckets of one limiter have the same Link.
-// The zero Link is that of a store that answers.
+// A Link is what is known about a store. All buckets of one limiter have the same Link, but for
+// those that the store cannot serve: each of these has one of its own. The zero Link is that of
+// a store that answers.
 type Link struct {
 	Err   error     // why it does not answer; nil: it does
 	Since time.Time // since when; zero if it does
 	Asked int64     // round trips, ever
 
+	answered time.Time // when it last did
 	again    time.Time // when to try again
 	back     bool      // it answers again
 	trying   bool
 	rejoined time.Time
 	others   int // the most processes that any bucket had, this one included; 0: not known
+}
+
+// A User is the bucket whose tokens are leased.
+type User struct {
+	Rate    func() float64          // requests/s by limits; Unlimited
+	Waiting func() int              // requests in the line
+	Tell    func(Demand, time.Time) // sends a demand; the answer is for Granted or Failed
+	// Lessons are for the process that learns for all: the pace, and the limit, that throttled
+	// answers have taught; Unlimited and 0: none.
+	Lessons func() (pace, learned float64)
 }
 
 const (
@@ -60,6 +80,8 @@ const (
 	brisk        = 200                    // tokens per second of a bucket from which they are taken by forecast
 	askAway      = 500 * time.Millisecond // between attempts while the store does not answer
 	countedAfter = 10 * time.Second       // from rejoining
+	tellEvery    = 400 * time.Millisecond // at least, answers are told to a store that heeds them
+	grown        = 50 * time.Millisecond  // a cool-down that is longer by less is not told again
 	quietAtFirst = 500 * time.Millisecond // what others still have in hand is used up by then
 	awayShare    = 0.9                    // of the rate, all processes together, meanwhile
 	unknownShare = 0.1                    // of that, for one process that never had an answer
@@ -78,10 +100,9 @@ const spare = 2 * foresight
 // the store does not answer, or while it does not pace the bucket, the process has a
 // bucket of its own.
 type Leased struct {
-	link    *Link
-	allowed func() float64 // requests/s by limits and by what was learned; Unlimited
-	waiting func() int     // requests in the line
-	tell    func(Demand)   // sends a demand; the answer is for Granted or Failed
+	User
+	common *Link // of all buckets
+	link   *Link // common, or the bucket's own while the store cannot serve it
 
 	own     Own
 	burst   int
@@ -97,6 +118,13 @@ type Leased struct {
 	asking  bool
 	again   time.Time // before which it is no use to ask
 	free    bool      // the program said that it is not to be paced
+	counts  counts    // answers that the store has not been told
+	told    time.Time // when it last was told anything
+	heeded  bool      // the store wants to know of answers
+	learns  bool      // this process may learn for all
+	learner bool      // it does
+	fed     time.Time // when the learner last heard of the others' answers
+	report  report    // about a cool-down
 	paced   bool      // the store paces it, whether or not a limit does
 	pace    float64   // of the whole bucket; 0: not known
 	learned float64
@@ -105,16 +133,29 @@ type Leased struct {
 	usage   usage
 }
 
+// counts are of answers.
+type counts struct{ accepted, throttled int }
+
+// A report is about a cool-down. One at a time is under way.
+type report struct {
+	until   time.Time // the end that was told
+	tooLong bool      // and that it is too long to wait for
+	under   bool      // way
+	more    time.Time // the end that is to be told after that; zero: none
+	longer  bool      // and that it is too long to wait for
+	retry   time.Time
+}
+
 // NewLeased returns the tokens of a bucket about which the store has not been asked yet.
-func NewLeased(link *Link, burst int, allowed func() float64, waiting func() int, tell func(Demand)) *Leased {
-	e := &Leased{link: link, burst: burst, allowed: allowed, waiting: waiting, tell: tell}
-	e.own.bucket = full(e.Share(allowed()), e.burst)
+func NewLeased(link *Link, burst int, user User) *Leased {
+	e := &Leased{User: user, common: link, link: link, burst: burst}
+	e.own.bucket = full(e.Share(e.Rate()), e.burst)
 	return e
 }
 
 // Shared reports that tokens come from the store. It is false for nil.
 func (e *Leased) Shared() bool {
-	return e != nil && e.link.Err == nil && (e.paced || e.allowed() < Unlimited)
+	return e != nil && e.link.Err == nil && (e.paced || e.Rate() < Unlimited)
 }
 
 // Pace is that of the whole bucket by the store's last answer; 0: not known.
@@ -166,7 +207,7 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 		e.wanted = now
 	}
 	due, ok := e.first(now)
-	if !ok || (e.left <= e.size/4 && e.left < min(e.waiting(), e.most())) {
+	if !ok || (e.left <= e.size/4 && e.left < min(e.Waiting(), e.most())) {
 		e.ask(now)
 	}
 	switch {
@@ -242,7 +283,7 @@ func (g *Grant) notBefore(next time.Time) time.Time {
 // Unreserve implements [Source].
 func (e *Leased) Unreserve(now time.Time) {
 	e.own.Unreserve(now)
-	if e.waiting() == 0 {
+	if e.Waiting() == 0 {
 		e.wanted, e.swapped = time.Time{}, false
 	}
 }
@@ -272,13 +313,12 @@ func (e *Leased) Full(now time.Time, burst int) bool { return e.own.Full(now, bu
 
 // Share implements [Source]. It is an equal part while the store does not answer.
 func (e *Leased) Share(perSecond float64) float64 {
-	if e.link.Err == nil {
-		return perSecond
-	}
 	if e.paced {
 		perSecond = min(perSecond, e.pace)
 	}
 	switch {
+	case e.link.Err == nil:
+		return perSecond
 	case perSecond >= Unlimited:
 		return Unlimited
 	case e.others > 0:
@@ -294,7 +334,7 @@ func (e *Leased) Share(perSecond float64) float64 {
 // by something else.
 func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
 	tolerance := late
-	if e.pace >= brisk && e.waiting() <= 1 {
+	if e.pace >= brisk && e.Waiting() <= 1 {
 		tolerance = spare
 	}
 	for len(e.grants) > 0 {
@@ -326,7 +366,7 @@ func (e *Leased) use(now time.Time) {
 
 // most is how many tokens are taken at once at most.
 func (e *Leased) most() int {
-	perSecond := e.allowed()
+	perSecond := e.Rate()
 	if e.pace > 0 {
 		perSecond = min(perSecond, e.pace)
 	}
@@ -347,60 +387,162 @@ func (e *Leased) ask(now time.Time) {
 		return
 	}
 	e.asking = true
-	e.Tell(e.Demand(min(e.most(), max(1, e.waiting()-e.left, e.forecast(now)-e.left))))
+	e.Send(e.Demand(min(e.most(), max(1, e.Waiting()-e.left, e.forecast(now)-e.left))), now)
 }
 
 // Demand returns a demand for n tokens, which is to be told.
 func (e *Leased) Demand(n int) Demand {
-	d := Demand{N: n, Rate: e.allowed(), Burst: e.burst, Unused: e.unused, Last: e.last}
+	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.unused, Last: e.last, Learns: e.learns, Pace: -1}
 	if d.Rate < Unlimited {
 		d.Rate /= 1 + spacing.MaxSlack
 	}
-	e.unused = 0
+	if e.learner {
+		d.Pace, d.Learned = e.Lessons()
+	}
+	d.Accepted, d.Throttled = e.counts.accepted, e.counts.throttled
+	e.unused, e.counts = 0, counts{}
 	return d
 }
 
-// Tell sends a demand to the store.
-func (e *Leased) Tell(d Demand) {
-	e.link.Asked++
-	e.tell(d)
+// Send sends a demand to the store.
+func (e *Leased) Send(d Demand, now time.Time) {
+	e.common.Asked++
+	e.told = now
+	e.Tell(d, now)
 }
+
+// Count counts answers that the store may want to know of. Throttled answers that are not about a
+// rate are left out. It does nothing for nil.
+func (e *Leased) Count(accepted, throttled int) {
+	if e == nil || !e.learns || e.link.Err != nil {
+		return
+	}
+	if e.heeded || throttled > 0 {
+		e.counts.accepted += accepted
+		e.counts.throttled += throttled
+	}
+}
+
+// TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
+// for nil.
+func (e *Leased) TellCounts(now time.Time) {
+	if e != nil && (e.heeded || e.counts.throttled > 0) && e.learns && e.link.Err == nil && now.Sub(e.told) > tellEvery {
+		e.Send(e.Demand(0), now)
+	}
+}
+
+// Tells has the store told at once what the learner has learned. It does nothing for nil.
+func (e *Leased) Tells(now time.Time) {
+	if e.Learner() && e.link.Err == nil {
+		e.Send(e.Demand(0), now)
+	}
+}
+
+// Held tells the store of a cool-down. retry is until when calls fail instead of waiting for
+// its end; zero: they wait. What comes while a report is under way is told after it, and only
+// if it is news.
+func (e *Leased) Held(until, retry, now time.Time) {
+	r := &e.report
+	tooLong := !retry.IsZero()
+	if r.under {
+		if until.After(r.more) {
+			r.more = until
+		}
+		if tooLong {
+			r.longer, r.retry = true, retry
+		}
+		return
+	}
+	if until.Sub(r.until) < grown && (!tooLong || r.tooLong && r.until.After(now)) {
+		return
+	}
+	*r = report{until: until, tooLong: tooLong, under: true}
+	d := e.Demand(0)
+	d.Hold = until.Sub(now)
+	if d.TooLong = tooLong; tooLong {
+		d.Hold = retry.Sub(now)
+	}
+	e.Send(d, now)
+}
+
+// reported is for when a report was answered.
+func (e *Leased) reported(now time.Time) {
+	r := &e.report
+	more, longer := r.more, r.longer
+	r.under, r.more, r.longer = false, time.Time{}, false
+	if !more.After(now) {
+		return
+	}
+	retry := time.Time{}
+	if longer {
+		retry = r.retry
+	}
+	e.Held(more, retry, now)
+}
+
+// Learn says whether this process may learn for all. It does nothing for nil.
+func (e *Leased) Learn(may bool) {
+	if e != nil {
+		e.learns, e.learner = may, e.learner && may
+	}
+}
+
+// Learner reports that this process learns for all. It is false for nil.
+func (e *Leased) Learner() bool { return e != nil && e.learner }
+
+// Fed returns when the learner last heard of the others' answers, and notes that it does now.
+func (e *Leased) Fed(now time.Time) (last time.Time) {
+	last, e.fed = e.fed, now
+	return last
+}
+
+// Others is how many processes use the bucket, this one included; at least 1.
+func (e *Leased) Others() int { return max(e.others, 1) }
 
 // Rejoin asks again, once in a while, while the store does not answer, and rejoins the
 // other processes when it does. It reports that this has happened: all buckets of the
 // limiter then have tokens of the store again, and must unreserve what is their own.
 func (e *Leased) Rejoin(now time.Time) bool {
 	l := e.link
-	if l.Err == nil || l.trying || l.again.After(now) || (!e.paced && e.allowed() >= Unlimited) {
+	if l.Err == nil || l.trying || l.again.After(now) || (!e.paced && e.Rate() >= Unlimited) {
 		return false
 	}
 	if l.back {
 		l.Err, l.Since, l.back, l.rejoined = nil, time.Time{}, false, now
+		e.link = e.common
 		return true
 	}
 	l.trying = true
 	d := e.Demand(0)
 	d.Back = true
-	e.Tell(d)
+	e.Send(d, now)
 	return false
 }
 
-// Failed takes in that the store has not answered a demand. It reports that this is news:
-// all buckets of the limiter must go on by themselves then, see Away.
-func (e *Leased) Failed(d Demand, err error, now time.Time) bool {
-	e.replied(d)
+// Failed takes in that the store has not answered a demand, which was sent at the given time. It
+// reports that this is news, and whether only this bucket is concerned: the store says so, or has
+// answered others since. The bucket, or else all of the limiter, must go on by itself then: see
+// Away.
+func (e *Leased) Failed(d Demand, err error, only bool, sent, now time.Time) (news, alone bool) {
+	e.replied(d, now)
+	if e.link == e.common && e.link.Err == nil && (only || e.link.answered.After(sent)) {
+		e.link = &Link{others: e.common.others}
+	}
 	l := e.link
-	news := l.Err == nil
+	news = l.Err == nil
 	l.Err, l.again, l.back = err, now.Add(askAway), false
 	if news {
 		l.Since = now
 	}
-	return news
+	return news, l != e.common
 }
 
-func (e *Leased) replied(d Demand) {
+func (e *Leased) replied(d Demand, now time.Time) {
 	if d.N > 0 {
 		e.asking = false
+	}
+	if d.Hold > 0 {
+		e.reported(now)
 	}
 	if e.link.Err != nil {
 		e.link.trying = false
@@ -411,7 +553,7 @@ func (e *Leased) replied(d Demand) {
 // after a while: the window may be full, and others use up what they have in hand.
 func (e *Leased) Away(now time.Time, pace float64) {
 	e.Return(now)
-	e.unused = 0
+	e.unused, e.counts, e.learner = 0, counts{}, false
 	e.quiet = now.Add(quietAtFirst)
 	e.own.bucket = rate.NewLimiter(limit(pace), e.burst)
 	e.own.bucket.AllowN(now, e.burst)
@@ -419,39 +561,44 @@ func (e *Leased) Away(now time.Time, pace float64) {
 
 // isQuiet reports that the bucket keeps still since the store does not answer.
 func (e *Leased) isQuiet(now time.Time) bool {
-	return e.link.Err != nil && now.Before(e.quiet) && e.Share(e.allowed()) < Unlimited
+	return e.link.Err != nil && now.Before(e.quiet) && e.Share(e.Rate()) < Unlimited
 }
 
-// Granted takes in the store's answer to a demand. It returns for how long the bucket must
-// keep still; 0: it need not. A cool-down leaves no tokens.
-func (e *Leased) Granted(d Demand, g Grant, now time.Time) (hold time.Duration) {
-	e.replied(d)
+// Granted takes in the store's answer to a demand. It reports that the bucket must keep still:
+// until g.Hold. A cool-down leaves no tokens.
+func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	l := e.link
+	e.common.answered = now
 	if l.Err != nil {
 		l.again, l.back = g.Again, d.Back
 	}
 	if e.free {
-		g.Pace, g.Learned = Unlimited, 0
+		g.Pace, g.Learned, g.Heeded, g.Learner = Unlimited, 0, false, false
 	}
 	e.pace, e.learned, e.paced = g.Pace, g.Learned, g.Pace < Unlimited
+	e.heeded = g.Heeded
+	if e.learner != g.Learner {
+		e.learner, e.fed = g.Learner && e.learns && l.Err == nil, now
+	}
 	if l.Err == nil && (g.Processes > e.others || now.Sub(l.rejoined) > countedAfter) { // all come back, but not at once
 		e.others = max(g.Processes, 1)
 		l.others = max(l.others, e.others)
 	}
-	if hold = g.Hold.Sub(now); hold > 0 {
+	e.replied(d, now)
+	if g.Hold.After(now) {
 		e.Return(now)
 		e.unused = 0
-		return hold
+		return true
 	}
 	if l.Err != nil {
-		return 0
+		return false
 	}
 	e.again = time.Time{}
 	if g.N == 0 {
 		if d.N > 0 {
 			e.again = g.Again
 		}
-		return 0
+		return false
 	}
 	e.left += g.N
 	e.size = g.N
@@ -469,7 +616,7 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (hold time.Duration) 
 	if g.N > 0 {
 		e.grants = append(e.grants, g)
 	}
-	return 0
+	return false
 }
 
 // A usage estimates how many tokens a second are used.

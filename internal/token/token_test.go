@@ -108,7 +108,10 @@ func newFake(allowed float64) *fake {
 }
 
 func (f *fake) bucket() *Leased {
-	return NewLeased(&f.link, 1, func() float64 { return f.allowed }, func() int { return f.waiting }, func(d Demand) { f.asked = append(f.asked, d) })
+	return NewLeased(&f.link, 1, User{
+		Rate: func() float64 { return f.allowed }, Waiting: func() int { return f.waiting },
+		Tell: func(d Demand, _ time.Time) { f.asked = append(f.asked, d) }, Lessons: func() (float64, float64) { return Unlimited, 0 },
+	})
 }
 
 func (f *fake) last() Demand { return f.asked[len(f.asked)-1] }
@@ -157,8 +160,8 @@ func TestTokensEnd(t *testing.T) {
 	}
 	f.Granted(f.last(), grant, start)
 	grant.Hold = at(3 * time.Second)
-	if hold := f.Granted(f.Demand(0), grant, at(time.Second)); hold != 2*time.Second || len(f.grants) != 0 || f.Demand(0).Unused != 0 {
-		t.Errorf("hold %v, %d grants, %d unused", hold, len(f.grants), f.unused)
+	if held := f.Granted(f.Demand(0), grant, at(time.Second)); !held || len(f.grants) != 0 || f.Demand(0).Unused != 0 {
+		t.Errorf("held %v, %d grants, %d unused", held, len(f.grants), f.unused)
 	}
 }
 
@@ -212,8 +215,9 @@ func TestOutage(t *testing.T) {
 	f.Take(start)
 	f.Reserve(start, 100)
 	gone := errors.New("gone")
-	if !f.Failed(f.last(), gone, start) || f.Failed(f.last(), gone, start) {
-		t.Error("an outage is news once")
+	first, _ := f.Failed(f.last(), gone, false, start, start)
+	if second, alone := f.Failed(f.last(), gone, false, start, start); !first || second || alone {
+		t.Error("an outage is news once, for all buckets")
 	}
 	for _, x := range []*Leased{f.Leased, other} {
 		if got := x.Share(100); got != 100*awayShare/3 {
@@ -235,7 +239,7 @@ func TestOutage(t *testing.T) {
 		}
 		if len(f.asked) > n {
 			asked = append(asked, now)
-			f.Failed(f.last(), gone, at(now))
+			f.Failed(f.last(), gone, false, at(now), at(now))
 		}
 	}
 	if want := []time.Duration{500 * ms, 1000 * ms, 1500 * ms}; !slices.Equal(asked, want) {
