@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"math"
 	"time"
 
 	"github.com/twilio-pacer/pacer/internal/learn"
@@ -52,7 +53,7 @@ func (b *bucket) passed(d departure, o Outcome, now time.Time) {
 		n = int(d.inFlight)
 	}
 	b.evidence.Accepted(d.left, n, b.teaches(), now)
-	b.leased().Count(1, 0)
+	b.leased().Accepted()
 }
 
 // throttled takes in a throttled answer, and closes the bucket if that is what it means. If it is
@@ -74,7 +75,7 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 		t.Hold = min(t.Hold, holdAtMost)
 	}
 	if o.Rate || !b.account.learned.Exceeds(t.InProgress, now) {
-		b.leased().Count(0, 1)
+		b.leased().Throttled(int(math.Round(b.evidence.PerSecond(now))))
 	}
 	v := b.evidence.Throttled(t, b.teaches(), now)
 	if !v.Close {

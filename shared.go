@@ -3,6 +3,7 @@ package pacer
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/twilio-pacer/pacer/internal/learn"
@@ -45,9 +46,9 @@ type Demand struct {
 	// if the store heeds them ([Grant].Heeded). Throttled answers that may be about the number of
 	// requests in progress are left out, and so are all if nothing is to be learned.
 	Accepted, Throttled int
-	// Learns: this process may learn for all. It may not after SetLearning(false), nor if the program
+	// Learn: this process may learn for all. It may not after SetLearning(false), nor if the program
 	// said that the resource is not to be paced.
-	Learns bool
+	Learn bool
 	// Pace and Learned are what the process has learned for all, if it is the learner
 	// ([Grant].Learner): requests/s at which the bucket is to send ([Unlimited]: none was learned),
 	// and the limit as far as throttling has shown it (0: it has not). Pace is below 0 in a
@@ -264,7 +265,7 @@ func (l *BucketLimiter) Hold(r Resource, o Outcome) {
 	}
 	now := time.Now()
 	if l.shared != nil {
-		b.leased().HeldByOthers()
+		b.leased().HeldByOthers(int(math.Round(b.evidence.PerSecond(now))), now)
 		if o.RetryAfter > b.cooldown.remaining(now) {
 			b.evidence.Held(o.RetryAfter, now)
 		}

@@ -212,14 +212,12 @@ const lookEvery = 500 * time.Millisecond
 
 // follow applies the limits in Redis if they have changed.
 func (l *Limiter) follow(seen *string) {
-	s := l.store
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
-	defer cancel()
-	text, err := s.rdb.Get(ctx, s.limitsKey()).Result()
-	if errors.Is(err, redis.Nil) {
-		text, err = "", nil
+	s, began := l.store, time.Now()
+	text, err := s.limits()
+	if err != nil && lost(err) {
+		text, err = s.limits() // one answer may be late
 	}
-	s.answered(err)
+	s.answered(err, began)
 	if err != nil || text == *seen {
 		return
 	}
@@ -237,6 +235,17 @@ func (l *Limiter) follow(seen *string) {
 			Advice: "set valid limits there; what was in force before stays so",
 		})
 	}
+}
+
+// limits returns the text of the limits in Redis; "": there are none.
+func (s *store) limits() (text string, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	text, err = s.rdb.Get(ctx, s.limitsKey()).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	return text, err
 }
 
 // A notice tells other processes of a throttled answer.

@@ -36,6 +36,7 @@ type store struct {
 	closed  bool
 	away    bool      // Redis does not answer, or only in part
 	failed  time.Time // when it last did not
+	heard   time.Time // when it last answered
 	clock   clock
 	usual   time.Duration   // that answers take, mostly
 	broken  map[string]bool // keys of buckets that are damaged, of which an alert was told
@@ -92,12 +93,13 @@ func (s *store) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pac
 	if err != nil {
 		return pacer.Grant{}, err
 	}
+	began := time.Now()
 	g, err := s.ask(ctx, keys, args)
 	if err != nil && ctx.Err() == nil && damaged(err) {
 		s.breaks(keys[0], explain(err))
 		return pacer.Grant{}, fmt.Errorf("%w (key %s): %w", explain(err), keys[0], pacer.ErrBucketOnly)
 	}
-	s.answered(err)
+	s.answered(err, began)
 	if err != nil {
 		return pacer.Grant{}, explain(err)
 	}
@@ -119,7 +121,7 @@ func (s *store) arguments(r pacer.Resource, d pacer.Demand) (keys []string, args
 	}
 	key := s.bucketKey(r)
 	return []string{key, key + ":users", key + ":line"}, []any{
-		d.N, number(d.Rate), d.Burst, d.Unused, d.Last, hold.Microseconds(), d.Accepted, d.Throttled, d.Learns,
+		d.N, number(d.Rate), d.Burst, d.Unused, d.Last, hold.Microseconds(), d.Accepted, d.Throttled, d.Learn,
 		number(d.Pace), number(d.Learned), s.who, horizon.Microseconds(), s.channel(), message, d.Back, s.demands.Add(1), retry.Microseconds(),
 	}, nil
 }
@@ -298,14 +300,19 @@ func (s *store) close() error {
 // Cluster, one may fail whenever it is asked for, and others answer in between.
 const calm = 2 * lookEvery
 
-// answered takes note of whether Redis answers, and tells when that changes.
-func (s *store) answered(err error) {
+// answered takes note of whether Redis answers what was asked at a time, and tells when that
+// changes. That one answer does not come means nothing if another one has come since.
+func (s *store) answered(err error, asked time.Time) {
 	if err != nil && s.ctx.Err() != nil {
 		return
 	}
 	s.mu.Lock()
 	was, now := s.away, time.Now()
+	if err == nil {
+		s.heard = now
+	}
 	switch {
+	case err != nil && lost(err) && s.heard.After(asked):
 	case err != nil:
 		s.away, s.failed = true, now
 	case now.Sub(s.failed) > calm:

@@ -426,8 +426,8 @@ func TestExpires(t *testing.T) {
 	b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 10 * time.Minute})
 	about(t, "of one that is held", ttl(b.key()), 660_500, 5000)
 	b.age(10 * time.Minute)
-	b.take(pacer.Demand{Rate: 10, Burst: 5, Throttled: 1, Learns: true})
-	b.take(pacer.Demand{Rate: 10, Burst: 5, Learns: true, Pace: 8, Learned: 8})
+	b.take(pacer.Demand{Rate: 10, Burst: 5, Throttled: 1, Learn: true})
+	b.take(pacer.Demand{Rate: 10, Burst: 5, Learn: true, Pace: 8, Learned: 8})
 	about(t, "of one that has learned", ttl(b.key()), 3600_000, 5000)
 }
 
@@ -455,7 +455,7 @@ func TestTellsOthers(t *testing.T) {
 func TestOneProcessLearns(t *testing.T) {
 	b := newBucket(t)
 	other := bucketOf(t, b.server, b.name)
-	d := pacer.Demand{N: 1, Rate: 100, Burst: 5, Learns: true, Pace: -1}
+	d := pacer.Demand{N: 1, Rate: 100, Burst: 5, Learn: true, Pace: -1}
 	if a := b.take(d); a.Learner || a.Heeded {
 		t.Errorf("%+v: expected that nobody learns while nothing is throttled", a.Grant)
 	}
@@ -469,7 +469,7 @@ func TestOneProcessLearns(t *testing.T) {
 			t.Errorf("another one: %+v, expected that it is heeded, and does not learn", a.Grant)
 		}
 	}
-	l := pacer.Demand{N: 1, Rate: 100, Burst: 5, Learns: true, Pace: 40, Learned: 38}
+	l := pacer.Demand{N: 1, Rate: 100, Burst: 5, Learn: true, Pace: 40, Learned: 38}
 	if a := b.take(l); !a.Learner || a.Accepted != 60 || a.Throttled != 4 || a.Pace != 40 || a.Learned != 38 {
 		t.Errorf("the learner: %+v, expected the others' answers, and its own pace", a.Grant)
 	}

@@ -171,6 +171,9 @@ func (r *Rate) departed(due, now time.Time) {
 // sharers is how many processes send at this pace.
 func (r *Rate) sharers() float64 { return float64(max(r.processes, 1)) }
 
+// lag is for how long answers of other processes are not known yet, on average, in seconds.
+func (r *Rate) lag() float64 { return 0.7 * (1 - 1/r.sharers()) }
+
 // begin forgets the answers that say nothing about the pace from now on.
 func (r *Rate) begin(now time.Time) { r.since, r.tally = now, tally{from: now} }
 
@@ -223,7 +226,7 @@ func (r *Rate) consider(now time.Time) {
 // lower returns a pace that is a little less than what is accepted at this one.
 func (r *Rate) lower(t *tally, now time.Time) float64 {
 	p, n, pace := t.share(), float64(t.sent), r.Pace()
-	if sent := n / max(now.Sub(t.from).Seconds(), 1); sent > 0.9*pace || pace == Unlimited {
+	if sent := n / max(now.Sub(t.from).Seconds()-r.lag(), 1); sent > 0.9*pace || pace == Unlimited {
 		return sent * (1 - p) * 0.99 // all of the time it has sent as much as it might
 	}
 	return pace * (1 - min(0.9, p+math.Sqrt(p*(1-p)/n)+0.005))

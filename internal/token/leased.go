@@ -23,7 +23,7 @@ type Demand struct {
 	TooLong   bool
 	Accepted  int
 	Throttled int
-	Learns    bool
+	Learn     bool
 	Pace      float64
 	Learned   float64
 }
@@ -80,6 +80,7 @@ const (
 	brisk        = 200                    // tokens per second of a bucket from which they are taken by forecast
 	askAway      = 500 * time.Millisecond // between attempts while the store does not answer
 	countedAfter = 10 * time.Second       // from rejoining
+	askAhead     = 40 * time.Millisecond  // of the end of the tokens in hand others are asked for
 	tellEvery    = 400 * time.Millisecond // at least, answers are told to a store that heeds them
 	grown        = 50 * time.Millisecond  // a cool-down that is longer by less is not told again
 	quietAtFirst = 500 * time.Millisecond // what others still have in hand is used up by then
@@ -168,8 +169,15 @@ func (e *Leased) Learned() float64 { return e.learned }
 // false for nil.
 func (e *Leased) Paced() bool { return e != nil && e.paced }
 
-// HeldByOthers notes that the store will pace the bucket: another process was throttled.
-func (e *Leased) HeldByOthers() { e.paced = !e.free }
+// HeldByOthers notes that another process was throttled: the store may pace the bucket, and wants to
+// know of answers. lately is how many were accepted here within the last second.
+func (e *Leased) HeldByOthers(lately int, now time.Time) {
+	e.paced = !e.free
+	if !e.heeded && e.learns && e.link.Err == nil {
+		e.heed(lately)
+		e.Send(e.Demand(0), now)
+	}
+}
 
 // Free says whether the program said that the bucket is not to be paced. Then the store does not
 // pace it either. It does nothing for nil.
@@ -207,7 +215,7 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 		e.wanted = now
 	}
 	due, ok := e.first(now)
-	if !ok || (e.left <= e.size/4 && e.left < min(e.Waiting(), e.most())) {
+	if !ok || (e.low(now) && e.left < min(e.Waiting(), e.left/2+e.most())) {
 		e.ask(now)
 	}
 	switch {
@@ -329,6 +337,15 @@ func (e *Leased) Share(perSecond float64) float64 {
 	return awayShare * unknownShare * perSecond
 }
 
+// low reports that the tokens in hand will be used up before others come, if an answer is late once.
+func (e *Leased) low(now time.Time) bool {
+	if e.left <= e.size/4 {
+		return true
+	}
+	g := e.grants[len(e.grants)-1]
+	return g.From.Add(time.Duration(g.N)*g.Every).Sub(now) < askAhead
+}
+
 // first returns when the next token in hand may be used; ok is false if there is none.
 // Tokens whose time has passed are dropped, unless a request has waited since then: it was held
 // by something else.
@@ -392,7 +409,7 @@ func (e *Leased) ask(now time.Time) {
 
 // Demand returns a demand for n tokens, which is to be told.
 func (e *Leased) Demand(n int) Demand {
-	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.unused, Last: e.last, Learns: e.learns, Pace: -1}
+	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.unused, Last: e.last, Learn: e.learns, Pace: -1}
 	if d.Rate < Unlimited {
 		d.Rate /= 1 + spacing.MaxSlack
 	}
@@ -411,22 +428,34 @@ func (e *Leased) Send(d Demand, now time.Time) {
 	e.Tell(d, now)
 }
 
-// Count counts answers that the store may want to know of. Throttled answers that are not about a
-// rate are left out. It does nothing for nil.
-func (e *Leased) Count(accepted, throttled int) {
-	if e == nil || !e.learns || e.link.Err != nil {
-		return
+// Accepted counts a request that was accepted, if the store wants to know. It does nothing for nil.
+func (e *Leased) Accepted() {
+	if e != nil && e.heeded && e.learns && e.link.Err == nil {
+		e.counts.accepted++
 	}
-	if e.heeded || throttled > 0 {
-		e.counts.accepted += accepted
-		e.counts.throttled += throttled
+}
+
+// Throttled counts a request that was throttled, perhaps for its rate. lately is how many were
+// accepted within the last second: it counts if the store did not want to know of them. It does
+// nothing for nil.
+func (e *Leased) Throttled(lately int) {
+	if e != nil && e.learns && e.link.Err == nil {
+		e.heed(lately)
+		e.counts.throttled++
+	}
+}
+
+func (e *Leased) heed(lately int) {
+	if !e.heeded {
+		e.heeded = true
+		e.counts.accepted = lately
 	}
 }
 
 // TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
 // for nil.
 func (e *Leased) TellCounts(now time.Time) {
-	if e != nil && (e.heeded || e.counts.throttled > 0) && e.learns && e.link.Err == nil && now.Sub(e.told) > tellEvery {
+	if e != nil && e.heeded && e.learns && e.link.Err == nil && now.Sub(e.told) > tellEvery {
 		e.Send(e.Demand(0), now)
 	}
 }
@@ -607,6 +636,8 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 		next = e.grants[n-1].notBefore(next)
 	}
 	g.notBefore(next)
+	// An answer that is late must not lead to more at once than the bucket holds.
+	g.notBefore(now.Add(-late - time.Duration(min(float64(e.burst)*float64(g.Every), 1<<62))))
 	if past := now.Sub(g.From); past > 0 && g.Every > 0 {
 		// What may be used at once is late only from now on.
 		n := min(g.N, 1+int(past/g.Every))

@@ -261,7 +261,7 @@ func TestUnpacedBucketDoesNotAsk(t *testing.T) {
 	if !f.TakeNow(start) || f.Reserve(start, Unlimited) != 0 || f.Shared() || len(f.asked) > 0 {
 		t.Errorf("asked for %+v", f.asked)
 	}
-	f.HeldByOthers()
+	f.HeldByOthers(0, start)
 	if f.TakeNow(start) || f.Reserve(start, Unlimited) != line.UntilWoken || len(f.asked) != 1 {
 		t.Errorf("another process was throttled: asked for %+v", f.asked)
 	}
