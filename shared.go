@@ -217,11 +217,12 @@ func (b *bucket) learnForAll(g token.Grant, now time.Time) {
 	if !leased.Learner() {
 		return
 	}
-	last := leased.Fed(now)
-	b.evidence.Shared(leased.Others())
+	since := now.Sub(leased.Fed(now))
+	span := max(since, othersSpan)
+	b.evidence.Shared(leased.Others(), g.Accepted, since)
 	if n := g.Accepted + g.Throttled; n > 0 {
 		for i := range n {
-			left := last.Add(now.Sub(last) * time.Duration(i) / time.Duration(n)).Add(-othersAgo)
+			left := now.Add(-span + span*time.Duration(i)/time.Duration(n))
 			if (i+1)*g.Throttled/n == i*g.Throttled/n {
 				b.evidence.Accepted(left, 0, nil, now)
 				continue
@@ -235,9 +236,9 @@ func (b *bucket) learnForAll(g token.Grant, now time.Time) {
 	}
 }
 
-// othersAgo is how long ago the other processes' requests left, mostly: they tell of their answers
-// from time to time, and use tokens that were promised by then.
-const othersAgo = 500 * time.Millisecond
+// othersSpan is in how much time the other processes' requests have left, at least: each tells of its
+// answers from time to time.
+const othersSpan = 800 * time.Millisecond
 
 // close has the bucket keep still, in all processes.
 func (b *bucket) close(o Outcome, now time.Time) {

@@ -138,7 +138,11 @@ func (m member) take(r Resource, d Demand) Grant {
 		b.heard = now
 	}
 	g := Grant{Heeded: b.pace > 0 || !b.heard.IsZero() && now.Sub(b.heard) < time.Minute}
-	quiet := max(2*time.Second, min(10*time.Second, time.Duration(3*float64(len(b.users))/max(min(d.Rate, 1e9), 1e-6)*float64(time.Second))))
+	slow := d.Rate
+	if b.pace > 0 {
+		slow = b.pace
+	}
+	quiet := max(2*time.Second, min(10*time.Second, time.Duration(min(1e10, 3*float64(len(b.users))/slow*1e9))))
 	g.Learner = d.Learn && m.who == b.learner && d.Pace >= 0
 	switch {
 	case g.Heeded && d.Learn && !g.Learner && (m.who == b.learner || now.Sub(b.taught) > quiet):

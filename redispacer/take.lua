@@ -60,7 +60,8 @@ local heeded = b.pace > 0 or now - b.heard < heeding
 local is = learns and who == learner and learned_pace >= 0
 local ok, no = 0, 0
 -- A learner that asks no longer is replaced. With many processes each of them asks rarely.
-local quiet = math.max(2000000, math.min(10000000, 3 * b.users / math.max(rate, 1e-6) * 1000000))
+local slow = b.pace > 0 and b.pace or rate > 0 and rate or math.huge
+local quiet = math.max(2000000, math.min(10000000, 3 * b.users / slow * 1000000))
 if heeded and learns and not is and (who == learner or now - b.taught > quiet) then
 	learner, is = who, true -- it goes on from the pace that was found
 elseif is then

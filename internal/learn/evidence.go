@@ -24,8 +24,9 @@ type lessons struct {
 	cooling  cooling
 	event    event
 	trouble  trouble
-	number   uint8 // of the bucket, among those of its account that were throttled; 0: none
-	doubted  bool  // the pace may have been taught by a trouble of the account
+	others   float64 // requests/s of other processes that are accepted, about
+	number   uint8   // of the bucket, among those of its account that were throttled; 0: none
+	doubted  bool    // the pace may have been taught by a trouble of the account
 }
 
 // A Throttle is a throttled answer.
@@ -133,7 +134,9 @@ func (e *Evidence) PerSecond(now time.Time) float64 { return e.log.Until(now) }
 // Accepted takes in that a request which left at the given time was accepted, with so many of
 // its account's requests in progress. account is nil if that is not to be learned from.
 func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, now time.Time) {
-	e.log.Add(left)
+	if inProgress > 0 { // else another process sent it
+		e.log.Add(left)
+	}
 	if account != nil {
 		account.accepted(inProgress, e.lessons == nil || now.Sub(e.event.left) > soundAfter, left, now)
 	}
@@ -163,7 +166,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 		e.empty = 0 // that was no noise
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
-	if e.phase == bursting && e.log.Until(e.accepted) >= notSlow {
+	if e.phase == bursting && e.recently() >= notSlow {
 		e.become(free, 0, now)
 	}
 	e.Rate.accepted(left, now)
@@ -209,7 +212,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 		e.phase == seeking && c.throttled(window) < quarter || e.doubted && e.tally.throttled == 0
 	e.doubt(account, t.InProgress)
 	sought := e.phase == seeking
-	e.Rate.throttled(t.Left, e.log.Until(e.accepted), c.lately(), unsure, now)
+	e.Rate.throttled(t.Left, e.recently(), c.lately(), unsure, now)
 	if account != nil && sought && e.phase == holding {
 		account.explained() // by a limit of the rate
 	}
@@ -297,12 +300,21 @@ func (e *Evidence) Adopt(limit float64, now time.Time) {
 	}
 }
 
-// Shared says how many processes send at the pace, this one included.
-func (e *Evidence) Shared(processes int) {
-	if e.lessons != nil {
-		e.processes = processes
+// Shared takes in that so many processes send at the pace, this one included, and that so many requests
+// of the others were accepted since a time.
+func (e *Evidence) Shared(processes, accepted int, since time.Duration) {
+	if e.lessons == nil {
+		return
+	}
+	e.processes = processes
+	if s := since.Seconds(); s > 0 && !e.cooling.closed {
+		e.others += (float64(accepted)/s - e.others) * -math.Expm1(-s)
 	}
 }
+
+// recently returns how many requests were accepted within the last second in which there were any, of
+// all processes.
+func (e *Evidence) recently() float64 { return e.log.Until(e.accepted) + e.others }
 
 // Unasked reports that the bucket keeps still for a step that Twilio has not asked for, and that is
 // longer than the first one.
@@ -359,7 +371,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 // paced: something else than a pace holds requests back.
 func (e *Evidence) conclude(paced bool, now time.Time) {
 	c := &e.cooling
-	accepted := e.log.Until(e.accepted)
+	accepted := e.recently()
 	e.trouble.before = max(accepted, 1)
 	e.peak = max(e.peak, accepted)
 	switch {

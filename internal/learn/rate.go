@@ -172,10 +172,18 @@ func (r *Rate) departed(due, now time.Time) {
 func (r *Rate) sharers() float64 { return float64(max(r.processes, 1)) }
 
 // lag is for how long answers of other processes are not known yet, on average, in seconds.
-func (r *Rate) lag() float64 { return 0.7 * (1 - 1/r.sharers()) }
+func (r *Rate) lag() float64 { return 0.5 * (1 - 1/r.sharers()) }
+
+// settles is how long tokens that other processes took at an older pace are used, at most.
+const settles = 600 * time.Millisecond
 
 // begin forgets the answers that say nothing about the pace from now on.
-func (r *Rate) begin(now time.Time) { r.since, r.tally = now, tally{from: now} }
+func (r *Rate) begin(now time.Time) {
+	if r.processes > 1 {
+		now = now.Add(settles)
+	}
+	r.since, r.tally = now, tally{from: now}
+}
 
 func (r *Rate) become(p phase, limit float64, now time.Time) {
 	if r.frozen {
@@ -257,7 +265,7 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 		base = pace / (1 - share)
 	}
 	r.become(trying, pace, now)
-	r.trial = newTrial(share, base, pace, r.noise.share > 0, now)
+	r.trial = newTrial(share, base, pace, r.noise.share > 0, r.since)
 }
 
 // notMuchLess returns the pace to try when so much is throttled. Noise must not lead so far down
@@ -300,9 +308,9 @@ func (r *Rate) find(f finding, now time.Time) {
 			r.news.Pause = time.Second // most windows are full of what was sent before
 		}
 		pace = r.notMuchLess(pace, t.tally.share())
-		next := t.next(pace, now)
+		next := *t
 		r.become(trying, pace, now)
-		r.trial = next
+		r.trial = next.next(pace, r.since)
 	}
 }
 
