@@ -168,6 +168,14 @@ func (r *Rate) departed(due, now time.Time) {
 	}
 }
 
+// clear has answers count from a second later, if other processes send at this pace. They do not pause,
+// so that the server's window is full of what they sent before.
+func (r *Rate) clear() {
+	if r.processes > 1 {
+		r.since = r.since.Add(time.Second)
+	}
+}
+
 // sharers is how many processes send at this pace.
 func (r *Rate) sharers() float64 { return float64(max(r.processes, 1)) }
 
@@ -265,6 +273,7 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 		base = pace / (1 - share)
 	}
 	r.become(trying, pace, now)
+	r.clear()
 	r.trial = newTrial(share, base, pace, r.noise.share > 0, r.since)
 }
 
@@ -310,6 +319,7 @@ func (r *Rate) find(f finding, now time.Time) {
 		pace = r.notMuchLess(pace, t.tally.share())
 		next := *t
 		r.become(trying, pace, now)
+		r.clear()
 		r.trial = next.next(pace, r.since)
 	}
 }

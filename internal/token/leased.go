@@ -348,7 +348,7 @@ func (e *Leased) low(now time.Time) bool {
 
 // first returns when the next token in hand may be used; ok is false if there is none.
 // Tokens whose time has passed are dropped, unless a request has waited since then: it was held
-// by something else.
+// by something else. Beside other processes that is so for the last one, which can be exchanged.
 func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
 	tolerance := late
 	if e.pace >= brisk && e.Waiting() <= 1 {
@@ -356,7 +356,7 @@ func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
 	}
 	for len(e.grants) > 0 {
 		g := &e.grants[0]
-		waited := !e.wanted.IsZero() && !g.From.Before(e.wanted)
+		waited := !e.wanted.IsZero() && !g.From.Before(e.wanted) && (e.others <= 1 || e.left == 1)
 		if waited || !g.From.Add(tolerance).Before(now) {
 			return g.From, true
 		}

@@ -190,16 +190,21 @@ func TestTokenOfALateHead(t *testing.T) {
 	grant.Processes = 2
 	f.Granted(f.last(), grant, start)
 	f.Reserve(at(25*ms), 100)
-	if _, ok := f.Take(at(25 * ms)); ok {
-		t.Error("others use the bucket, and a token was used 25 ms after its time")
+	if due, ok := f.Take(at(25 * ms)); !ok || !due.Equal(at(10*ms)) {
+		t.Errorf("others use the bucket: the token of %v was used, %v: expected the first that is not late", due.Sub(start), ok)
 	}
-	if d := f.last(); len(f.asked) != 2 || d.N != 4 || d.Unused != 4 || d.Last != 3 {
-		t.Fatalf("asked %+v: expected 4 tokens in exchange for those of grant 3", f.asked)
+	f.Granted(f.last(), Grant{Again: at(59 * ms), Pace: 100, Processes: 2}, at(26*ms)) // it had asked for more
+	f.Reserve(at(58*ms), 100)
+	if _, ok := f.Take(at(60 * ms)); ok {
+		t.Error("others use the bucket, and a token was used 30 ms after its time")
 	}
-	grant.From, grant.Number = at(26*ms), 4
-	f.Granted(f.last(), grant, at(26*ms))
-	f.Reserve(at(60*ms), 100)
-	if _, ok := f.Take(at(60 * ms)); !ok {
+	if d := f.last(); d.N != 4 || d.Unused != 1 || d.Last != 3 {
+		t.Fatalf("asked %+v: expected 4 tokens in exchange for the last one of grant 3", f.asked)
+	}
+	grant.From, grant.Number, grant.N = at(61*ms), 4, 1
+	f.Granted(f.last(), grant, at(61*ms))
+	f.Reserve(at(90*ms), 100)
+	if _, ok := f.Take(at(90 * ms)); !ok {
 		t.Error("the token that was given in exchange was not used: expected that no head can starve")
 	}
 }
