@@ -26,6 +26,7 @@ type model struct {
 	late    float64       // share of the answers that take lateness more
 	lateBy  time.Duration
 	failing float64       // share of demands that fail, half of them after they have been heeded
+	doubled float64       // share of demands that reach it twice, see twice
 	clock   time.Duration // by which the store's clock is ahead
 }
 

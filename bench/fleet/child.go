@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -146,7 +147,8 @@ func (t task) limiter(alert func(pacer.Alert)) (l pacer.Limiter, asked func() in
 		l, err = pacer.NewLimiter(limits)
 		return l, func() int64 { return 0 }, func() error { return nil }, err
 	}
-	shared, err := redispacer.New(&redis.UniversalOptions{Addrs: []string{t.Redis}}, limits, redispacer.WithAlert(alert))
+	shared, err := redispacer.New(&redis.UniversalOptions{Addrs: []string{t.Redis}}, limits, redispacer.WithAlert(alert),
+		redispacer.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -26,9 +26,10 @@ type scenario struct {
 	churn      time.Duration // between a process killed and another started; 0: never
 	outage     time.Duration // for which Redis is stopped in the middle; 0: it is not
 	conditions
-	workers int     // of each process; 0: 20
-	late    float64 // share of Redis' answers that are late by lateBy
-	alone   bool    // the same load is sent by one process without Redis at the same time
+	workers int           // of each process; 0: 20
+	warmUp  time.Duration // before the time that is measured; 0: 2 s
+	late    float64       // share of Redis' answers that are late by lateBy
+	alone   bool          // the same load is sent by one process without Redis at the same time
 
 	// What is expected at least and at most; 0: not checked. leastAlone is of what the process without
 	// Redis reaches, leastOwn what the smallest process has of an equal share, mostTrips round trips a second.
@@ -73,7 +74,7 @@ func scenarios(short bool) []scenario {
 		usual(scenario{Name: "late", What: "5 % of Redis' answers are late by 300 ms", limit: 100, processes: 4, length: long(20 * time.Second), late: 0.05}),
 		usual(scenario{Name: "slots", What: "16 senders of 1/s, MaxInFlight 4", limit: 16, processes: 2, workers: 16, length: long(40 * time.Second),
 			conditions: conditions{Senders: 16, MaxInFlight: 4, Shortest: 240 * time.Millisecond, Longest: 240 * time.Millisecond}}),
-		usual(scenario{Name: "many", What: "100 processes of one caller", limit: 20, processes: 100, workers: 1, length: long(60 * time.Second), mostTrips: 100}),
+		usual(scenario{Name: "many", What: "100 processes of one caller", limit: 20, processes: 100, workers: 1, warmUp: 15 * time.Second, length: long(60 * time.Second), mostTrips: 100}),
 		usual(scenario{Name: "noise", What: "2 % are throttled whatever is sent", limit: 100, processes: 8, length: long(40 * time.Second), conditions: conditions{Noise: 0.02}}),
 	}
 }
@@ -159,7 +160,7 @@ func (s scenario) run(ctx context.Context, show func(*run)) (_ row, err error) {
 			return row{}, err
 		}
 	}
-	if err := r.live(ctx, warmUp, show); err != nil {
+	if err := r.live(ctx, max(s.warmUp, warmUp), show); err != nil {
 		return row{}, err
 	}
 	r.mark()

@@ -4,75 +4,18 @@ import (
 	"math"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/twilio-pacer/pacer/internal/line"
 	"github.com/twilio-pacer/pacer/internal/spacing"
 )
 
 // A Demand is what a process wants of a bucket in a store. Its fields are those of
 // pacer.Demand, which explains them.
-type Demand struct {
-	N         int
-	Rate      float64
-	Burst     int
-	Unused    int
-	Last      int64
-	Back      bool
-	Hold      time.Duration
-	TooLong   bool
-	Accepted  int
-	Throttled int
-	Learn     bool
-	Pace      float64
-	Learned   float64
-}
-
 // A Grant is what the store has given out. Its fields are those of pacer.Grant, which
 // explains them.
-type Grant struct {
-	N         int
-	Number    int64
-	From      time.Time
-	Every     time.Duration
-	Again     time.Time
-	Hold      time.Time
-	RetryAt   time.Time
-	Pace      float64
-	Learned   float64
-	Processes int
-	Heeded    bool
-	Learner   bool
-	Accepted  int
-	Throttled int
-}
-
 // A Link is what is known about a store. All buckets of one limiter have the same Link, but for
 // those that the store cannot serve: each of these has one of its own. The zero Link is that of
 // a store that answers.
-type Link struct {
-	Err   error     // why it does not answer; nil: it does
-	Since time.Time // since when; zero if it does
-	Asked int64     // round trips, ever
-
-	answered time.Time // when it last did
-	again    time.Time // when to try again
-	back     bool      // it answers again
-	trying   bool
-	rejoined time.Time
-	others   int // the most processes that any bucket had, this one included; 0: not known
-}
-
 // A User is the bucket whose tokens are leased.
-type User struct {
-	Rate    func() float64          // requests/s by limits; Unlimited
-	Waiting func() int              // requests in the line
-	Tell    func(Demand, time.Time) // sends a demand; the answer is for Granted or Failed
-	// Lessons are for the process that learns for all: the pace, and the limit, that throttled
-	// answers have taught; Unlimited and 0: none.
-	Lessons func() (pace, learned float64)
-}
-
 const (
 	grantTime    = 50 * time.Millisecond  // of tokens taken at once
 	foresight    = 100 * time.Millisecond // of tokens used, as a forecast of those that will be
@@ -80,6 +23,7 @@ const (
 	brisk        = 200                    // tokens per second of a bucket from which they are taken by forecast
 	askAway      = 500 * time.Millisecond // between attempts while the store does not answer
 	countedAfter = 10 * time.Second       // from rejoining
+	maxSwaps     = 3                      // so that no head starves
 	askAhead     = 40 * time.Millisecond  // of the end of the tokens in hand others are asked for
 	tellEvery    = 400 * time.Millisecond // at least, answers are told to a store that heeds them
 	grown        = 50 * time.Millisecond  // a cool-down that is longer by less is not told again
@@ -115,7 +59,7 @@ type Leased struct {
 	size    int       // of the last grant
 	next    time.Time // before which no further token is used, since one was used late
 	wanted  time.Time // since when requests wait without a break; zero: none waits
-	swapped bool      // the head has given a late token back, and uses the next one however late it is
+	swaps   int       // late tokens that the head has given back; after maxSwaps it uses one however late it is
 	asking  bool
 	again   time.Time // before which it is no use to ask
 	free    bool      // the program said that it is not to be paced
@@ -135,18 +79,7 @@ type Leased struct {
 }
 
 // counts are of answers.
-type counts struct{ accepted, throttled int }
-
 // A report is about a cool-down. One at a time is under way.
-type report struct {
-	until   time.Time // the end that was told
-	tooLong bool      // and that it is too long to wait for
-	under   bool      // way
-	more    time.Time // the end that is to be told after that; zero: none
-	longer  bool      // and that it is too long to wait for
-	retry   time.Time
-}
-
 // NewLeased returns the tokens of a bucket about which the store has not been asked yet.
 func NewLeased(link *Link, burst int, user User) *Leased {
 	e := &Leased{User: user, common: link, link: link, burst: burst}
@@ -171,14 +104,6 @@ func (e *Leased) Paced() bool { return e != nil && e.paced }
 
 // HeldByOthers notes that another process was throttled: the store may pace the bucket, and wants to
 // know of answers. lately is how many were accepted here within the last second.
-func (e *Leased) HeldByOthers(lately int, now time.Time) {
-	e.paced = !e.free
-	if !e.heeded && e.learns && e.link.Err == nil {
-		e.heed(lately)
-		e.Send(e.Demand(0), now)
-	}
-}
-
 // Free says whether the program said that the bucket is not to be paced. Then the store does not
 // pace it either. It does nothing for nil.
 func (e *Leased) Free(free bool) {
@@ -240,13 +165,13 @@ func (e *Leased) Take(now time.Time) (due time.Time, ok bool) {
 		return e.own.Take(now)
 	}
 	e.own.Unreserve(now)
-	if e.others > 1 && !e.swapped && now.Sub(e.due) > late {
-		e.swapped = true
+	if e.others > 1 && e.swaps < maxSwaps && now.Sub(e.due) > late {
+		e.swaps++
 		e.Return(now)
 		e.ask(now)
 		return time.Time{}, false
 	}
-	e.swapped = false
+	e.swaps = 0
 	e.use(now)
 	e.postpone(now)
 	return e.due, true
@@ -281,18 +206,11 @@ func (e *Leased) every() time.Duration {
 
 // notBefore moves a grant's tokens to next, if they are before it, and returns when the first
 // token after them may be used.
-func (g *Grant) notBefore(next time.Time) time.Time {
-	if g.From.Before(next) {
-		g.From = next
-	}
-	return g.From.Add(time.Duration(g.N) * g.Every)
-}
-
 // Unreserve implements [Source].
 func (e *Leased) Unreserve(now time.Time) {
 	e.own.Unreserve(now)
 	if e.Waiting() == 0 {
-		e.wanted, e.swapped = time.Time{}, false
+		e.wanted, e.swaps = time.Time{}, 0
 	}
 }
 
@@ -320,23 +238,6 @@ func (e *Leased) Reopen(now time.Time, pace float64, burst int, rested bool) {
 func (e *Leased) Full(now time.Time, burst int) bool { return e.own.Full(now, burst) }
 
 // Share implements [Source]. It is an equal part while the store does not answer.
-func (e *Leased) Share(perSecond float64) float64 {
-	if e.paced {
-		perSecond = min(perSecond, e.pace)
-	}
-	switch {
-	case e.link.Err == nil:
-		return perSecond
-	case perSecond >= Unlimited:
-		return Unlimited
-	case e.others > 0:
-		return awayShare / float64(e.others) * perSecond
-	case e.link.others > 0:
-		return awayShare / float64(e.link.others) * perSecond
-	}
-	return awayShare * unknownShare * perSecond
-}
-
 // low reports that the tokens in hand will be used up before others come, if an answer is late once.
 func (e *Leased) low(now time.Time) bool {
 	if e.left <= e.size/4 {
@@ -429,143 +330,29 @@ func (e *Leased) Send(d Demand, now time.Time) {
 }
 
 // Accepted counts a request that was accepted, if the store wants to know. It does nothing for nil.
-func (e *Leased) Accepted() {
-	if e != nil && e.heeded && e.learns && e.link.Err == nil {
-		e.counts.accepted++
-	}
-}
-
 // Throttled counts a request that was throttled, perhaps for its rate. lately is how many were
 // accepted within the last second: it counts if the store did not want to know of them. It does
 // nothing for nil.
-func (e *Leased) Throttled(lately int) {
-	if e != nil && e.learns && e.link.Err == nil {
-		e.heed(lately)
-		e.counts.throttled++
-	}
-}
-
-func (e *Leased) heed(lately int) {
-	if !e.heeded {
-		e.heeded = true
-		e.counts.accepted = lately
-	}
-}
-
 // TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
 // for nil.
-func (e *Leased) TellCounts(now time.Time) {
-	if e != nil && e.heeded && e.learns && e.link.Err == nil && now.Sub(e.told) > tellEvery {
-		e.Send(e.Demand(0), now)
-	}
-}
-
 // Tells has the store told at once what the learner has learned. It does nothing for nil.
-func (e *Leased) Tells(now time.Time) {
-	if e.Learner() && e.link.Err == nil {
-		e.Send(e.Demand(0), now)
-	}
-}
-
 // Held tells the store of a cool-down. retry is until when calls fail instead of waiting for
 // its end; zero: they wait. What comes while a report is under way is told after it, and only
 // if it is news.
-func (e *Leased) Held(until, retry, now time.Time) {
-	r := &e.report
-	tooLong := !retry.IsZero()
-	if r.under {
-		if until.After(r.more) {
-			r.more = until
-		}
-		if tooLong {
-			r.longer, r.retry = true, retry
-		}
-		return
-	}
-	if until.Sub(r.until) < grown && (!tooLong || r.tooLong && r.until.After(now)) {
-		return
-	}
-	*r = report{until: until, tooLong: tooLong, under: true}
-	d := e.Demand(0)
-	d.Hold = until.Sub(now)
-	if d.TooLong = tooLong; tooLong {
-		d.Hold = retry.Sub(now)
-	}
-	e.Send(d, now)
-}
-
 // reported is for when a report was answered.
-func (e *Leased) reported(now time.Time) {
-	r := &e.report
-	more, longer := r.more, r.longer
-	r.under, r.more, r.longer = false, time.Time{}, false
-	if !more.After(now) {
-		return
-	}
-	retry := time.Time{}
-	if longer {
-		retry = r.retry
-	}
-	e.Held(more, retry, now)
-}
-
 // Learn says whether this process may learn for all. It does nothing for nil.
-func (e *Leased) Learn(may bool) {
-	if e != nil {
-		e.learns, e.learner = may, e.learner && may
-	}
-}
-
 // Learner reports that this process learns for all. It is false for nil.
-func (e *Leased) Learner() bool { return e != nil && e.learner }
-
 // Fed returns when the learner last heard of the others' answers, and notes that it does now.
-func (e *Leased) Fed(now time.Time) (last time.Time) {
-	last, e.fed = e.fed, now
-	return last
-}
-
 // Others is how many processes use the bucket, this one included; at least 1.
 func (e *Leased) Others() int { return max(e.others, 1) }
 
 // Rejoin asks again, once in a while, while the store does not answer, and rejoins the
 // other processes when it does. It reports that this has happened: all buckets of the
 // limiter then have tokens of the store again, and must unreserve what is their own.
-func (e *Leased) Rejoin(now time.Time) bool {
-	l := e.link
-	if l.Err == nil || l.trying || l.again.After(now) || (!e.paced && e.Rate() >= Unlimited) {
-		return false
-	}
-	if l.back {
-		l.Err, l.Since, l.back, l.rejoined = nil, time.Time{}, false, now
-		e.link = e.common
-		return true
-	}
-	l.trying = true
-	d := e.Demand(0)
-	d.Back = true
-	e.Send(d, now)
-	return false
-}
-
 // Failed takes in that the store has not answered a demand, which was sent at the given time. It
 // reports that this is news, and whether only this bucket is concerned: the store says so, or has
 // answered others since. The bucket, or else all of the limiter, must go on by itself then: see
 // Away.
-func (e *Leased) Failed(d Demand, err error, only bool, sent, now time.Time) (news, alone bool) {
-	e.replied(d, now)
-	if e.link == e.common && e.link.Err == nil && (only || e.link.answered.After(sent)) {
-		e.link = &Link{others: e.common.others}
-	}
-	l := e.link
-	news = l.Err == nil
-	l.Err, l.again, l.back = err, now.Add(askAway), false
-	if news {
-		l.Since = now
-	}
-	return news, l != e.common
-}
-
 func (e *Leased) replied(d Demand, now time.Time) {
 	if d.N > 0 {
 		e.asking = false
@@ -580,19 +367,7 @@ func (e *Leased) replied(d Demand, now time.Time) {
 
 // Away has the bucket go on by itself, at its share of the rate. It begins empty, and
 // after a while: the window may be full, and others use up what they have in hand.
-func (e *Leased) Away(now time.Time, pace float64) {
-	e.Return(now)
-	e.unused, e.counts, e.learner = 0, counts{}, false
-	e.quiet = now.Add(quietAtFirst)
-	e.own.bucket = rate.NewLimiter(limit(pace), e.burst)
-	e.own.bucket.AllowN(now, e.burst)
-}
-
 // isQuiet reports that the bucket keeps still since the store does not answer.
-func (e *Leased) isQuiet(now time.Time) bool {
-	return e.link.Err != nil && now.Before(e.quiet) && e.Share(e.Rate()) < Unlimited
-}
-
 // Granted takes in the store's answer to a demand. It reports that the bucket must keep still:
 // until g.Hold. A cool-down leaves no tokens.
 func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
@@ -651,29 +426,3 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 }
 
 // A usage estimates how many tokens a second are used.
-type usage struct {
-	began       time.Time // the present half second
-	now, before int
-}
-
-const usageTime = 500 * time.Millisecond
-
-func (u *usage) add(now time.Time) {
-	u.age(now)
-	u.now++
-}
-
-func (u *usage) age(now time.Time) {
-	switch age := now.Sub(u.began); {
-	case age >= 2*usageTime:
-		u.began, u.now, u.before = now, 0, 0
-	case age >= usageTime:
-		u.began, u.now, u.before = u.began.Add(usageTime), 0, u.now
-	}
-}
-
-func (u *usage) perSecond(now time.Time) float64 {
-	u.age(now)
-	past := now.Sub(u.began).Seconds() / usageTime.Seconds()
-	return (float64(u.before)*(1-past) + float64(u.now)) / usageTime.Seconds()
-}

@@ -201,11 +201,15 @@ func TestTokenOfALateHead(t *testing.T) {
 	if d := f.last(); d.N != 4 || d.Unused != 1 || d.Last != 3 {
 		t.Fatalf("asked %+v: expected 4 tokens in exchange for the last one of grant 3", f.asked)
 	}
-	grant.From, grant.Number, grant.N = at(61*ms), 4, 1
-	f.Granted(f.last(), grant, at(61*ms))
-	f.Reserve(at(90*ms), 100)
-	if _, ok := f.Take(at(90 * ms)); !ok {
-		t.Error("the token that was given in exchange was not used: expected that no head can starve")
+	grant.N = 1
+	for i := range maxSwaps {
+		given := time.Duration(61+100*i) * ms
+		grant.From, grant.Number = at(given), int64(4+i)
+		f.Granted(f.last(), grant, at(given))
+		f.Reserve(at(given+30*ms), 100)
+		if _, ok := f.Take(at(given + 30*ms)); ok != (i == maxSwaps-1) {
+			t.Errorf("exchange %d: used %v: expected that no head can starve, and that the others come first before", i+1, ok)
+		}
 	}
 }
 
