@@ -7,9 +7,9 @@
 // Each bucket is a counter that starts full, is taken from per request and refilled at the
 // rate; at 0 a request waits. One script does that, by the Redis server's clock. A process
 // takes tokens a few at a time, as places in one schedule of all processes, so that a busy
-// bucket costs a small part of a round trip per request, and an idle one nothing. A
-// throttled answer to one process stops all of them, and what it teaches about the rate
-// holds for all. In-flight limits and priorities are each process's own.
+// bucket costs a small part of a round trip per request, and an idle one nothing. When
+// throttled answers close a bucket it is closed for all. One process learns its rate, from the
+// answers of all. In-flight limits and priorities are each process's own.
 //
 // While Redis does not answer, each process goes on with its share of nine tenths of the
 // rate, raises [pacer.AlertNotShared], and asks again twice a second.
@@ -57,9 +57,10 @@ func WithName(name string) Option {
 }
 
 // WithAlert adds a function that gets [pacer.AlertNotShared] when Redis stops answering,
-// and [pacer.AlertLimitsRejected] when the limits in Redis are not valid. It is called from
-// goroutines of the limiter's, one at a time, and should be quick. Without it alerts go to
-// the logger.
+// or when the key of one bucket is damaged, and [pacer.AlertLimitsRejected] when the limits in
+// Redis are not valid. It is called from a goroutine of its own, one alert at a time, and may take
+// its time and use the client. [Limiter.Close] does not wait for it. Without it alerts go to the
+// logger.
 func WithAlert(f func(pacer.Alert)) Option {
 	return func(s *store) error {
 		if f == nil {
@@ -159,9 +160,11 @@ func (l *Limiter) SetLimits(limits pacer.Limits) error {
 }
 
 // Take takes tokens out of a bucket in one round trip: it is what calls of the limiter wait
-// for, and implements [pacer.BucketStore]. It is there for tools, and for limiters of your
+// for, and implements [pacer.BucketStore]. If the answer is late it asks again; Redis answers a
+// demand that comes several times once. It is there for tools, and for limiters of your
 // own ([pacer.NewSharedLimiter]) that are to use the same buckets. If Redis does not answer
-// within 250 ms, and after Close, it returns an error that says what to do.
+// within 250 ms, and after Close, it returns an error that says what to do. If only this bucket is
+// damaged the error wraps [pacer.ErrBucketOnly].
 func (l *Limiter) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pacer.Grant, error) {
 	return l.store.Take(ctx, r, d)
 }
