@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,6 @@ type fleet struct {
 	noise     float64 // share of the requests that is throttled at random
 	length    time.Duration
 	warmUp    time.Duration // which does not count
-	trouble   func(m *model, ctx context.Context)
 	resource  Resource
 }
 
@@ -70,9 +70,6 @@ func (f fleet) run(t *testing.T) (r result) {
 		}
 		ctx, cancel := context.WithCancel(t.Context()) // not a deadline, by which calls would be refused
 		defer time.AfterFunc(f.warmUp+f.length, cancel).Stop()
-		if f.trouble != nil {
-			go f.trouble(m, ctx)
-		}
 		counts := make([]atomic.Int64, len(limiters))
 		var throttled atomic.Int64
 		start := time.Now()
@@ -154,6 +151,9 @@ func TestProcessesLearnAsOneDoes(t *testing.T) {
 			}
 			if all.share() > alone.share()+tc.throttled {
 				t.Errorf("%.2f %% throttled, and %.2f %% of one process: expected hardly more", 100*all.share(), 100*alone.share())
+			}
+			if least, most := slices.Min(all.paces), slices.Max(all.paces); tc.noise == 0 && least < 0.8*most {
+				t.Errorf("the processes' paces are %v: expected the same for all", all.paces)
 			}
 			if all.least() < 0.5 {
 				t.Errorf("the least process had %.2f of its share: expected half at least", all.least())

@@ -43,6 +43,7 @@ func TestStoreInTrouble(t *testing.T) {
 
 func storeInTrouble(t *testing.T, rng *rand.Rand) {
 	m := newModel()
+	chaos := rand.New(rand.NewPCG(rng.Uint64(), 8)) // of the store; rng is the callers', and mu guards it
 	processes, rate := 1+rng.IntN(6), []float64{5, 20, 100}[rng.IntN(3)]
 	kinds := []string{"late", "failing", "away", "forgetting", "clock", "twice"}
 	kind := kinds[rng.IntN(len(kinds))]
@@ -103,9 +104,9 @@ func storeInTrouble(t *testing.T, rng *rand.Rand) {
 	time.Sleep(before)
 	switch kind {
 	case "late":
-		set(func() { m.late, m.lateBy = 0.05+0.4*rng.Float64(), time.Duration(rng.IntN(400))*time.Millisecond })
+		set(func() { m.late, m.lateBy = 0.05+0.4*chaos.Float64(), time.Duration(chaos.IntN(400))*time.Millisecond })
 	case "failing":
-		set(func() { m.failing = 0.3 * rng.Float64() })
+		set(func() { m.failing = 0.3 * chaos.Float64() })
 	case "away":
 		set(func() { m.failing = 1 })
 	case "twice":
@@ -116,7 +117,7 @@ func storeInTrouble(t *testing.T, rng *rand.Rand) {
 		case "forgetting":
 			m.forget()
 		case "clock":
-			jump := time.Duration(rng.IntN(int(40*time.Minute))) - 20*time.Minute
+			jump := time.Duration(chaos.IntN(int(40*time.Minute))) - 20*time.Minute
 			set(func() { m.clock += jump })
 		}
 	}

@@ -32,14 +32,14 @@ type model struct {
 
 // A modelBucket has the fields of the script's hash.
 type modelBucket struct {
-	tokens                                       float64
-	at, until, retry, seen, opens, taught, heard time.Time
-	number                                       int64
-	pace, limit                                  float64
-	learner                                      string
-	ok, no                                       int
-	users                                        map[string]time.Time
-	line                                         map[string]time.Time
+	tokens                                              float64
+	at, until, retry, seen, opens, taught, heard, taken time.Time
+	number                                              int64
+	pace, limit                                         float64
+	learner                                             string
+	ok, no                                              int
+	users                                               map[string]time.Time
+	line                                                map[string]time.Time
 }
 
 // A member is one process's way to the model.
@@ -121,7 +121,7 @@ func (m member) take(r Resource, d Demand) Grant {
 		m.buckets[r] = b
 	}
 	if back := b.seen.Sub(now); back > 0 {
-		for _, t := range []*time.Time{&b.at, &b.until, &b.retry, &b.opens, &b.taught, &b.heard} {
+		for _, t := range []*time.Time{&b.at, &b.until, &b.retry, &b.opens, &b.taught, &b.heard, &b.taken} {
 			*t = t.Add(-back)
 		}
 		clear(b.users)
@@ -131,7 +131,7 @@ func (m member) take(r Resource, d Demand) Grant {
 	if b.at.After(later(now, b.until)) {
 		b.at = now
 	}
-	if d.Back && (!known || now.Sub(b.at) > time.Second) && b.opens.Before(now) {
+	if d.Back && (!known || now.Sub(b.taken) > time.Second) && b.opens.Before(now) {
 		b.opens = now.Add(time.Second)
 	}
 
@@ -226,6 +226,7 @@ func (m member) take(r Resource, d Demand) Grant {
 		}
 		delete(b.line, m.who)
 		b.number++
+		b.taken = now
 		g.Number, g.From = b.number, local(now.Add(time.Duration((1-b.tokens)/g.Pace*1e9)))
 		g.Every = time.Duration(1e9 / g.Pace)
 		b.tokens -= float64(g.N)

@@ -21,7 +21,7 @@ local who, horizon, id, retry = ARGV[12], tonumber(ARGV[13]), ARGV[17], tonumber
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local names = {'tokens', 'at', 'until', 'held', 'retry', 'number', 'seen', 'users', 'waiting', 'opens', 'pace', 'limit', 'taught', 'heard', 'ok', 'no', 'void'}
+local names = {'tokens', 'at', 'until', 'held', 'retry', 'number', 'seen', 'users', 'waiting', 'opens', 'pace', 'limit', 'taught', 'heard', 'ok', 'no', 'void', 'taken'}
 local mine = (want > 0 and 'p:' or 'r:') .. who -- what this process was given, or has reported, last
 local stored = redis.call('HMGET', bucket, 'learner', mine, unpack(names))
 local learner, before = stored[1] or '', stored[2] or ''
@@ -34,7 +34,7 @@ end
 -- A clock that was set back, by a failover perhaps, goes on from where it was. A cool-down must
 -- not last longer for it.
 if b.seen > now then
-	for _, name in ipairs({'at', 'until', 'retry', 'opens', 'taught', 'heard'}) do b[name] = math.max(0, b[name] - (b.seen - now)) end
+	for _, name in ipairs({'at', 'until', 'retry', 'opens', 'taught', 'heard', 'taken'}) do b[name] = math.max(0, b[name] - (b.seen - now)) end
 	redis.call('ZREMRANGEBYSCORE', members, '-inf', '+inf')
 	redis.call('ZREMRANGEBYSCORE', line, '-inf', '+inf')
 	b.users, b.waiting = 0, 0
@@ -45,7 +45,7 @@ if not stored[3] then b.tokens, b.at, was.tokens = burst, now, nil end -- 0 of t
 if b.at > math.max(now, b['until']) then b.at = now end
 
 -- Those that come back all begin at one time: see pacer.Demand.
-if ARGV[16] == '1' and (not stored[3] or now - b.at > 1000000) and b.opens < now then b.opens = now + 1000000 end
+if ARGV[16] == '1' and (not stored[3] or now - b.taken > 1000000) and b.opens < now then b.opens = now + 1000000 end
 if b.opens > now + 1000000 then b.opens = now end
 
 -- A demand that comes twice, since its answer was late, is answered as before, and does nothing.
@@ -134,7 +134,7 @@ elseif b['until'] <= now and b.opens <= now and want > 0 then
 		if from < now then from = math.max(from, now - (pace < 1e-6 and day or got / pace * 1000000)) end
 		b.tokens = b.tokens - got
 		b.number = b.number + 1
-		number = b.number
+		number, b.taken = b.number, now
 	end
 end
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type bucket struct {
 	*fixture
 	t      *testing.T
 	server *redistest.Server
+	mu     sync.Mutex // guards last: a demand that was repeated may be answered twice
 	last   []any
 }
 
@@ -42,7 +44,9 @@ func (b *bucket) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		err := next(ctx, cmd)
 		if c, ok := cmd.(*redis.Cmd); ok && strings.HasPrefix(c.Name(), "eval") {
 			if answer, ok := c.Val().([]any); ok {
+				b.mu.Lock()
 				b.last = answer
+				b.mu.Unlock()
 			}
 		}
 		return err
@@ -61,6 +65,8 @@ func (b *bucket) take(d pacer.Demand) (a answer) {
 	if a.Grant, err = b.Take(context.Background(), messages, d); err != nil {
 		b.t.Fatal(err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for i, to := range []*float64{&a.from, &a.again, &a.until, &a.now} {
 		if *to, err = strconv.ParseFloat(b.last[2+i].(string), 64); err != nil {
 			b.t.Fatal(err)
@@ -86,7 +92,7 @@ func (b *bucket) field(name string) float64 {
 // age has so much time pass for the bucket.
 func (b *bucket) age(d time.Duration) {
 	fields := []any{"number", int64(b.field("number"))}
-	for _, name := range []string{"at", "until", "opens", "seen", "retry", "taught", "heard"} {
+	for _, name := range []string{"at", "until", "opens", "seen", "retry", "taught", "heard", "taken"} {
 		if v := b.field(name); v > 0 {
 			fields = append(fields, name, int64(v)-d.Microseconds())
 		}
@@ -294,7 +300,7 @@ func TestServersClockIsSetBack(t *testing.T) {
 	const back = 20 * 60e6 // us
 	setBack := func(b *bucket) {
 		fields := []any{}
-		for _, name := range []string{"at", "until", "seen", "opens", "retry", "taught", "heard"} {
+		for _, name := range []string{"at", "until", "seen", "opens", "retry", "taught", "heard", "taken"} {
 			if v := b.field(name); v > 0 {
 				fields = append(fields, name, int64(v+back))
 			}
