@@ -103,7 +103,7 @@ func (b *bucket) reopen(now time.Time) {
 func (b *bucket) reserve(now time.Time) time.Duration {
 	d := b.tokens.Reserve(now, b.pace())
 	if d <= 0 && !b.evidence.Asking() {
-		d = b.spacing.Hold(now)
+		d = min(b.spacing.Hold(now), b.leased().Spare(now))
 	}
 	return max(d, b.paused.Sub(now))
 }
@@ -184,8 +184,16 @@ func (b *bucket) enter(late time.Duration, now time.Time) departure {
 // coolDown makes the whole bucket keep still: of several throttled answers the one
 // that asks for most counts.
 func (b *bucket) coolDown(o Outcome, now time.Time) {
+	c := cooldown{}
+	c.begin(o, now)
+	b.keepStill(c.until, c.retryAt, now)
+}
+
+// keepStill makes the whole bucket keep still until a time. retryAt, if it is not zero, is until when
+// Twilio has asked for that, and is too long to wait.
+func (b *bucket) keepStill(until, retryAt, now time.Time) {
 	refusing := b.cooldown.refuses(now)
-	b.cooldown.begin(o, now)
+	b.cooldown.last(until, retryAt)
 	b.tokens.Return(now)
 	b.line.WakeHead()
 	if b.cooldown.refuse && !refusing {

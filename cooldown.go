@@ -17,12 +17,20 @@ const holdAtMost = 5 * time.Minute
 
 // begin begins a cool-down, or prolongs it. It never shortens one.
 func (c *cooldown) begin(o Outcome, now time.Time) {
-	hold := o.RetryAfter
 	if o.TooLong {
-		hold = min(hold, holdAtMost)
-		c.refuse, c.retryAt = true, now.Add(o.RetryAfter)
+		c.last(now.Add(min(o.RetryAfter, holdAtMost)), now.Add(o.RetryAfter))
+	} else {
+		c.last(now.Add(o.RetryAfter), time.Time{})
 	}
-	if until := now.Add(hold); until.After(c.until) {
+}
+
+// last makes it last until a time at least. retryAt, if it is not zero, is the time that Twilio asked for: it is
+// too long to wait.
+func (c *cooldown) last(until, retryAt time.Time) {
+	if !retryAt.IsZero() {
+		c.refuse, c.retryAt = true, retryAt
+	}
+	if until.After(c.until) {
 		c.until = until
 	}
 	c.on = true

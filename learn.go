@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"math"
 	"time"
 
 	"github.com/twilio-pacer/pacer/internal/learn"
@@ -12,6 +13,8 @@ type evidence struct {
 	learn.Evidence
 	told int       // requests/s by X-Rate-Limit-Limit; 0: not said
 	cut  time.Time // when X-Rate-Limit-Remaining last lowered the pace
+
+	forAll bool // it has the answers of all processes, and learns for them
 }
 
 // teaches returns what the bucket's answers teach about its account's requests in progress;
@@ -24,13 +27,15 @@ func (b *bucket) teaches() *learn.InFlight {
 }
 
 // configure tells the evidence what the limits and Twilio's headers say. The program's word that
-// a resource is not to be paced holds against what throttled answers teach, this process or a
-// store. Rates of shared buckets are learned by their store. Where nothing is learned each
-// throttled answer closes the bucket, as each one of a shared bucket does.
+// a resource is not to be paced holds against what throttled answers teach, this process or
+// others. Of a shared bucket one process learns the rate. Where nothing is learned each throttled
+// answer closes the bucket.
 func (b *bucket) configure() {
-	shared, fixed := b.limiter.shared != nil, b.limiter.fixed
-	b.evidence.Configure(b.configured(), !shared && !fixed && !b.allowed.never(), !shared && !fixed)
-	b.leased().Free(b.allowed.never())
+	may, fixed, leased := !b.limiter.fixed && !b.allowed.never(), b.limiter.fixed, b.leased()
+	leased.Free(b.allowed.never())
+	leased.Learn(may)
+	b.evidence.forAll = leased.Learner()
+	b.evidence.Configure(b.configured(), may && (leased == nil || leased.Learner()), !fixed)
 }
 
 // configured is the rate by what is configured and by Twilio's headers; Unlimited.
@@ -48,6 +53,7 @@ func (b *bucket) passed(d departure, o Outcome, now time.Time) {
 		n = int(d.inFlight)
 	}
 	b.evidence.Accepted(d.left, n, b.teaches(), now)
+	b.leased().Accepted()
 }
 
 // throttled takes in a throttled answer, and closes the bucket if that is what it means. If it is
@@ -68,6 +74,9 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	case o.TooLong:
 		t.Hold = min(t.Hold, holdAtMost)
 	}
+	if o.Rate || !b.account.learned.Exceeds(t.InProgress, now) {
+		b.leased().Throttled(int(math.Round(b.evidence.PerSecond(now))))
+	}
 	v := b.evidence.Throttled(t, b.teaches(), now)
 	if !v.Close {
 		return
@@ -75,11 +84,7 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	if !o.TooLong {
 		o.RetryAfter = v.Hold
 	}
-	before := b.cooldown.until
-	b.coolDown(o, now)
-	if b.limiter.shared != nil && b.cooldown.until.After(before) {
-		b.report(o, t.InProgress, now)
-	}
+	b.close(o, now)
 }
 
 // adapt has the bucket's other parts follow what was learned.
@@ -99,6 +104,7 @@ func (b *bucket) adapt(now time.Time) {
 		b.spacing.Crowded()
 	}
 	if news.Changed {
+		b.leased().Tells(now)
 		b.spacing.Fit(b.evidence.Pace(), b.allowed.burst)
 		b.repace(now)
 	}

@@ -93,8 +93,8 @@ type Outcome struct {
 //
 // A throttled answer closes its bucket if it is a single one, or if a cool-down costs
 // little. It also does so if most of the recent requests were throttled, or if nothing is
-// accepted. Otherwise only the throttled call waits. After SetLearning(false), and with a
-// [BucketStore], each throttled answer closes its bucket.
+// accepted. Otherwise only the throttled call waits. After SetLearning(false) each throttled
+// answer closes its bucket.
 //
 // Throttled answers teach two things, unless SetLearning(false) was called:
 //
@@ -218,11 +218,12 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				}
 				sleep = look
 			case !b.queue(w, now):
-				due := b.tokens.Take(now)
-				b.line.Passes(w)
-				b.slots.Passes(w)
-				b.evidence.Departed(due, now)
-				return b.enter(max(0, now.Sub(due)), now), nil
+				if due, ok := b.tokens.Take(now); ok {
+					b.line.Passes(w)
+					b.slots.Passes(w)
+					b.evidence.Departed(due, now)
+					return b.enter(max(0, now.Sub(due)), now), nil
+				}
 			}
 		}
 		if err := w.Sleep(ctx, &l.mu, sleep); err != nil {
@@ -254,6 +255,7 @@ func (b *bucket) doneFunc(d departure) func(Outcome) {
 		} else {
 			b.passed(d, o, now)
 		}
+		b.leased().TellCounts(now)
 		if o.Allowed > 0 && !b.limiter.fixed {
 			b.heed(o, now)
 		}
@@ -318,8 +320,8 @@ func (l *BucketLimiter) each(find func(Resource) allowance, f func(*bucket, allo
 }
 
 // SetLearning switches on or off, while the limiter is in use, that throttled answers
-// change rates and in-flight limits. Switching it off forgets what was learned here; what a
-// [BucketStore] has learned stays, as it is for all processes. It is on in a new limiter.
+// change rates and in-flight limits. Switching it off forgets what was learned here; what other
+// processes that share its [BucketStore] have learned stays. It is on in a new limiter.
 func (l *BucketLimiter) SetLearning(on bool) {
 	l.setting.Lock()
 	defer l.setting.Unlock()

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/twilio-pacer/pacer/internal/learn"
 	"github.com/twilio-pacer/pacer/internal/token"
 )
 
@@ -39,15 +40,20 @@ type Demand struct {
 	// Hold, if it is above 0: a request was throttled, and all processes are to keep still
 	// for so long.
 	Hold    time.Duration
-	TooLong bool // see [Outcome]
-	// Accepted is how many requests of this process were accepted within the second
-	// before it. It is for a bucket that has given out no tokens.
-	Accepted int
-	// Learn: the throttle teaches the bucket a rate. It does not if SetLearning(false) was
-	// called, or if the program said that the resource is not to be paced. Nor does it if
-	// more requests of the account were in progress than were accepted within a minute,
-	// unless Twilio said that it is about a rate.
+	TooLong bool // see [Outcome]; the bucket is closed for a part of Hold then, see [Grant].RetryAt
+
+	// Accepted and Throttled are how many answers this process has had since its last demand,
+	// if the store heeds them ([Grant].Heeded). Throttled answers that may be about the number of
+	// requests in progress are left out, and so are all if nothing is to be learned.
+	Accepted, Throttled int
+	// Learn: this process may learn for all. It may not after SetLearning(false), nor if the program
+	// said that the resource is not to be paced.
 	Learn bool
+	// Pace and Learned are what the process has learned for all, if it is the learner
+	// ([Grant].Learner): requests/s at which the bucket is to send ([Unlimited]: none was learned),
+	// and the limit as far as throttling has shown it (0: it has not). Pace is below 0 in a
+	// process that is not the learner, as far as it knows.
+	Pace, Learned float64
 }
 
 // A Grant is what a [BucketStore] has given out. Its i-th token, from 0, may be used at
@@ -61,16 +67,32 @@ type Grant struct {
 	Again time.Time
 	// Hold is when the bucket's cool-down ends; zero or past: there is none.
 	Hold time.Time
+	// RetryAt, if Hold has not passed and it is not zero: calls are to fail at once instead of
+	// waiting for Hold. It is until when Twilio asked to wait.
+	RetryAt time.Time
 	// Pace is how many tokens per second the bucket gives out now, to all, at most; [Unlimited].
 	Pace float64
 	// Learned is the limit as far as throttling has shown it; 0: it has not.
 	Learned float64
 	// Processes is how many have asked for tokens of this bucket of late, this one included.
 	Processes int
+	// Heeded: the store wants to know how many requests are accepted and throttled, since some
+	// were throttled within the last minute, or a pace was learned.
+	Heeded bool
+	// Learner: this process learns for all. One does at a time, as long as it asks.
+	Learner bool
+	// Accepted and Throttled are the answers that other processes have had, since the learner was
+	// last told.
+	Accepted, Throttled int
 }
 
+// ErrBucketOnly says of an error of [BucketStore].Take that the store answers, and that only this
+// bucket is in disorder. All others of the limiter stay shared. Without it, and if the store
+// has answered no other demand meanwhile, all buckets go on by themselves.
+var ErrBucketOnly = errors.New("pacer: only this bucket is concerned")
+
 // NewSharedLimiter returns a BucketLimiter whose tokens come from store, where other
-// processes get theirs as well. Cool-downs and learned rates of buckets are the store's;
+// processes get theirs as well. Cool-downs and learned rates of buckets hold for all processes;
 // the order of those who wait, priorities and in-flight limits are each process's own.
 //
 // A process asks for several tokens at a time, as a schedule: as many as wait for them,
@@ -99,7 +121,7 @@ type sharing struct {
 
 // source returns the tokens of a new bucket.
 func (s *sharing) source(b *bucket) *token.Leased {
-	return token.NewLeased(&s.link, b.allowed.burst, b.evidence.Pace, b.line.Len, b.tell)
+	return token.NewLeased(&s.link, b.allowed.burst, token.User{Rate: b.configured, Waiting: b.line.Len, Tell: b.tell, Lessons: b.lessons})
 }
 
 // leased returns the bucket's tokens if they are shared, else nil.
@@ -108,33 +130,52 @@ func (b *bucket) leased() *token.Leased {
 	return leased
 }
 
+// lessons are the pace and the limit that were learned for all.
+func (b *bucket) lessons() (pace, learned float64) {
+	if !b.evidence.Known() {
+		return Unlimited, 0
+	}
+	return b.evidence.Pace(), b.evidence.Learned()
+}
+
 // tell sends a demand to the store, and takes in the answer when it comes.
-func (b *bucket) tell(d token.Demand) {
+func (b *bucket) tell(d token.Demand, sent time.Time) {
 	l := b.limiter
 	go func() {
 		g, err := l.shared.store.Take(context.Background(), b.resource, Demand(d))
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		b.answered(d, token.Grant(g), err, time.Now())
+		b.answered(d, token.Grant(g), err, sent, time.Now())
 	}()
 }
 
 // answered takes in what the store has answered.
-func (b *bucket) answered(d token.Demand, g token.Grant, err error, now time.Time) {
+func (b *bucket) answered(d token.Demand, g token.Grant, err error, sent, now time.Time) {
 	defer b.line.WakeHead()
 	if err == nil {
-		if hold := b.leased().Granted(d, g, now); hold > 0 {
-			b.coolDown(Outcome{RetryAfter: hold}, now)
+		if b.leased().Granted(d, g, now) {
+			b.heldByOthers(g.Hold, g.RetryAt, now)
 		}
+		b.learnForAll(g, now)
 		return
 	}
-	if !b.leased().Failed(d, err, now) {
-		return
+	news, alone := b.leased().Failed(d, err, errors.Is(err, ErrBucketOnly), sent, now)
+	switch {
+	case !news:
+	case alone:
+		b.away(now)
+	default:
+		for _, other := range b.limiter.buckets {
+			other.away(now)
+			other.line.WakeHead()
+		}
 	}
-	for _, other := range b.limiter.buckets {
-		other.leased().Away(now, other.pace())
-		other.line.WakeHead()
-	}
+}
+
+// away has the bucket go on by itself.
+func (b *bucket) away(now time.Time) {
+	b.leased().Away(now, b.pace())
+	b.configure()
 }
 
 // rejoin has all buckets go back to the store after an outage, if it is over. While it is
@@ -149,14 +190,68 @@ func (b *bucket) rejoin(now time.Time) {
 	}
 }
 
-// report tells the store that a request was throttled, with inProgress of the account.
-func (b *bucket) report(o Outcome, inProgress int, now time.Time) {
+// ownGrowth is by how much a cool-down must be longer than the bucket's own for it to be another
+// process's.
+const ownGrowth = 50 * time.Millisecond
+
+// heldByOthers makes the bucket keep still as the store says. Cool-downs of this process come back
+// from there, too.
+func (b *bucket) heldByOthers(until, retryAt, now time.Time) {
+	if until.Sub(b.cooldown.until) > ownGrowth {
+		b.evidence.Held(until.Sub(now), now)
+	}
+	b.keepStill(until, retryAt, now)
+}
+
+// learnForAll has the bucket learn from the answers of all processes if it is the learner, and
+// follow those who do if it is not.
+func (b *bucket) learnForAll(g token.Grant, now time.Time) {
 	leased := b.leased()
-	d := leased.Demand(0)
-	d.Hold, d.TooLong = o.RetryAfter, o.TooLong
-	d.Accepted = int(math.Round(b.evidence.PerSecond(now)))
-	d.Learn = !b.limiter.fixed && !b.allowed.never() && (o.Rate || !b.account.learned.Exceeds(inProgress, now))
-	leased.Tell(d)
+	if leased.Learner() != b.evidence.forAll {
+		b.configure()
+		if b.evidence.forAll {
+			b.evidence.Adopt(g.Learned, now)
+		}
+		b.adapt(now)
+	}
+	if !leased.Learner() {
+		return
+	}
+	since := now.Sub(leased.Fed(now))
+	span := max(since, othersSpan)
+	b.evidence.Shared(leased.Others(), g.Accepted, since)
+	if n := g.Accepted + g.Throttled; n > 0 {
+		for i := range n {
+			left := now.Add(-span + span*time.Duration(i)/time.Duration(n))
+			if (i+1)*g.Throttled/n == i*g.Throttled/n {
+				b.evidence.Accepted(left, 0, nil, now)
+				continue
+			}
+			v := b.evidence.Throttled(learn.Throttle{Left: left, Rate: true}, nil, now)
+			if v.Close {
+				b.close(Outcome{RetryAfter: v.Hold}, now)
+			}
+		}
+		b.adapt(now)
+	}
+}
+
+// othersSpan is in how much time the other processes' requests have left, at least: each tells of its
+// answers from time to time.
+const othersSpan = 800 * time.Millisecond
+
+// close has the bucket keep still, in all processes.
+func (b *bucket) close(o Outcome, now time.Time) {
+	before, refused := b.cooldown.until, b.cooldown.refuse
+	b.coolDown(o, now)
+	if b.limiter.shared == nil || !b.cooldown.until.After(before) && b.cooldown.refuse == refused {
+		return
+	}
+	retry := time.Time{}
+	if b.cooldown.refuse {
+		retry = b.cooldown.retryAt
+	}
+	b.leased().Held(b.cooldown.until, retry, now)
 }
 
 // Hold makes a bucket keep still as a throttled answer may do: for o.RetryAfter, and with
@@ -169,10 +264,14 @@ func (l *BucketLimiter) Hold(r Resource, o Outcome) {
 	if !ok {
 		return
 	}
+	now := time.Now()
 	if l.shared != nil {
-		b.leased().HeldByOthers()
+		b.leased().HeldByOthers(int(math.Round(b.evidence.PerSecond(now))), now)
+		if o.RetryAfter > b.cooldown.remaining(now) {
+			b.evidence.Held(o.RetryAfter, now)
+		}
 	}
-	b.coolDown(o, time.Now())
+	b.coolDown(o, now)
 }
 
 // StoreStats is how it stands between a limiter and its [BucketStore].

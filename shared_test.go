@@ -3,7 +3,9 @@ package pacer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -24,13 +26,13 @@ type bank struct {
 	next    map[Resource]time.Time
 	until   map[Resource]time.Time
 	opens   time.Time
-	number  int64
+	number  map[Resource]int64
 	asked   []Demand
 	at      []time.Time
 }
 
 func newBank(users int) *bank {
-	return &bank{users: users, next: map[Resource]time.Time{}, until: map[Resource]time.Time{}}
+	return &bank{users: users, next: map[Resource]time.Time{}, until: map[Resource]time.Time{}, number: map[Resource]int64{}}
 }
 
 func (b *bank) Take(ctx context.Context, r Resource, d Demand) (Grant, error) {
@@ -55,7 +57,7 @@ func (b *bank) Take(ctx context.Context, r Resource, d Demand) (Grant, error) {
 		return g, nil
 	}
 	g.Every = time.Duration(float64(time.Second) / g.Pace)
-	if d.Unused > 0 && d.Last == b.number {
+	if d.Unused > 0 && d.Last == b.number[r] {
 		b.next[r] = b.next[r].Add(-time.Duration(d.Unused) * g.Every)
 	}
 	g.From = later(b.next[r], now)
@@ -64,8 +66,8 @@ func (b *bank) Take(ctx context.Context, r Resource, d Demand) (Grant, error) {
 		g.N++
 	}
 	if g.N > 0 {
-		b.number++
-		g.Number = b.number
+		b.number[r]++
+		g.Number = b.number[r]
 		b.next[r] = g.From.Add(time.Duration(g.N) * g.Every)
 	} else if d.N > 0 {
 		g.Again = later(g.Again, g.From.Add(-ahead))
@@ -257,7 +259,7 @@ func TestSharedCoolDown(t *testing.T) {
 		}
 		told := 0
 		for _, d := range b.demands() {
-			if d.Hold == 3*time.Second && d.Learn {
+			if d.Hold == 3*time.Second && d.Throttled == 1 {
 				told++
 			}
 		}
@@ -504,8 +506,8 @@ func TestSharedLimitsChange(t *testing.T) {
 	})
 }
 
-// A token is not used long after its time: the window of a second later would be too full.
-func TestLateTokensAreDropped(t *testing.T) {
+// Tokens that come due while the slot is taken are not used all at once when it is free.
+func TestLateTokensLeaveOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(1)
 		l := newLane(sharedLimiter(t, b, Limit{Resource: Messages, Sender: sender, Rate: 100}, Limit{Resource: "*", MaxInFlight: 1}), sender)
@@ -524,6 +526,84 @@ func TestLateTokensAreDropped(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Where answers take 50 to 350 ms, or requests wait for slots, as much passes with a store as
+// without one, and no sender starves: a token that pacer itself holds back is not lost.
+func TestNoTokenIsLostToPacersOwnWaits(t *testing.T) {
+	for _, tc := range []struct {
+		name               string
+		rate               float64
+		senders, callers   int
+		inFlight, limiters int
+		shortest, longest  time.Duration
+	}{
+		{"answers of 50 to 350 ms at 1/s", 1, 5, 10, 0, 1, 50 * time.Millisecond, 350 * time.Millisecond},
+		{"answers of 50 to 350 ms at 5/s", 5, 5, 10, 0, 1, 50 * time.Millisecond, 350 * time.Millisecond},
+		{"answers of 50 to 350 ms at 20/s", 20, 5, 20, 0, 1, 50 * time.Millisecond, 350 * time.Millisecond},
+		{"16 senders of 1/s and 4 slots", 1, 16, 1, 4, 1, 240 * time.Millisecond, 240 * time.Millisecond},
+		{"2 senders of 1/s and one slot", 1, 2, 5, 1, 1, 450 * time.Millisecond, 450 * time.Millisecond},
+		{"two processes with 3 slots each", 1, 16, 1, 3, 2, 200 * time.Millisecond, 280 * time.Millisecond},
+		{"two processes, answers of 50 to 350 ms", 1, 5, 10, 0, 2, 50 * time.Millisecond, 350 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			const length = time.Minute
+			sent := func(limiters ...*BucketLimiter) (sum, least int) {
+				rng := rand.New(rand.NewPCG(1, 2))
+				counts := make([]int, tc.senders)
+				synctest.Test(t, func(t *testing.T) {
+					var mu sync.Mutex
+					ctx, cancel := context.WithTimeout(context.Background(), length)
+					defer cancel()
+					var wg sync.WaitGroup
+					for _, l := range limiters {
+						for i := range tc.senders * tc.callers {
+							wg.Go(func() {
+								for {
+									done, err := l.Acquire(WithPriority(ctx, Normal), from(fmt.Sprintf("555%02d", i%tc.senders)))
+									if err != nil {
+										return
+									}
+									mu.Lock()
+									counts[i%tc.senders]++
+									took := tc.shortest + time.Duration(rng.Int64N(int64(tc.longest-tc.shortest)+1))
+									mu.Unlock()
+									time.Sleep(took)
+									done(Outcome{})
+								}
+							})
+						}
+					}
+					wg.Wait()
+				})
+				for _, n := range counts {
+					sum += n
+				}
+				return sum, slices.Min(counts)
+			}
+			limits := Limits{{Resource: Messages, Rate: tc.rate}, {Resource: "*", MaxInFlight: tc.inFlight}}
+			if tc.inFlight == 0 {
+				limits = limits[:1]
+			}
+			bank := newBank(tc.limiters)
+			bank.latency = time.Millisecond
+			var shared []*BucketLimiter
+			for range tc.limiters {
+				shared = append(shared, sharedLimiter(t, bank, limits...))
+			}
+			got, least := sent(shared...)
+			for i := range limits {
+				limits[i].MaxInFlight *= tc.limiters
+			}
+			want, _ := sent(newLimiter(t, limits...))
+			if possible := tc.rate * float64(tc.senders) * length.Seconds(); float64(got) < 0.96*float64(want) || float64(want) < 0.9*possible {
+				t.Errorf("%d sent, and %d without a store: expected at least 96 %% of that", got, want)
+			}
+			if float64(least) < 0.9*float64(got)/float64(tc.senders) {
+				t.Errorf("%d sent by %d senders, the least %d: expected about the same of each", got, tc.senders, least)
+			}
+		})
+	}
 }
 
 // A deadline is compared with when the token is due, and not with an answer that is yet to

@@ -7,9 +7,9 @@
 // Each bucket is a counter that starts full, is taken from per request and refilled at the
 // rate; at 0 a request waits. One script does that, by the Redis server's clock. A process
 // takes tokens a few at a time, as places in one schedule of all processes, so that a busy
-// bucket costs a small part of a round trip per request, and an idle one nothing. A
-// throttled answer to one process stops all of them, and what it teaches about the rate
-// holds for all. In-flight limits and priorities are each process's own.
+// bucket costs a small part of a round trip per request, and an idle one nothing. When
+// throttled answers close a bucket it is closed for all. One process learns its rate, from the
+// answers of all. In-flight limits and priorities are each process's own.
 //
 // While Redis does not answer, each process goes on with its share of nine tenths of the
 // rate, raises [pacer.AlertNotShared], and asks again twice a second.
@@ -57,9 +57,10 @@ func WithName(name string) Option {
 }
 
 // WithAlert adds a function that gets [pacer.AlertNotShared] when Redis stops answering,
-// and [pacer.AlertLimitsRejected] when the limits in Redis are not valid. It is called from
-// goroutines of the limiter's, one at a time, and should be quick. Without it alerts go to
-// the logger.
+// or when the key of one bucket is damaged, and [pacer.AlertLimitsRejected] when the limits in
+// Redis are not valid. It is called from a goroutine of its own, one alert at a time, and may take
+// its time and use the client. [Limiter.Close] does not wait for it. Without it alerts go to the
+// logger.
 func WithAlert(f func(pacer.Alert)) Option {
 	return func(s *store) error {
 		if f == nil {
@@ -159,9 +160,11 @@ func (l *Limiter) SetLimits(limits pacer.Limits) error {
 }
 
 // Take takes tokens out of a bucket in one round trip: it is what calls of the limiter wait
-// for, and implements [pacer.BucketStore]. It is there for tools, and for limiters of your
+// for, and implements [pacer.BucketStore]. If the answer is late it asks again; Redis answers a
+// demand that comes several times once. It is there for tools, and for limiters of your
 // own ([pacer.NewSharedLimiter]) that are to use the same buckets. If Redis does not answer
-// within 250 ms, and after Close, it returns an error that says what to do.
+// within 250 ms, and after Close, it returns an error that says what to do. If only this bucket is
+// damaged the error wraps [pacer.ErrBucketOnly].
 func (l *Limiter) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pacer.Grant, error) {
 	return l.store.Take(ctx, r, d)
 }
@@ -212,14 +215,12 @@ const lookEvery = 500 * time.Millisecond
 
 // follow applies the limits in Redis if they have changed.
 func (l *Limiter) follow(seen *string) {
-	s := l.store
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
-	defer cancel()
-	text, err := s.rdb.Get(ctx, s.limitsKey()).Result()
-	if errors.Is(err, redis.Nil) {
-		text, err = "", nil
+	s, began := l.store, time.Now()
+	text, err := s.limits()
+	if err != nil && lost(err) {
+		text, err = s.limits() // one answer may be late
 	}
-	s.answered(err)
+	s.answered(err, began)
 	if err != nil || text == *seen {
 		return
 	}
@@ -239,6 +240,17 @@ func (l *Limiter) follow(seen *string) {
 	}
 }
 
+// limits returns the text of the limits in Redis; "": there are none.
+func (s *store) limits() (text string, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	text, err = s.rdb.Get(ctx, s.limitsKey()).Result()
+	if errors.Is(err, redis.Nil) {
+		return "", nil
+	}
+	return text, err
+}
+
 // A notice tells other processes of a throttled answer.
 type notice struct {
 	From     string         `json:"from"`
@@ -252,7 +264,11 @@ func parseNotice(text string) (n notice, err error) {
 	if err := json.Unmarshal([]byte(text), &n); err != nil {
 		return notice{}, fmt.Errorf("redispacer: a notice of another process cannot be read: %w", err)
 	}
-	if n.Micros <= 0 || n.Micros > longestHold.Microseconds() || n.Resource.Name == "" {
+	longest := longestHold
+	if n.TooLong {
+		longest = longestRetry
+	}
+	if n.Micros <= 0 || n.Micros > longest.Microseconds() || n.Resource.Name == "" {
 		return notice{}, errors.New("redispacer: a notice of another process makes no sense")
 	}
 	n.Resource.Sender = n.Sender

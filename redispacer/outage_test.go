@@ -269,7 +269,7 @@ func TestRights(t *testing.T) {
 	name := newName()
 	cli(t, s, "ACL", "SETUSER", "app", "on", ">app", "~"+name+":*", "&"+name+":*",
 		"+eval", "+evalsha", "+get", "+set", "+publish", "+subscribe", "+ping",
-		"+time", "+hmget", "+hset", "+pexpire", "+zscore", "+zadd", "+zremrangebyscore", "+zcard")
+		"+time", "+hmget", "+hset", "+hdel", "+pexpire", "+zscore", "+zadd", "+zrank", "+zrem", "+zrangebyscore", "+zremrangebyscore", "+zcard")
 	opts := on(s)
 	opts.Username, opts.Password = "app", "app"
 	a, b := start(t, opts, name, perSecond(50)), start(t, opts, name, perSecond(50))

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,29 +22,39 @@ import (
 
 // A store is a [pacer.BucketStore] on Redis.
 type store struct {
-	name   string
-	who    string // this process
-	rdb    redis.UniversalClient
-	logger *slog.Logger
-	alerts []func(pacer.Alert)
-	told   sync.Mutex // held while alerts are
-	ctx    context.Context
-	cancel context.CancelFunc
+	name    string
+	who     string // this process
+	rdb     redis.UniversalClient
+	logger  *slog.Logger
+	alerts  []func(pacer.Alert)
+	demands atomic.Int64 // so far: the number of the last one
+	ctx     context.Context
+	cancel  context.CancelFunc
 
-	mu     sync.Mutex
-	calls  sync.WaitGroup // added to with mu held, and not after closed
-	closed bool
-	away   bool      // Redis does not answer, or only in part
-	failed time.Time // when it last did not
-	clock  clock
+	mu      sync.Mutex
+	calls   sync.WaitGroup // added to with mu held, and not after closed
+	closed  bool
+	away    bool      // Redis does not answer, or only in part
+	failed  time.Time // when it last did not
+	heard   time.Time // when it last answered
+	clock   clock
+	usual   time.Duration   // that answers take, mostly
+	broken  map[string]bool // keys of buckets that are damaged, of which an alert was told
+	untold  []pacer.Alert   // that a goroutine tells
+	telling bool            // that goroutine runs
 }
 
 // A bucket's tokens are promised for half a second ahead at most, so that a change of the
 // rate bites within that time.
 const horizon = 500 * time.Millisecond
 
-// longestHold bounds the cool-down that one answer can ask for.
-const longestHold = time.Hour
+// longestHold bounds the cool-down that one answer can ask for, if calls wait for its end. If
+// they do not, it lasts for retryHold at most, and then one request asks again.
+const (
+	longestHold  = time.Hour
+	retryHold    = 5 * time.Minute
+	longestRetry = 30 * 24 * time.Hour
+)
 
 //go:embed take.lua
 var takeSource string
@@ -62,50 +74,137 @@ func (s *store) bucketKey(r pacer.Resource) string {
 	return fmt.Sprintf("%s:{%s/%s/%s%s}", s.name, r.Account, r.Region, r, sender)
 }
 
+// A demand that has no answer is sent again, over another connection, up to three times. One
+// answer that is late must not keep the bucket waiting, and the script answers a demand that comes
+// several times only once. It is sent again after 25, 75 and 150 ms, or later where answers usually take
+// more than a quarter of that.
+const (
+	repeats     = 3
+	repeatAfter = 25 * time.Millisecond
+)
+
 // Take implements [pacer.BucketStore], in one round trip.
 func (s *store) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pacer.Grant, error) {
 	if err := s.begin(); err != nil {
 		return pacer.Grant{}, err
 	}
 	defer s.calls.Done()
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-
-	rate := d.Rate
-	if rate >= pacer.Unlimited {
-		rate = 0
+	keys, args, err := s.arguments(r, d)
+	if err != nil {
+		return pacer.Grant{}, err
 	}
-	hold := min(d.Hold, longestHold)
-	var message []byte
-	if hold > 0 {
-		var err error
-		if message, err = json.Marshal(notice{From: s.who, Resource: r, Sender: r.Sender, Micros: hold.Microseconds(), TooLong: d.TooLong}); err != nil {
-			return pacer.Grant{}, fmt.Errorf("redispacer: %w", err)
-		}
+	began := time.Now()
+	g, err := s.ask(ctx, keys, args)
+	if err != nil && ctx.Err() == nil && damaged(err) {
+		s.breaks(keys[0], explain(err))
+		return pacer.Grant{}, fmt.Errorf("%w (key %s): %w", explain(err), keys[0], pacer.ErrBucketOnly)
 	}
-	key := s.bucketKey(r)
-	sent := time.Now()
-	answer, err := takeScript.Run(ctx, s.rdb, []string{key, key + ":users"},
-		d.N, strconv.FormatFloat(rate, 'g', -1, 64), d.Burst, d.Unused, d.Last, hold.Microseconds(), d.Accepted, d.Learn,
-		s.who, horizon.Microseconds(), s.channel(), message, d.Back).Slice()
-	received := time.Now()
-	var g pacer.Grant
-	if err == nil {
-		g, err = s.grant(answer, sent, received)
-	}
-	s.answered(err)
+	s.answered(err, began)
 	if err != nil {
 		return pacer.Grant{}, explain(err)
 	}
+	s.heals(keys[0])
 	return g, nil
 }
 
-var errNoGrant = errors.New("redispacer: the script's answer makes no sense: another program has replaced it")
+// arguments returns those of the script.
+func (s *store) arguments(r pacer.Resource, d pacer.Demand) (keys []string, args []any, err error) {
+	hold, retry := min(d.Hold, longestHold), time.Duration(0)
+	if d.TooLong {
+		hold, retry = min(d.Hold, retryHold), min(d.Hold, longestRetry)
+	}
+	var message []byte
+	if hold > 0 {
+		if message, err = json.Marshal(notice{From: s.who, Resource: r, Sender: r.Sender, Micros: max(hold, retry).Microseconds(), TooLong: d.TooLong}); err != nil {
+			return nil, nil, fmt.Errorf("redispacer: %w", err)
+		}
+	}
+	key := s.bucketKey(r)
+	return []string{key, key + ":users", key + ":line"}, []any{
+		d.N, number(d.Rate), d.Burst, d.Unused, d.Last, hold.Microseconds(), d.Accepted, d.Throttled, d.Learn,
+		number(d.Pace), number(d.Learned), s.who, horizon.Microseconds(), s.channel(), message, d.Back, s.demands.Add(1), retry.Microseconds(),
+	}, nil
+}
+
+// number returns a rate as the script has it: 0 is none.
+func number(rate float64) string {
+	if rate >= pacer.Unlimited {
+		rate = 0
+	}
+	return strconv.FormatFloat(rate, 'g', -1, 64)
+}
+
+// ask runs the script, and again while it does not answer. The first answer counts.
+func (s *store) ask(ctx context.Context, keys []string, args []any) (g pacer.Grant, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	type result struct {
+		grant pacer.Grant
+		err   error
+	}
+	results := make(chan result, 1+repeats)
+	try := func() {
+		sent := time.Now()
+		answer, err := takeScript.Run(ctx, s.rdb, keys, args...).Slice()
+		var r result
+		if r.err = err; err == nil {
+			r.grant, r.err = s.grant(answer, sent, time.Now())
+		}
+		results <- r
+	}
+	go try()
+	tries, failures, pause := 1, 0, max(repeatAfter, 4*s.usually())
+	again := time.NewTimer(pause)
+	defer again.Stop()
+	for {
+		select {
+		case r := <-results:
+			if failures++; r.err == nil || failures > repeats || !lost(r.err) || ctx.Err() != nil {
+				return r.grant, r.err
+			}
+		case <-again.C:
+			go try()
+			if tries++; tries <= repeats {
+				again.Reset(time.Duration(tries) * pause)
+			}
+		}
+	}
+}
+
+// usually returns how long answers take, mostly.
+func (s *store) usually() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.usual
+}
+
+// took takes in how long an answer has taken: it follows their median.
+func (s *store) took(d time.Duration) {
+	if d > s.usual {
+		s.usual += s.usual/16 + 100*time.Microsecond
+	} else {
+		s.usual -= s.usual / 16
+	}
+}
+
+// lost reports that the answer may be lost, or late, so that it may help to ask again.
+func lost(err error) bool {
+	var answer redis.Error
+	return !errors.As(err, &answer) && !errors.Is(err, errNoGrant)
+}
+
+// damaged reports that the server answers, and that only the keys of one bucket are in its way.
+func damaged(err error) bool {
+	return redis.HasErrorPrefix(err, "WRONGTYPE") || errors.Is(err, errNoGrant)
+}
+
+// errNoGrant is for an answer of the script that makes no sense.
+var errNoGrant = errors.New("redispacer: the script's answer makes no sense: another program has replaced it, or a field of the bucket")
 
 // grant reads the script's answer.
 func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, err error) {
-	const fields = 9
+	const fields = 14
 	if len(answer) != fields {
 		return g, errNoGrant
 	}
@@ -121,23 +220,33 @@ func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, er
 		default:
 			return g, errNoGrant
 		}
-		if !(n[i] >= 0 && n[i] <= 1<<53) { // NaN as well
+		if most := float64(1 << 53); !(n[i] >= 0) || n[i] > most && i != atPace && i != atLearned || math.IsInf(n[i], 0) { // NaN as well
 			return g, errNoGrant
 		}
 	}
-	got, number, from, again, until, now, pace, learned, users := int(n[0]), int64(n[1]), n[2], n[3], n[4], n[5], n[6], n[7], int(n[8])
+	now, pace := n[5], n[atPace]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clock.set(now, sent, received)
-	g = pacer.Grant{N: got, Number: number, From: s.clock.local(from), Again: s.clock.local(again), Pace: pacer.Unlimited, Learned: learned, Processes: users}
+	s.took(received.Sub(sent))
+	g = pacer.Grant{
+		N: int(n[0]), Number: int64(n[1]), From: s.clock.local(n[2]), Again: s.clock.local(n[3]), Pace: pacer.Unlimited, Learned: n[atLearned], Processes: int(n[8]),
+		Learner: n[10] == 1, Accepted: int(n[11]), Throttled: int(n[12]), Heeded: n[13] == 1,
+	}
 	if pace > 0 {
 		g.Pace, g.Every = pace, time.Duration(min(float64(time.Second)/pace, 1<<62))
 	}
-	if until > now {
+	if until := n[4]; until > now {
 		g.Hold = s.clock.local(until)
+		if retry := n[9]; retry > 0 {
+			g.RetryAt = s.clock.local(retry)
+		}
 	}
 	return g, nil
 }
+
+// Where rates are in the script's answer.
+const atPace, atLearned = 6, 7
 
 // A clock translates the server's time. It goes by the answer that took the shortest
 // time, of late: the error is half of that.
@@ -161,7 +270,7 @@ func (c *clock) set(now float64, sent, received time.Time) {
 
 // local returns the server's time us in the time of this process.
 func (c *clock) local(us float64) time.Time {
-	return c.local_.Add(time.Duration((us - c.server) * 1e3))
+	return c.local_.Add(time.Duration(min(max((us-c.server)*1e3, -1<<62), 1<<62)))
 }
 
 func (s *store) begin() error {
@@ -191,14 +300,19 @@ func (s *store) close() error {
 // Cluster, one may fail whenever it is asked for, and others answer in between.
 const calm = 2 * lookEvery
 
-// answered takes note of whether Redis answers, and tells when that changes.
-func (s *store) answered(err error) {
+// answered takes note of whether Redis answers what was asked at a time, and tells when that
+// changes. That one answer does not come means nothing if another one has come since.
+func (s *store) answered(err error, asked time.Time) {
 	if err != nil && s.ctx.Err() != nil {
 		return
 	}
 	s.mu.Lock()
 	was, now := s.away, time.Now()
+	if err == nil {
+		s.heard = now
+	}
 	switch {
+	case err != nil && lost(err) && s.heard.After(asked):
 	case err != nil:
 		s.away, s.failed = true, now
 	case now.Sub(s.failed) > calm:
@@ -217,14 +331,68 @@ func (s *store) answered(err error) {
 	}
 }
 
+// alert has a goroutine tell those who want to know. It may take its time, and use the client
+// whose limiter this is.
 func (s *store) alert(a pacer.Alert) {
-	s.told.Lock()
-	defer s.told.Unlock()
-	for _, f := range s.alerts {
-		f(a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.untold = append(s.untold, a)
+	if !s.telling {
+		s.telling = true
+		go s.tell()
 	}
-	if len(s.alerts) == 0 {
-		s.logger.Error("pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
+}
+
+// tell tells alerts, one at a time, until there is none.
+func (s *store) tell() {
+	for {
+		s.mu.Lock()
+		if len(s.untold) == 0 {
+			s.telling = false
+			s.mu.Unlock()
+			return
+		}
+		a := s.untold[0]
+		s.untold = s.untold[1:]
+		s.mu.Unlock()
+		for _, f := range s.alerts {
+			f(a)
+		}
+		if len(s.alerts) == 0 {
+			s.logger.Error("pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
+		}
+	}
+}
+
+// breaks tells, once, that a bucket is damaged.
+func (s *store) breaks(key string, err error) {
+	s.mu.Lock()
+	known := s.broken[key]
+	if !known && len(s.broken) < maxBroken {
+		if s.broken == nil {
+			s.broken = map[string]bool{}
+		}
+		s.broken[key] = true
+	}
+	s.mu.Unlock()
+	if !known {
+		s.alert(pacer.Alert{
+			Kind: pacer.AlertNotShared, Time: time.Now(), Err: fmt.Errorf("key %s: %w", key, err),
+			Advice: "delete this key and those that begin like it: until then each process keeps to its share of nine tenths of this bucket's rate; all others are shared",
+		})
+	}
+}
+
+// maxBroken bounds how many damaged buckets are remembered.
+const maxBroken = 1000
+
+// heals takes note that a bucket is in order.
+func (s *store) heals(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken[key] {
+		delete(s.broken, key)
+		s.logger.Info("redispacer: the bucket is in order again: its limit is shared", "key", key)
 	}
 }
 

@@ -89,7 +89,7 @@ func FuzzNotice(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		n, err := parseNotice(text)
 		switch hold := time.Duration(n.Micros) * time.Microsecond; {
-		case err == nil && (hold <= 0 || hold > longestHold || n.Resource.Name == ""):
+		case err == nil && (hold <= 0 || hold > longestHold && !n.TooLong || hold > longestRetry || n.Resource.Name == ""):
 			t.Errorf("%q: %+v, expected an error", text, n)
 		case err != nil && n != (notice{}):
 			t.Errorf("%q: %v, and yet %+v", text, err, n)
@@ -100,14 +100,14 @@ func FuzzNotice(f *testing.F) {
 // Whatever a server answers, and it need not be the script that answers, a grant is one that
 // can be lived with.
 func FuzzGrant(f *testing.F) {
-	f.Add(int64(3), int64(7), "1000000.000", "1500000.000", "0.000", "1200000.000", "10.000", "0.000", int64(2), 9)
-	f.Add(int64(0), int64(0), "0", "0", "0", "0", "0", "0", int64(0), 9)
-	f.Add(int64(1), int64(1), "nan", "inf", "-inf", "NaN", "+Inf", "1e308", int64(1), 9)
-	f.Add(int64(-1), int64(-1), "-1", "1e300", "1e300", "-1e300", "1e-300", "-1", int64(-1), 9)
-	f.Add(int64(1), int64(1), "1", "1", "1", "1", "x", "1", int64(1), 9)
-	f.Add(int64(1), int64(1), "1", "1", "1", "1", "1", "1", int64(1), 8)
+	f.Add(int64(3), int64(7), "1000000.000", "1500000.000", "0.000", "1200000.000", "10.000", "0.000", int64(2), 14)
+	f.Add(int64(0), int64(0), "0", "0", "0", "0", "0", "0", int64(0), 14)
+	f.Add(int64(1), int64(1), "nan", "inf", "-inf", "NaN", "+Inf", "1e308", int64(1), 14)
+	f.Add(int64(-1), int64(-1), "-1", "1e300", "1e300", "-1e300", "1e-300", "-1", int64(-1), 14)
+	f.Add(int64(1), int64(1), "1", "1", "1", "1", "x", "1", int64(1), 14)
+	f.Add(int64(1), int64(1), "1", "1", "1", "1", "1", "1", int64(1), 13)
 	f.Fuzz(func(t *testing.T, got, number int64, from, again, until, now, pace, learned string, users int64, n int) {
-		all := []any{got, number, from, again, until, now, pace, learned, users, nil, 1.5, []any{}}
+		all := []any{got, number, from, again, until, now, pace, learned, users, until, int64(1), got, number, int64(1), nil, 1.5, []any{}}
 		s := &store{}
 		sent := time.Now()
 		g, err := s.grant(all[:max(0, min(n, len(all)))], sent, sent.Add(time.Millisecond))
@@ -115,7 +115,7 @@ func FuzzGrant(f *testing.F) {
 		case err != nil && g != (pacer.Grant{}):
 			t.Errorf("%v, and yet %+v", err, g)
 		case err != nil:
-		case n != 9:
+		case n != 14:
 			t.Errorf("%d fields: %+v, expected an error", n, g)
 		case g.N < 0, g.N > 0 && g.Every < 0, math.IsNaN(g.Pace), g.Pace <= 0, math.IsNaN(g.Learned), g.Learned < 0, g.Processes < 0:
 			t.Errorf("%q: %+v, expected an error", all, g)

@@ -1,135 +1,173 @@
 -- The token bucket of one resource, shared by all processes: its counter is taken from per
 -- request and refilled at the rate; below 1 a token is a promise for later, and from
--- horizon ahead on there is none. Time is this server's. Nothing is written before all
--- has been computed.
+-- horizon ahead on there is none. Time is this server's.
 --
--- KEYS: the bucket, those who use it.
+-- What throttled answers teach is not decided here. One process, the learner, learns for all. The
+-- others send it their counts of answers, and all have the pace that it has found.
+--
+-- KEYS: the bucket, those who use it, those who wait for a token.
 -- ARGV: tokens wanted, rate (0: no limit), burst, tokens given back, of which grant,
---   cool-down in us, requests accepted before it, whether it teaches, who asks, horizon in us,
---   channel, message, whether the asker comes back from a time without Redis
-local bucket, members = KEYS[1], KEYS[2]
+--   cool-down in us, requests accepted and throttled since the asker's last demand, whether the
+--   asker can be the learner, the pace and the limit that it has learned as such (0: none; a
+--   pace below 0: it is not the learner), who asks, horizon in us, channel, message, whether the asker comes back from a time
+--   without Redis, the demand's number, and in how many us Twilio said to try again (0: calls
+--   wait for the cool-down).
+local bucket, members, line = KEYS[1], KEYS[2], KEYS[3]
 local want, rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local unused, last, hold = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
-local accepted, learn, who, horizon = tonumber(ARGV[7]), ARGV[8] == '1', ARGV[9], tonumber(ARGV[10])
+local accepted, throttled, learns = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9] == '1'
+local learned_pace, learned_limit = tonumber(ARGV[10]), tonumber(ARGV[11])
+local who, horizon, id, retry = ARGV[12], tonumber(ARGV[13]), ARGV[17], tonumber(ARGV[18])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local names = {'tokens', 'at', 'until', 'number', 'second', 'given', 'before', 'users', 'opens', 'limit', 'busy', 'strikes', 'base', 'spared', 'rough'}
-local stored = redis.call('HMGET', bucket, unpack(names))
+local names = {'tokens', 'at', 'until', 'held', 'retry', 'number', 'seen', 'users', 'waiting', 'opens', 'pace', 'limit', 'taught', 'heard', 'ok', 'no', 'void', 'taken'}
+local mine = (want > 0 and 'p:' or 'r:') .. who -- what this process was given, or has reported, last
+local stored = redis.call('HMGET', bucket, 'learner', mine, unpack(names))
+local learner, before = stored[1] or '', stored[2] or ''
 local b, was = {}, {}
 for i, name in ipairs(names) do
-	was[name] = tonumber(stored[i] or 0) or 0
-	b[name] = was[name]
+	local n = tonumber(stored[i + 2] or 0) or 0
+	was[name], b[name] = n, n == n and n or 0
 end
 
--- A clock that was set back, by a failover perhaps, must not keep the bucket closed.
-local longest = 3600 * 1000000
-if b['until'] > now + longest then b['until'] = now end
-if not stored[1] then b.tokens, b.at, was.tokens = burst, now, nil end -- 0 of them is to be written as well
+-- A clock that was set back, by a failover perhaps, goes on from where it was. A cool-down must
+-- not last longer for it.
+if b.seen > now then
+	for _, name in ipairs({'at', 'until', 'retry', 'opens', 'taught', 'heard', 'taken'}) do b[name] = math.max(0, b[name] - (b.seen - now)) end
+	redis.call('ZREMRANGEBYSCORE', members, '-inf', '+inf')
+	redis.call('ZREMRANGEBYSCORE', line, '-inf', '+inf')
+	b.users, b.waiting = 0, 0
+end
+b.seen = now
+if b['until'] > now + b.held then b['until'] = now end
+if not stored[3] then b.tokens, b.at, was.tokens = burst, now, nil end -- 0 of them is to be written as well
 if b.at > math.max(now, b['until']) then b.at = now end
 
 -- Those that come back all begin at one time: see pacer.Demand.
-if ARGV[13] == '1' and (not stored[1] or now - b.at > 1000000) and b.opens < now then b.opens = now + 1000000 end
+if ARGV[16] == '1' and (not stored[3] or now - b.taken > 1000000) and b.opens < now then b.opens = now + 1000000 end
 if b.opens > now + 1000000 then b.opens = now end
 
--- What was learned: by older and simpler rules than those of one process, see docs/learning.md.
--- A rate that is throttled soon again is lowered by 5, 15 and 30 %. If that has not helped it is
--- noise: the rate is what it was before, and for a minute nothing is learned.
-local holdTime, probeGain, climbGain = 22, 0.035, 0.25
-local function held() return math.min(150, math.max(holdTime, 50 / math.max(b.limit, 1e-6))) end
-local function probing() return b.rough == 1 or b.busy > held() end
-local function learned()
-	if b.limit == 0 then return math.huge end
-	if b.rough == 1 then return b.limit * 2 ^ math.min(b.busy, 30) end
-	local probe = b.busy - held()
-	if probe <= 0 then return b.limit end
-	if probe <= 2 then return b.limit * (1 + probeGain * probe) end
-	return b.limit * (1 + 2 * probeGain) * (1 + climbGain) ^ math.min(probe - 2, 90)
-end
-local configured = rate > 0 and rate or math.huge
-local pace = math.min(configured, learned())
+-- A demand that comes twice, since its answer was late, is answered as before, and does nothing.
+local _, _, old_got, old_number, old_from, old_id = string.find(before, '^(%d+) (%d+) (%d+) (%d+)$')
+local repeated = old_id == id
+if repeated then unused, hold, accepted, throttled = 0, 0, 0, 0 end
 
--- How many tokens were given out within a second: a window of two halves.
-local second = math.floor(now / 1000000)
-if second > b.second then
-	b.before = second == b.second + 1 and b.given or 0
-	b.given, b.second = 0, second
+-- Who learns, and what was learned.
+local heeding = 60000000
+if hold > 0 or throttled > 0 then b.heard = now end
+local heeded = b.pace > 0 or now - b.heard < heeding
+local is = learns and who == learner and learned_pace >= 0
+local ok, no = 0, 0
+-- A learner that asks no longer is replaced. With many processes each of them asks rarely.
+local slow = b.pace > 0 and b.pace or rate > 0 and rate or math.huge
+local quiet = math.max(2000000, math.min(10000000, 3 * b.users / slow * 1000000))
+if heeded and learns and not is and (who == learner or now - b.taught > quiet) then
+	learner, is = who, true -- it goes on from the pace that was found
+elseif is then
+	b.pace, b.limit = learned_pace, learned_limit
+elseif heeded then
+	b.ok, b.no = b.ok + accepted, b.no + throttled
 end
-local recent = b.given + b.before * (1 - (now % 1000000) / 1000000)
+if is then
+	b.taught, ok, no = now, b.ok, b.no
+	b.ok, b.no = 0, 0
+end
 
+local pace = rate > 0 and rate or math.huge
+if b.pace > 0 then pace = math.min(pace, b.pace) end
+
+local given = 0 -- back
 if hold > 0 then
-	local another = now >= b['until']
-	b['until'] = math.max(b['until'], now + hold)
-	if another and learn and now >= b.spared then
-		local first, old, probe = b.limit == 0, b.limit, b.limit > 0 and probing()
-		local soon = not first and b.rough == 0 and not probe and b.busy < held() / 2
-		local limit = math.max(accepted, recent)
-		if pace < math.huge then limit = math.min(math.max(limit, pace / 2), pace) else limit = math.max(limit, 1) end
-		if probe and b.rough == 0 then limit = math.max(limit, old) end
-		b.rough = (first and configured == math.huge) and 1 or 0
-		if not soon then
-			b.strikes = 0
-		else
-			b.strikes = b.strikes + 1
-			if b.strikes == 1 then b.base, limit = old, math.min(limit, 0.95 * old)
-			elseif b.strikes == 2 then limit = math.min(limit, 0.85 * old)
-			elseif b.strikes == 3 then limit = math.max(math.min(limit, 0.7 * old), b.base / 100)
-			else limit, b.strikes, b.spared = b.base, 0, b['until'] + 60000000 end
-		end
-		b.limit, b.busy = limit, 0
-		pace = math.min(configured, learned())
-	end
+	if now + hold > b['until'] then b['until'], b.held = now + hold, hold end
+	if retry > 0 then b.retry = math.max(b.retry, now + retry) end
 	-- After it requests leave one by one, and what was promised before is void.
 	b.tokens, b.at, b.number = 1, b['until'], b.number + 1
+	b.void = b.number
 elseif pace < math.huge then
 	if now > b.at then
 		b.tokens = math.min(burst, b.tokens + (now - b.at) * pace / 1000000)
 		b.at = now
 	end
 	b.tokens = math.max(b.tokens, -horizon * pace / 1000000) -- the rate may have been higher when they were promised
-	if unused > 0 and tonumber(last) == b.number then b.tokens = math.min(burst, b.tokens + unused) end
-end
-
-local got, from, again = 0, now, math.max(now, b.opens)
-if pace == math.huge then
-	got = want
-elseif b['until'] <= now and b.opens <= now and want > 0 then
-	got = math.max(0, math.min(want, math.floor(b.tokens + horizon * pace / 1000000)))
-	from = now + (1 - b.tokens) / pace * 1000000
-	again = math.max(now, from - horizon)
-	b.tokens = b.tokens - got
-	b.given = b.given + got
-	if got > 0 then
-		b.number = b.number + 1
-		if b.limit > 0 and b.tokens < 0 then b.busy = b.busy + got / pace end
+	if unused > 0 and tonumber(last) == b.number then
+		b.tokens = math.min(burst, b.tokens + unused)
+		given = unused
 	end
 end
+if b['until'] <= now then b.retry = 0 end
 
-if b.limit > 0 and b.rough == 0 and learned() > configured * 1.04 then b.limit, b.busy = 0, 0 end -- it has grown back
+-- Processes that find no token stand in line, in the order in which they came. Each is told when to
+-- come again, and has a claim to one token until some time after that.
+local patience, day = 500000, 86400000000
+if b.waiting > 0 then
+	redis.call('ZREMRANGEBYSCORE', line, '-inf', string.format('(%.0f', now - patience))
+	b.waiting = redis.call('ZCARD', line)
+end
+
+local got, number, from, again = 0, b.number, now, math.max(now, b.opens)
+if repeated and tonumber(old_got) > 0 and tonumber(old_number) > b.void then
+	got, number, from = tonumber(old_got), tonumber(old_number), tonumber(old_from)
+elseif pace == math.huge then
+	got = want
+elseif b['until'] <= now and b.opens <= now and want > 0 then
+	local rank = b.waiting > 0 and redis.call('ZRANK', line, who)
+	local ahead = rank or b.waiting
+	local others = rank and b.waiting - 1 or b.waiting
+	if given > 0 then ahead = 0 end -- it exchanges a token
+	local room = b.tokens + horizon * pace / 1000000
+	got = math.max(0, math.min(want, math.floor(room - ahead)))
+	if others > 0 then got = math.min(got, math.max(1, math.floor(room / (others + 1)))) end
+	if got > 0 and rank then
+		redis.call('ZREM', line, who)
+		b.waiting = b.waiting - 1
+	elseif got == 0 then
+		again = math.min(now + day, now + math.max(0, ahead + 1 - room) / pace * 1000000 + 1000)
+		redis.call('ZADD', line, string.format('%.0f', again), who)
+		redis.call('PEXPIRE', line, string.format('%.0f', (again - now + 2 * patience) / 1000))
+		if not rank then b.waiting = b.waiting + 1 end
+	end
+	if got > 0 then
+		-- Of a bucket that is slow and large, the time of the first may be long ago.
+		if pace < 1e-6 then got = 1 elseif pace < 1e-3 and b.tokens >= 1 then got = math.min(got, math.floor(b.tokens)) end
+		from = now + (1 - b.tokens) / pace * 1000000
+		if from < now then from = math.max(from, now - (pace < 1e-6 and day or got / pace * 1000000)) end
+		b.tokens = b.tokens - got
+		b.number = b.number + 1
+		number, b.taken = b.number, now
+	end
+end
 
 -- Who uses the bucket is noted once a second.
 local forget = 10000000
 local seen = tonumber(redis.call('ZSCORE', members, who) or 0)
+local gone = {}
 if now - seen > 1000000 or now < seen or b.users == 0 then
 	redis.call('ZADD', members, string.format('%.0f', now), who)
+	for _, name in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', string.format('(%.0f', now - forget))) do
+		gone[#gone + 1] = 'p:' .. name
+		gone[#gone + 1] = 'r:' .. name
+	end
 	redis.call('ZREMRANGEBYSCORE', members, '-inf', string.format('(%.0f', now - forget))
 	redis.call('PEXPIRE', members, forget / 1000)
 	b.users = redis.call('ZCARD', members)
 end
 
-local fields = {}
+local fields = {mine, string.format('%.0f %.0f %.0f ', got, number, from) .. id}
+if learner ~= (stored[1] or '') then fields[3], fields[4] = 'learner', learner end
 for _, name in ipairs(names) do
 	if b[name] ~= was[name] then
 		fields[#fields + 1] = name
 		fields[#fields + 1] = string.format(name == 'tokens' and '%.6f' or '%.16g', b[name])
 	end
 end
-if #fields > 0 then redis.call('HSET', bucket, unpack(fields)) end
+redis.call('HSET', bucket, unpack(fields))
+if #gone > 0 then redis.call('HDEL', bucket, unpack(gone)) end
 -- An idle bucket is full, and need not be remembered; what was learned is, for an hour.
 local keep = 60000 + (pace < math.huge and burst / pace * 1000 or 0) + math.max(0, b['until'] - now) / 1000
-if b.limit > 0 then keep = math.max(keep, 3600000) end
-redis.call('PEXPIRE', bucket, string.format('%.0f', keep))
-if hold > 0 then redis.call('PUBLISH', ARGV[11], ARGV[12]) end
+if b.pace > 0 then keep = math.max(keep, 3600000) end
+redis.call('PEXPIRE', bucket, string.format('%.0f', math.min(keep, 1e12)))
+if hold > 0 then redis.call('PUBLISH', ARGV[14], ARGV[15]) end
 
 local function text(n) return n == math.huge and '0' or string.format('%.17g', n) end -- a rate may be one in days
-return {got, b.number, text(from), text(again), text(b['until']), text(now), text(pace), text(b.limit), b.users}
+return {got, number, text(from), text(again), text(b['until']), text(now), text(pace), text(b.limit), b.users, text(b.retry), is and 1 or 0, ok, no, heeded and 1 or 0}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type bucket struct {
 	*fixture
 	t      *testing.T
 	server *redistest.Server
+	mu     sync.Mutex // guards last: a demand that was repeated may be answered twice
 	last   []any
 }
 
@@ -42,7 +44,9 @@ func (b *bucket) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		err := next(ctx, cmd)
 		if c, ok := cmd.(*redis.Cmd); ok && strings.HasPrefix(c.Name(), "eval") {
 			if answer, ok := c.Val().([]any); ok {
+				b.mu.Lock()
 				b.last = answer
+				b.mu.Unlock()
 			}
 		}
 		return err
@@ -61,6 +65,8 @@ func (b *bucket) take(d pacer.Demand) (a answer) {
 	if a.Grant, err = b.Take(context.Background(), messages, d); err != nil {
 		b.t.Fatal(err)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for i, to := range []*float64{&a.from, &a.again, &a.until, &a.now} {
 		if *to, err = strconv.ParseFloat(b.last[2+i].(string), 64); err != nil {
 			b.t.Fatal(err)
@@ -85,8 +91,8 @@ func (b *bucket) field(name string) float64 {
 
 // age has so much time pass for the bucket.
 func (b *bucket) age(d time.Duration) {
-	fields := []any{"second", b.field("second") - math.Ceil(d.Seconds())}
-	for _, name := range []string{"at", "until", "opens", "spared"} {
+	fields := []any{"number", int64(b.field("number"))}
+	for _, name := range []string{"at", "until", "opens", "seen", "retry", "taught", "heard", "taken"} {
 		if v := b.field(name); v > 0 {
 			fields = append(fields, name, int64(v)-d.Microseconds())
 		}
@@ -129,7 +135,7 @@ func TestCounter(t *testing.T) {
 
 	none := b.take(d)
 	if none.N == 0 {
-		about(t, "the next one that can be had", none.again, first.now+float64(2+rest.N)*100*ms-500*ms, 4)
+		about(t, "the next one that can be had", none.again, first.now+float64(2+rest.N)*100*ms-500*ms+ms, 4)
 		if wait := time.Until(none.Again); wait > 200*time.Millisecond {
 			t.Errorf("to ask again in %v, expected within 100 ms", wait)
 		}
@@ -165,8 +171,6 @@ func TestSlow(t *testing.T) {
 	if a.Pace != 1e-5 || (a.Every-100_000*time.Second).Abs() > time.Microsecond {
 		t.Errorf("%+v, expected a pace of one in 100,000 s", a.Grant)
 	}
-	hold := b.take(pacer.Demand{Rate: 1e-5, Burst: 2, Hold: time.Second, Learn: true})
-	about(t, "learned", hold.Learned, 1e-5, 1e-12)
 	if none := b.take(pacer.Demand{N: 1, Rate: 1e-5, Burst: 2}); none.N != 0 {
 		t.Errorf("%+v, expected none", none.Grant)
 	}
@@ -267,13 +271,152 @@ func TestRestsOneHourAtMost(t *testing.T) {
 	b := newBucket(t)
 	hold := b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 1000 * time.Hour})
 	about(t, "until", hold.until, hold.now+3600e6, 2)
-
-	// The server's clock was set back.
-	for _, field := range []string{"at", "until", "opens"} {
-		b.set(field, int64(hold.now+7200e6))
+	if !hold.RetryAt.IsZero() {
+		t.Errorf("%+v: expected that calls wait", hold.Grant)
 	}
-	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 1 {
-		t.Errorf("with times two hours ahead: %+v, expected a token", a.Grant)
+}
+
+// What calls do not wait for closes the bucket for five minutes. Then one request asks again. Each
+// process learns until when Twilio asked to wait.
+func TestTooLongToWait(t *testing.T) {
+	b := newBucket(t)
+	hold := b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 2 * time.Hour, TooLong: true})
+	about(t, "until", hold.until, hold.now+300e6, 2)
+	later := bucketOf(t, b.server, b.name).take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	for _, a := range []answer{hold, later} {
+		if left := time.Until(a.RetryAt); a.N != 0 || (left-2*time.Hour).Abs() > 3*time.Second {
+			t.Errorf("%+v, to be tried again in %v: expected two hours", a.Grant, left)
+		}
+	}
+	b.age(5*time.Minute + time.Second)
+	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 1 || !a.RetryAt.IsZero() {
+		t.Errorf("after five minutes: %+v, expected one token", a.Grant)
+	}
+}
+
+// After a failover the clock may be another one. What was over stays over, and what was not lasts as
+// long as before.
+func TestServersClockIsSetBack(t *testing.T) {
+	const back = 20 * 60e6 // us
+	setBack := func(b *bucket) {
+		fields := []any{}
+		for _, name := range []string{"at", "until", "seen", "opens", "retry", "taught", "heard", "taken"} {
+			if v := b.field(name); v > 0 {
+				fields = append(fields, name, int64(v+back))
+			}
+		}
+		b.set(fields...)
+	}
+	b := newBucket(t)
+	b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: time.Second})
+	b.age(time.Second)
+	b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	setBack(b)
+	b.age(200 * time.Millisecond)
+	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 1 || !a.Hold.IsZero() {
+		t.Errorf("a cool-down that was over: %+v, expected a token", a.Grant)
+	}
+
+	b = newBucket(t)
+	b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 30 * time.Second})
+	b.age(10 * time.Second)
+	before := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	setBack(b)
+	after := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	about(t, "what is left of a cool-down, in s", (after.until-after.now)/1e6, (before.until-before.now)/1e6, 0.05)
+}
+
+// A demand that comes twice, since its answer was late, has the answer of the first, and no other
+// effect, whatever others do meanwhile. A cool-down voids it.
+func TestDemandThatComesTwice(t *testing.T) {
+	b := newBucket(t)
+	other := bucketOf(t, b.server, b.name)
+	send := func(d pacer.Demand, times int) (a answer) {
+		n := b.store.demands.Load()
+		for range times {
+			b.store.demands.Store(n)
+			a = b.take(d)
+		}
+		return a
+	}
+	d := pacer.Demand{N: 2, Rate: 10, Burst: 1}
+	first := send(d, 1)
+	other.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	b.store.demands.Add(-1)
+	if a := send(d, 3); a.N != 2 || a.Number != first.Number || math.Abs(a.from-first.from) > 2 {
+		t.Errorf("%+v, and then %+v: expected the same tokens", first.Grant, a.Grant)
+	}
+	next := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
+	about(t, "the next token after 3 that were given out", next.from, first.now+300*ms, 5)
+
+	until := send(pacer.Demand{Rate: 10, Burst: 1, Hold: time.Second, Throttled: 1}, 1)
+	b.store.demands.Add(-1)
+	time.Sleep(20 * time.Millisecond)
+	if again := b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: time.Second, Throttled: 1}); again.until != until.until {
+		t.Errorf("the same cool-down told twice ends %.3f ms later", (again.until-until.until)/ms)
+	}
+	b.store.demands.Add(-2)
+	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 0 {
+		t.Errorf("during a cool-down, what was given before it: %+v", a.Grant)
+	}
+}
+
+// Processes that find no token are served in the order in which they came, and none asks more often than
+// twice for a token.
+func TestProcessesStandInLine(t *testing.T) {
+	name := newName()
+	d := pacer.Demand{N: 1, Rate: 20, Burst: 1}
+	type process struct {
+		*bucket
+		next time.Time
+		got  int
+	}
+	var all []*process
+	for range 30 {
+		all = append(all, &process{bucket: bucketOf(t, server(t), name)})
+	}
+	asked, given := 0, 0
+	const length = 3 * time.Second
+	for start := time.Now(); time.Since(start) < length; time.Sleep(time.Millisecond) {
+		for _, p := range all {
+			if time.Now().Before(p.next) {
+				continue
+			}
+			a := p.take(d)
+			asked++
+			if p.next = a.Again; a.N > 0 {
+				p.got++
+				given++
+				p.next = a.From
+			}
+		}
+	}
+	least, most := given, 0
+	for _, p := range all {
+		least, most = min(least, p.got), max(most, p.got)
+	}
+	if given < 60 || least < most-1 || float64(asked) > 2.5*float64(given)+float64(len(all)) {
+		t.Errorf("%d tokens for %d demands, the processes had %d to %d: expected some 68, two demands for each, and about the same for all", given, asked, least, most)
+	}
+}
+
+// A process that does not come when it is its turn loses it, and holds nobody up for long.
+func TestPlaceInLineExpires(t *testing.T) {
+	b := newBucket(t)
+	gone := bucketOf(t, b.server, b.name)
+	d := pacer.Demand{N: 1, Rate: 1, Burst: 1}
+	b.take(d)
+	if a := gone.take(d); a.N != 0 {
+		t.Fatalf("%+v", a.Grant)
+	}
+	second := b.take(d)
+	about(t, "in how many ms the second in line is to ask", (second.again-second.now)/ms, 1500, 30)
+	b.set("seen", int64(b.field("seen")-2e6), "at", int64(b.field("at")-2e6))
+	if err := b.store.rdb.ZAdd(context.Background(), b.key()+":line", redis.Z{Score: second.now - 1e6, Member: gone.store.who}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if a := b.take(d); a.N != 1 {
+		t.Errorf("%+v: expected a token, as the first in line has not come", a.Grant)
 	}
 }
 
@@ -289,7 +432,8 @@ func TestExpires(t *testing.T) {
 	b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 10 * time.Minute})
 	about(t, "of one that is held", ttl(b.key()), 660_500, 5000)
 	b.age(10 * time.Minute)
-	b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: time.Second, Learn: true, Accepted: 8})
+	b.take(pacer.Demand{Rate: 10, Burst: 5, Throttled: 1, Learn: true})
+	b.take(pacer.Demand{Rate: 10, Burst: 5, Learn: true, Pace: 8, Learned: 8})
 	about(t, "of one that has learned", ttl(b.key()), 3600_000, 5000)
 }
 
@@ -312,93 +456,85 @@ func TestTellsOthers(t *testing.T) {
 	}
 }
 
-func TestLearns(t *testing.T) {
+// One process learns for all: it hears of the others' answers, and all have its pace. When it is
+// gone another one goes on from there.
+func TestOneProcessLearns(t *testing.T) {
 	b := newBucket(t)
-	throttle := func(accepted int) answer {
-		return b.take(pacer.Demand{Rate: 20, Burst: 20, Hold: 100 * time.Millisecond, Learn: true, Accepted: accepted})
+	other := bucketOf(t, b.server, b.name)
+	d := pacer.Demand{N: 1, Rate: 100, Burst: 5, Learn: true, Pace: -1}
+	if a := b.take(d); a.Learner || a.Heeded {
+		t.Errorf("%+v: expected that nobody learns while nothing is throttled", a.Grant)
 	}
-	b.take(pacer.Demand{N: 15, Rate: 20, Burst: 20})
-	a := throttle(0)
-	if a.Learned < 13 || a.Learned > 15 || a.Pace != a.Learned { // less what a window of halves blurs
-		t.Errorf("15 given out, then throttled: learned %v, pace %v, expected 15", a.Learned, a.Pace)
+	d.Throttled, d.Accepted = 1, 9
+	if a := b.take(d); !a.Learner || !a.Heeded || a.Accepted+a.Throttled != 0 {
+		t.Errorf("the first that was throttled: %+v, expected that it learns", a.Grant)
 	}
-	if more := throttle(0); more.Learned != a.Learned {
-		t.Errorf("another answer of the same event: learned %v, expected %v still", more.Learned, a.Learned)
+	d.Throttled, d.Accepted = 2, 30
+	for range 2 {
+		if a := other.take(d); a.Learner || !a.Heeded || a.Pace != 100 {
+			t.Errorf("another one: %+v, expected that it is heeded, and does not learn", a.Grant)
+		}
 	}
-
-	// Throttled soon again: 5 %, 15 %, 30 %, and when none helps it was not the rate.
-	want := a.Learned
-	base := want
-	for i, factor := range []float64{0.95, 0.85, 0.7} {
-		b.age(time.Second)
-		want *= factor
-		about(t, "strike "+strconv.Itoa(i+1), throttle(1000).Learned, want, 0.01)
+	l := pacer.Demand{N: 1, Rate: 100, Burst: 5, Learn: true, Pace: 40, Learned: 38}
+	if a := b.take(l); !a.Learner || a.Accepted != 60 || a.Throttled != 4 || a.Pace != 40 || a.Learned != 38 {
+		t.Errorf("the learner: %+v, expected the others' answers, and its own pace", a.Grant)
 	}
-	b.age(time.Second)
-	about(t, "strike 4", throttle(1000).Learned, base, 0.01)
-	b.age(30 * time.Second)
-	about(t, "half a minute later", throttle(0).Learned, base, 0.01)
-	b.age(40 * time.Second)
-	if late := throttle(0).Learned; late >= base {
-		t.Errorf("a minute later: learned %v, expected less than %v", late, base)
+	if a := b.take(l); a.Accepted+a.Throttled != 0 {
+		t.Errorf("again: %+v, expected no answers", a.Grant)
 	}
-}
-
-func TestAsksForMore(t *testing.T) {
-	b := newBucket(t)
-	pace := func() float64 { return b.take(pacer.Demand{Rate: 100, Burst: 1}).Pace }
-	b.take(pacer.Demand{Rate: 100, Burst: 1})
-	b.set("limit", 20)
-	for _, c := range []struct{ busy, pace float64 }{
-		{0, 20}, {21.9, 20}, {23, 20.7}, {24, 21.4}, {25, 26.75}, {40, 100}, {1e9, 100},
-	} {
-		b.set("busy", c.busy)
-		about(t, "pace after "+strconv.FormatFloat(c.busy, 'f', -1, 64)+" s", pace(), c.pace, 0.01)
+	if a := other.take(d); a.Pace != 40 || a.Learned != 38 {
+		t.Errorf("another one: %+v, expected the learner's pace", a.Grant)
 	}
-	b.set("limit", 0.5, "busy", 99)
-	about(t, "a slow one holds for 50 requests", pace(), 0.5, 0.01)
-	b.set("limit", 106, "busy", 0)
-	b.take(pacer.Demand{Rate: 100, Burst: 1})
-	if a := b.take(pacer.Demand{Rate: 100, Burst: 1}); a.Learned != 0 || a.Pace != 100 {
-		t.Errorf("learned %v, pace %v, expected that what is above the limit is forgotten", a.Learned, a.Pace)
+	b.age(3 * time.Second)
+	if a := other.take(d); !a.Learner || a.Pace != 40 || a.Learned != 38 {
+		t.Errorf("3 s later: %+v, expected that it learns, from that pace on", a.Grant)
 	}
-}
-
-func TestUnlimitedLearns(t *testing.T) {
-	b := newBucket(t)
-	d := pacer.Demand{N: 1, Rate: pacer.Unlimited, Burst: 1}
-	b.take(d)
-	first := b.take(pacer.Demand{Rate: pacer.Unlimited, Burst: 1, Hold: 50 * time.Millisecond, Learn: true, Accepted: 30})
-	about(t, "the first estimate", first.Learned, 30, 0)
-	b.age(time.Second)
-	about(t, "pace", b.take(d).Pace, 30, 0.01)
-	for _, c := range []struct{ busy, pace float64 }{{1, 60}, {3, 240}} {
-		b.set("busy", c.busy)
-		about(t, "it doubles", b.take(pacer.Demand{Rate: pacer.Unlimited, Burst: 1}).Pace, c.pace, 0.01)
+	if a := b.take(l); a.Learner || a.Pace != 40 {
+		t.Errorf("the first one: %+v, expected that it follows", a.Grant)
 	}
-	second := b.take(pacer.Demand{Rate: pacer.Unlimited, Burst: 1, Hold: 50 * time.Millisecond, Learn: true, Accepted: 150})
-	about(t, "the second one", second.Learned, 150, 0)
-	b.age(time.Second)
-	b.set("busy", 3)
-	about(t, "which is held", b.take(d).Pace, 150, 0.01)
-
-	// Only time in which tokens were waited for counts.
-	b.set("busy", 0)
-	b.age(time.Second)
-	b.take(d)
-	about(t, "busy", b.field("busy"), 0, 0)
-	b.take(pacer.Demand{N: 30, Rate: pacer.Unlimited, Burst: 1})
-	about(t, "busy", b.field("busy"), 0.2, 0.001)
+	d.Pace, d.Throttled, d.Accepted = pacer.Unlimited, 0, 0
+	if a := other.take(d); !a.Learner || a.Pace != 100 || a.Learned != 0 {
+		t.Errorf("it finds that there is no limit: %+v", a.Grant)
+	}
+	d.Pace = -1
+	if a := other.take(d); !a.Learner {
+		t.Errorf("it has forgotten that it learns: %+v, expected that it is told", a.Grant)
+	}
 }
 
 func TestTeachesNothing(t *testing.T) {
 	b := newBucket(t)
 	for _, rate := range []float64{20, pacer.Unlimited} {
 		b.take(pacer.Demand{N: 10, Rate: rate, Burst: 20})
-		if a := b.take(pacer.Demand{Rate: rate, Burst: 20, Hold: 50 * time.Millisecond, Accepted: 10}); a.Learned != 0 || a.Hold.IsZero() {
+		if a := b.take(pacer.Demand{Rate: rate, Burst: 20, Hold: 50 * time.Millisecond, Accepted: 10}); a.Learned != 0 || a.Learner || a.Hold.IsZero() {
 			t.Errorf("rate %v: %+v, expected a cool-down and no more", rate, a.Grant)
 		}
 		b.age(time.Second)
+	}
+}
+
+// Rates that are valid, and far from what is usual, are kept as any other.
+func TestExtremeRates(t *testing.T) {
+	for _, tc := range []struct {
+		rate    float64
+		burst   int
+		n, want int
+	}{
+		{1e17, 1, 50, 50}, {math.MaxFloat64 / 2, 1, 50, 50}, {1e-6, 100_000, 50, 50}, {1e-6, 3, 50, 3}, {1e-9, 100_000, 50, 1}, {1e-300, 5, 50, 1}, {5e-324, 1, 1, 1}, {1e-3, 1 << 62, 50, 50},
+	} {
+		b := newBucket(t)
+		d := pacer.Demand{N: tc.n, Rate: tc.rate, Burst: tc.burst}
+		a := b.take(d)
+		for i := range a.N {
+			if due := a.From.Add(time.Duration(i) * a.Every); due.After(time.Now().Add(600 * time.Millisecond)) {
+				t.Errorf("rate %v, burst %d: token %d is due in %v", tc.rate, tc.burst, i, time.Until(due))
+				break
+			}
+		}
+		if a.N != tc.want {
+			t.Errorf("rate %v, burst %d: %+v, expected %d tokens", tc.rate, tc.burst, a.Grant, tc.want)
+		}
+		b.take(d)
 	}
 }
 

@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +36,17 @@ type task struct {
 	Workers int     `json:"workers"`
 	Limit   float64 `json:"limit"`            // requests/s of all together
 	Demand  float64 `json:"demand,omitempty"` // requests/s of this one; 0: as many as pass
+
+	conditions
+}
+
+// conditions are what a member meets. The zero conditions are one sender, and answers that take no time.
+type conditions struct {
+	Senders     int           `json:"senders,omitempty"`     // each with a limit of its own; 0: one
+	MaxInFlight int           `json:"maxInFlight,omitempty"` // of a process; 0: no limit
+	Shortest    time.Duration `json:"shortest,omitempty"`    // that answers take, beyond what the fake takes
+	Longest     time.Duration `json:"longest,omitempty"`
+	Noise       float64       `json:"noise,omitempty"` // share of the requests that is throttled and never reaches the fake
 }
 
 // A count is what a member has done, told every 100 ms.
@@ -43,7 +58,8 @@ type count struct {
 	Alerts    int64 `json:"alerts"`
 }
 
-const sender = "12345" // a short code: all share its bucket
+// senderOf returns the short code from which a worker sends.
+func (t task) senderOf(worker int) string { return strconv.Itoa(12345 + worker%max(t.Senders, 1)) }
 
 // member is that process: workers send messages as fast as the limiter lets them.
 func member(ctx context.Context, arg string, stdin io.Reader, stdout io.Writer) error {
@@ -59,15 +75,13 @@ func member(ctx context.Context, arg string, stdin io.Reader, stdout io.Writer) 
 	}()
 	redis.SetLogger(silent{}) // that Redis is gone is part of the test
 	var alerts atomic.Int64
-	limiter, err := redispacer.New(&redis.UniversalOptions{Addrs: []string{t.Redis}},
-		pacer.Limits{{Resource: pacer.Messages, Sender: sender, Rate: t.Limit}},
-		redispacer.WithAlert(func(pacer.Alert) { alerts.Add(1) }))
+	limiter, asked, end, err := t.limiter(func(pacer.Alert) { alerts.Add(1) })
 	if err != nil {
 		return err
 	}
-	defer limiter.Close() //nolint:errcheck // the process ends
+	defer end() //nolint:errcheck // the process ends
 	client, err := pacer.New(pacer.ClientParams{Username: twiliotest.AccountSid, Password: twiliotest.AuthToken},
-		pacer.WithLimiter(limiter), pacer.WithHTTPClient(&http.Client{Transport: toFake(t.Fake, t.Workers)}), pacer.WithAlert(func(pacer.Alert) { alerts.Add(1) }))
+		pacer.WithLimiter(limiter), pacer.WithHTTPClient(&http.Client{Transport: t.network(toFake(t.Fake, t.Workers))}), pacer.WithAlert(func(pacer.Alert) { alerts.Add(1) }))
 	if err != nil {
 		return err
 	}
@@ -91,7 +105,7 @@ func member(ctx context.Context, arg string, stdin io.Reader, stdout io.Writer) 
 					}
 				}
 				params := &api.CreateMessageParams{}
-				params.SetFrom(sender)
+				params.SetFrom(t.senderOf(w))
 				params.SetTo("+15005550006")
 				params.SetBody(fmt.Sprintf("%s/%d/%d", t.Name, w, i))
 				switch _, err := rc.Api.CreateMessage(params); {
@@ -105,7 +119,7 @@ func member(ctx context.Context, arg string, stdin io.Reader, stdout io.Writer) 
 	}
 	out := json.NewEncoder(stdout)
 	tell := func() error {
-		return out.Encode(count{Sent: sent.Load(), Throttled: int64(client.Stats().Throttled), Lost: lost.Load(), Asked: limiter.Store().Asked, Alerts: alerts.Load()})
+		return out.Encode(count{Sent: sent.Load(), Throttled: int64(client.Stats().Throttled), Lost: lost.Load(), Asked: asked(), Alerts: alerts.Load()})
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -121,6 +135,49 @@ func member(ctx context.Context, arg string, stdin io.Reader, stdout io.Writer) 
 	wg.Wait()
 	return tell()
 }
+
+// limiter returns the member's limiter: by itself if there is no Redis. asked returns its round
+// trips to Redis.
+func (t task) limiter(alert func(pacer.Alert)) (l pacer.Limiter, asked func() int64, end func() error, err error) {
+	limits := pacer.Limits{{Resource: pacer.Messages, Rate: t.Limit / float64(max(t.Senders, 1))}}
+	if t.MaxInFlight > 0 {
+		limits = append(limits, pacer.Limit{Resource: "*", MaxInFlight: t.MaxInFlight})
+	}
+	if t.Redis == "" {
+		l, err = pacer.NewLimiter(limits)
+		return l, func() int64 { return 0 }, func() error { return nil }, err
+	}
+	shared, err := redispacer.New(&redis.UniversalOptions{Addrs: []string{t.Redis}}, limits, redispacer.WithAlert(alert),
+		redispacer.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return shared, func() int64 { return shared.Store().Asked }, shared.Close, nil
+}
+
+// network has answers take their time, and throttles what is noise.
+func (c conditions) network(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if rand.Float64() < c.Noise {
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
+			return &http.Response{
+				StatusCode: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"1"}}, Request: r,
+				Body: io.NopCloser(strings.NewReader(`{"code":20429,"status":429,"message":"Too Many Requests"}`)),
+			}, nil
+		}
+		resp, err := next.RoundTrip(r)
+		if c.Longest > 0 {
+			time.Sleep(c.Shortest + rand.N(c.Longest-c.Shortest+1))
+		}
+		return resp, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 type silent struct{}
 

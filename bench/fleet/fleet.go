@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -22,9 +25,27 @@ type scenario struct {
 	demand     float64       // requests/s, all together; 0: as many as pass
 	churn      time.Duration // between a process killed and another started; 0: never
 	outage     time.Duration // for which Redis is stopped in the middle; 0: it is not
+	conditions
+	workers int           // of each process; 0: 20
+	warmUp  time.Duration // before the time that is measured; 0: 2 s
+	late    float64       // share of Redis' answers that are late by lateBy
+	alone   bool          // the same load is sent by one process without Redis at the same time
 
-	// What is expected at least and at most; 0: not checked.
+	// What is expected at least and at most; 0: not checked. leastAlone is of what the process without
+	// Redis reaches, leastOwn what the smallest process has of an equal share, mostTrips round trips a second.
 	leastRate, mostThrottled, leastShare, mostAsked, mostThrottledAway float64
+	leastAlone, leastOwn, mostTrips                                    float64
+}
+
+// lateBy is by how much late answers of Redis are late.
+const lateBy = 300 * time.Millisecond
+
+// atWork returns how many workers a process has.
+func (s scenario) atWork() int {
+	if s.workers > 0 {
+		return s.workers
+	}
+	return workers
 }
 
 const workers = 20
@@ -47,7 +68,25 @@ func scenarios(short bool) []scenario {
 			mostThrottled: 0.005, mostAsked: 0.1},
 		{Name: "below", What: "eight processes that want 1,000/s of 2,000/s", limit: 2000, processes: 8, demand: 1000, length: long(20 * time.Second),
 			mostThrottled: 0.005},
+		usual(scenario{Name: "answers-1", What: "answers of 50 to 350 ms, 5 senders of 1/s", limit: 5, processes: 4, length: long(40 * time.Second), conditions: varying(5)}),
+		usual(scenario{Name: "answers-5", What: "the same at 5/s each", limit: 25, processes: 4, length: long(20 * time.Second), conditions: varying(5)}),
+		usual(scenario{Name: "answers-20", What: "the same at 20/s each", limit: 100, processes: 4, length: long(20 * time.Second), conditions: varying(5)}),
+		usual(scenario{Name: "late", What: "5 % of Redis' answers are late by 300 ms", limit: 100, processes: 4, length: long(20 * time.Second), late: 0.05}),
+		usual(scenario{Name: "slots", What: "16 senders of 1/s, MaxInFlight 4", limit: 16, processes: 2, workers: 16, length: long(40 * time.Second),
+			conditions: conditions{Senders: 16, MaxInFlight: 4, Shortest: 240 * time.Millisecond, Longest: 240 * time.Millisecond}}),
+		usual(scenario{Name: "many", What: "100 processes of one caller", limit: 20, processes: 100, workers: 1, warmUp: 15 * time.Second, length: long(60 * time.Second), mostTrips: 100}),
+		usual(scenario{Name: "noise", What: "2 % are throttled whatever is sent", limit: 100, processes: 8, length: long(40 * time.Second), conditions: conditions{Noise: 0.02}}),
 	}
+}
+
+// usual returns a scenario of which is expected that it is as good as without Redis.
+func usual(s scenario) scenario {
+	s.alone, s.leastAlone, s.leastOwn, s.mostThrottled = true, 0.95, 0.5, 0.005
+	return s
+}
+
+func varying(senders int) conditions {
+	return conditions{Senders: senders, Shortest: 50 * time.Millisecond, Longest: 350 * time.Millisecond}
 }
 
 // A row is what came of a scenario.
@@ -64,6 +103,10 @@ type row struct {
 	Lost      int64   `json:"lost"`
 	Doubled   int     `json:"doubled"`
 	Alerts    int64   `json:"alerts"`
+	Own       float64 `json:"leastOwn"`            // what the smallest process has of an equal share; 0: they came and went
+	Trips     float64 `json:"roundTripsPerSecond"` // to Redis
+	Alone     float64 `json:"alonePerSecond"`      // accepted of one process without Redis; 0: there was none
+	OfAlone   float64 `json:"ofAlone"`
 
 	Away *away `json:"away,omitempty"`
 }
@@ -92,17 +135,32 @@ func (s scenario) run(ctx context.Context, show func(*run)) (_ row, err error) {
 		return row{}, err
 	}
 	defer func() { err = errors.Join(err, server.Kill()) }()
-	fake := twiliotest.NewServer(twiliotest.Config{Limits: []twiliotest.Limit{{Resource: "Messages", Rate: s.limit}}})
+	fake := twiliotest.NewServer(s.twilio())
 	defer fake.Close()
 
-	r := &run{scenario: s, redis: server, fake: fake}
+	r := &run{scenario: s, redis: server, fake: fake, addr: server.Addr}
+	if s.late > 0 {
+		slow, err := newSlow(server.Addr, s.late)
+		if err != nil {
+			return row{}, err
+		}
+		defer slow.Close() //nolint:errcheck // nobody uses it any more
+		r.addr = slow.Addr().String()
+	}
 	defer func() { err = errors.Join(err, r.end()) }()
+	if s.alone {
+		r.aloneFake = twiliotest.NewServer(s.twilio())
+		defer r.aloneFake.Close()
+		if r.alone, err = start(r.aloneTask()); err != nil {
+			return row{}, err
+		}
+	}
 	for range s.processes {
 		if err := r.join(); err != nil {
 			return row{}, err
 		}
 	}
-	if err := r.live(ctx, warmUp, show); err != nil {
+	if err := r.live(ctx, max(s.warmUp, warmUp), show); err != nil {
 		return row{}, err
 	}
 	r.mark()
@@ -116,14 +174,74 @@ func (s scenario) run(ctx context.Context, show func(*run)) (_ row, err error) {
 	return out, err
 }
 
+// twilio is the fake that a scenario is sent to.
+func (s scenario) twilio() twiliotest.Config {
+	n := max(s.Senders, 1)
+	return twiliotest.Config{Limits: []twiliotest.Limit{{Resource: "Messages", Rate: s.limit / n, PerSender: n > 1}}}
+}
+
+// aloneTask is that of the process that has the whole load, and no Redis.
+func (r *run) aloneTask() task {
+	t := task{
+		Name: "alone", Fake: strings.TrimPrefix(r.aloneFake.URL, "http://"),
+		Workers: r.processes * r.atWork(), Limit: float64(r.limit), Demand: r.demand, conditions: r.conditions,
+	}
+	t.MaxInFlight *= r.processes
+	return t
+}
+
+// newSlow forwards to Redis, and has a share of the answers be late.
+func newSlow(addr string, share float64) (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", addr)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			go func() {
+				_, _ = io.Copy(out, in)
+				_ = out.Close()
+			}()
+			go func() {
+				defer in.Close() //nolint:errcheck // it is the end
+				buf := make([]byte, 64<<10)
+				for {
+					n, err := out.Read(buf)
+					if n > 0 && rand.Float64() < share {
+						time.Sleep(lateBy)
+					}
+					if _, werr := in.Write(buf[:n]); err != nil || werr != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return l, nil
+}
+
 // A run is a scenario under way.
 type run struct {
 	scenario
 	redis   *redistest.Server
 	fake    *twiliotest.Server
+	addr    string     // of Redis, or of what delays its answers
 	members []*process // that live
-	gone    []*process
-	joined  int
+
+	aloneFake  *twiliotest.Server // nil: nobody sends without Redis
+	alone      *process
+	aloneFirst int // accepted before the time that counts
+	gone       []*process
+	joined     int
 
 	began   time.Time
 	first   twiliotest.Stats
@@ -142,8 +260,8 @@ type point struct {
 func (r *run) join() error {
 	r.joined++
 	t := task{
-		Name: fmt.Sprintf("p%d", r.joined), Fake: strings.TrimPrefix(r.fake.URL, "http://"), Redis: r.redis.Addr,
-		Workers: workers, Limit: float64(r.limit), Demand: r.demand / float64(r.processes),
+		Name: fmt.Sprintf("p%d", r.joined), Fake: strings.TrimPrefix(r.fake.URL, "http://"), Redis: r.addr,
+		Workers: r.atWork(), Limit: float64(r.limit), Demand: r.demand / float64(r.processes), conditions: r.conditions,
 	}
 	p, err := start(t)
 	if err == nil {
@@ -159,6 +277,9 @@ func (r *run) mark() {
 		r.counts[p] = *p.last.Load()
 	}
 	r.samples = nil
+	if r.alone != nil {
+		r.aloneFirst = r.aloneFake.Stats().Accepted
+	}
 }
 
 // live lets time pass, and do what the scenario has in store.
@@ -210,6 +331,10 @@ func (r *run) happen(after time.Duration) error {
 
 // end stops the members that live.
 func (r *run) end() (err error) {
+	if r.alone != nil {
+		err = r.alone.stop()
+		r.alone = nil
+	}
 	for _, p := range r.members {
 		_ = p.stdin.Close() // all at once, for they finish what they are at
 	}
@@ -237,8 +362,14 @@ func (r *run) row() row {
 		out.Alerts += c.Alerts
 	}
 	out.Asked = float64(asked) / float64(max(1, accepted))
+	out.Trips = float64(asked) / spent
+	if r.alone != nil {
+		out.Alone = float64(r.aloneFake.Stats().Accepted-r.aloneFirst) / spent
+		out.OfAlone = out.Rate / max(out.Alone, 1e-9)
+	}
 	if len(r.gone) == 0 {
 		out.Least = float64(slices.Min(sent)) / float64(max(1, slices.Max(sent)))
+		out.Own = float64(slices.Min(sent)) * float64(len(sent)) / float64(max(1, accepted))
 	}
 	if !r.back.IsZero() {
 		out.Away = r.away()

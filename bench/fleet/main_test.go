@@ -41,21 +41,24 @@ func TestCommandLine(t *testing.T) {
 
 // Each figure that is missed is said, and none that is not.
 func TestMissed(t *testing.T) {
-	s := scenario{Name: "x", leastRate: 0.97, mostThrottled: 0.005, leastShare: 0.5, mostAsked: 0.1, mostThrottledAway: 0.05}
-	good := row{OfLimit: 0.98, Throttled: 0.004, Least: 0.6, Asked: 0.09, Away: &away{Throttled: 0.04, Recovered: 1.5}}
+	s := scenario{Name: "x", leastRate: 0.97, mostThrottled: 0.005, leastShare: 0.5, mostAsked: 0.1, mostThrottledAway: 0.05, leastAlone: 0.95, leastOwn: 0.5, mostTrips: 100}
+	good := row{OfLimit: 0.98, Throttled: 0.004, Least: 0.6, Asked: 0.09, OfAlone: 0.96, Own: 0.7, Trips: 90, Away: &away{Throttled: 0.04, Recovered: 1.5}}
 	if got := missed([]scenario{s}, []row{good}); len(got) != 0 {
 		t.Errorf("missed %q: expected none", got)
 	}
 	for want, change := range map[string]func(*row){
-		"96.0 % of the limit":       func(r *row) { r.OfLimit = 0.96 },
-		"0.60 % throttled":          func(r *row) { r.Throttled = 0.006 },
-		"sent 0.40 of":              func(r *row) { r.Least = 0.4 },
-		"0.200 round trips":         func(r *row) { r.Asked = 0.2 },
-		"1 lost, 0 doubled":         func(r *row) { r.Lost = 1 },
-		"0 lost, 2 doubled":         func(r *row) { r.Doubled = 2 },
-		"6.00 % throttled while":    func(r *row) { r.Away = &away{Throttled: 0.06} },
-		"back to normal after 2.5":  func(r *row) { r.Away = &away{Recovered: 2.5} },
-		"back to normal after -1.0": func(r *row) { r.Away = &away{Recovered: -1} },
+		"96.0 % of the limit":        func(r *row) { r.OfLimit = 0.96 },
+		"0.60 % throttled":           func(r *row) { r.Throttled = 0.006 },
+		"sent 0.40 of":               func(r *row) { r.Least = 0.4 },
+		"0.200 round trips":          func(r *row) { r.Asked = 0.2 },
+		"94.0 % of what one process": func(r *row) { r.OfAlone = 0.94 },
+		"has 0.40 of an equal share": func(r *row) { r.Own = 0.4 },
+		"101 round trips a second":   func(r *row) { r.Trips = 101 },
+		"1 lost, 0 doubled":          func(r *row) { r.Lost = 1 },
+		"0 lost, 2 doubled":          func(r *row) { r.Doubled = 2 },
+		"6.00 % throttled while":     func(r *row) { r.Away = &away{Throttled: 0.06} },
+		"back to normal after 2.5":   func(r *row) { r.Away = &away{Recovered: 2.5} },
+		"back to normal after -1.0":  func(r *row) { r.Away = &away{Recovered: -1} },
 	} {
 		bad := good
 		change(&bad)
@@ -91,12 +94,12 @@ func TestScenario(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts processes")
 	}
-	s := scenario{Name: "two", limit: 50, processes: 2, length: time.Second}
+	s := scenario{Name: "two", limit: 50, processes: 2, length: time.Second, alone: true}
 	r, err := s.run(t.Context(), func(*run) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Rate < 20 || r.OfLimit != r.Rate/50 || r.Lost != 0 || r.Doubled != 0 || r.Least == 0 || r.Asked == 0 {
+	if r.Rate < 20 || r.OfLimit != r.Rate/50 || r.Lost != 0 || r.Doubled != 0 || r.Least == 0 || r.Asked == 0 || r.OfAlone != r.Rate/r.Alone || r.Own < r.Least {
 		t.Errorf("%+v", r)
 	}
 	var b strings.Builder

@@ -15,19 +15,23 @@ func (rep *report) table(w io.Writer) error {
 	e := rep.Environment
 	fmt.Fprintf(&b, "%d workers to a process   (%s %s/%s, %d CPUs, %s)\n", rep.Workers, e.Go, e.OS, e.Arch, e.CPUs, e.Date)
 	if len(rep.Rows) > 0 {
-		lines := [][]string{{}, {"scenario", "", "limit", "seconds", "sent/s", "of limit", "throttled", "least:most", "Redis/request", "lost", "doubled"}}
+		lines := [][]string{{}, {"scenario", "", "limit", "seconds", "sent/s", "of limit", "throttled", "least:most", "Redis/request", "lost", "doubled", "without Redis", "of that"}}
 		for _, r := range rep.Rows {
 			least := "-"
 			if r.Least > 0 {
 				least = fmt.Sprintf("%.2f", r.Least)
 			}
+			alone, ofAlone := "-", "-"
+			if r.Alone > 0 {
+				alone, ofAlone = fmt.Sprintf("%.1f/s", r.Alone), percent(r.OfAlone, 1)
+			}
 			lines = append(lines, []string{
 				r.Scenario, r.What, fmt.Sprintf("%d/s", r.Limit), fmt.Sprintf("%.0f", r.Seconds), fmt.Sprintf("%.1f", r.Rate), percent(r.OfLimit, 1),
-				percent(r.Throttled, 2), least, fmt.Sprintf("%.3f", r.Asked), fmt.Sprint(r.Lost), fmt.Sprint(r.Doubled),
+				percent(r.Throttled, 2), least, fmt.Sprintf("%.3f", r.Asked), fmt.Sprint(r.Lost), fmt.Sprint(r.Doubled), alone, ofAlone,
 			})
 			if a := r.Away; a != nil {
-				lines = append(lines, []string{"", "  meanwhile", "", "", fmt.Sprintf("%.1f", a.OfLimit*float64(r.Limit)), percent(a.OfLimit, 1), percent(a.Throttled, 2), "", "", "", ""})
-				lines = append(lines, []string{"", fmt.Sprintf("  back to 90 %% %.1f s after its return", a.Recovered), "", "", "", "", "", "", "", "", ""})
+				lines = append(lines, []string{"", "  meanwhile", "", "", fmt.Sprintf("%.1f", a.OfLimit*float64(r.Limit)), percent(a.OfLimit, 1), percent(a.Throttled, 2), "", "", "", "", "", ""})
+				lines = append(lines, []string{"", fmt.Sprintf("  back to 90 %% %.1f s after its return", a.Recovered), "", "", "", "", "", "", "", "", "", "", ""})
 			}
 		}
 		output.Align(&b, lines, 2)

@@ -38,7 +38,7 @@ func (e *Evidence) AtOnce() int {
 
 // burst takes in that a cool-down is over that a burst began when it met the limit.
 func (e *Evidence) burst(now time.Time) {
-	c, accepted := &e.cooling, e.log.Until(e.accepted)
+	c, accepted := &e.cooling, e.recently()
 	e.empty, e.long = e.empty<<1, e.long<<1
 	switch {
 	case c.accepted == 0:

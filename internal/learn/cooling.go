@@ -8,6 +8,7 @@ import (
 // A cooling is about the times in which the bucket keeps still.
 type cooling struct {
 	closed   bool          // the bucket keeps still, or has not been reopened since
+	held     bool          // another process has closed it
 	since    time.Time     // when it was last closed
 	opened   time.Time     // when it was last opened
 	out      int           // requests that were in flight then

@@ -24,8 +24,9 @@ type lessons struct {
 	cooling  cooling
 	event    event
 	trouble  trouble
-	number   uint8 // of the bucket, among those of its account that were throttled; 0: none
-	doubted  bool  // the pace may have been taught by a trouble of the account
+	others   float64 // requests/s of other processes that are accepted, about
+	number   uint8   // of the bucket, among those of its account that were throttled; 0: none
+	doubted  bool    // the pace may have been taught by a trouble of the account
 }
 
 // A Throttle is a throttled answer.
@@ -94,7 +95,7 @@ func (e *Evidence) Departed(due, now time.Time) {
 	if e.lessons == nil {
 		return
 	}
-	if now.Sub(e.answered) > heard+time.Duration(3/e.Pace()*float64(time.Second)) {
+	if now.Sub(e.answered) > heard+time.Duration(3*e.sharers()/e.Pace()*float64(time.Second)) {
 		due = e.Rate.last // nothing is accepted, or all fails: that is no reason to ask for more
 	}
 	e.Rate.departed(due, now)
@@ -133,7 +134,9 @@ func (e *Evidence) PerSecond(now time.Time) float64 { return e.log.Until(now) }
 // Accepted takes in that a request which left at the given time was accepted, with so many of
 // its account's requests in progress. account is nil if that is not to be learned from.
 func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, now time.Time) {
-	e.log.Add(left)
+	if inProgress > 0 { // else another process sent it
+		e.log.Add(left)
+	}
 	if account != nil {
 		account.accepted(inProgress, e.lessons == nil || now.Sub(e.event.left) > soundAfter, left, now)
 	}
@@ -163,7 +166,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 		e.empty = 0 // that was no noise
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
-	if e.phase == bursting && e.log.Until(e.accepted) >= notSlow {
+	if e.phase == bursting && e.recently() >= notSlow {
 		e.become(free, 0, now)
 	}
 	e.Rate.accepted(left, now)
@@ -209,7 +212,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 		e.phase == seeking && c.throttled(window) < quarter || e.doubted && e.tally.throttled == 0
 	e.doubt(account, t.InProgress)
 	sought := e.phase == seeking
-	e.Rate.throttled(t.Left, e.log.Until(e.accepted), c.lately(), unsure, now)
+	e.Rate.throttled(t.Left, e.recently(), c.lately(), unsure, now)
 	if account != nil && account.several() && sought && e.phase == holding {
 		account.explained() // by a limit of the rate; of one bucket alone either would do
 	}
@@ -276,6 +279,43 @@ func (e *Evidence) none(now time.Time) bool {
 	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
 }
 
+// Held takes in that another process has closed the bucket for so long, which has a rule of its own for
+// single throttled answers.
+func (e *Evidence) Held(hold time.Duration, now time.Time) {
+	e.learn(now)
+	c := &e.cooling
+	if end := now.Add(hold + sparedFor*hold); end.After(c.spared) {
+		c.spared = end
+	}
+	if !c.closed {
+		c.closed, c.held, c.since = true, true, now
+	}
+}
+
+// Adopt has this process go on with a limit that another one has learned; 0: none.
+func (e *Evidence) Adopt(limit float64, now time.Time) {
+	e.learn(now)
+	if limit > 0 {
+		e.become(holding, limit, now)
+	}
+}
+
+// Shared takes in that so many processes send at the pace, this one included, and that so many requests
+// of the others were accepted since a time.
+func (e *Evidence) Shared(processes, accepted int, since time.Duration) {
+	if e.lessons == nil {
+		return
+	}
+	e.processes = processes
+	if s := since.Seconds(); s > 0 && !e.cooling.closed {
+		e.others += (float64(accepted)/s - e.others) * -math.Expm1(-s)
+	}
+}
+
+// recently returns how many requests were accepted within the last second in which there were any, of
+// all processes.
+func (e *Evidence) recently() float64 { return e.log.Until(e.accepted) + e.others }
+
 // Unasked reports that the bucket keeps still for a step that Twilio has not asked for, and that is
 // longer than the first one.
 func (e *Evidence) Unasked(now time.Time) bool {
@@ -300,6 +340,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.trial.from = e.trial.from.Add(closed)
 	}
 	switch {
+	case c.held && c.answers == 0: // nothing is known
 	case c.accepted == 0 && account != nil && account.answered.After(c.opened) && e.blames(account, now):
 		// Others were accepted meanwhile, and have taken the slots.
 		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false
@@ -319,7 +360,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.burst(now)
 	}
 	e.event.began = time.Time{}
-	c.closed, c.opened, c.out = false, now, inFlight
+	c.closed, c.held, c.opened, c.out = false, false, now, inFlight
 	c.accepted, c.recent, c.answers, c.mostly = 0, 0, 0, false
 	if e.since.Before(now) {
 		e.since = now
@@ -330,7 +371,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 // paced: something else than a pace holds requests back.
 func (e *Evidence) conclude(paced bool, now time.Time) {
 	c := &e.cooling
-	accepted := e.log.Until(e.accepted)
+	accepted := e.recently()
 	e.trouble.before = max(accepted, 1)
 	e.peak = max(e.peak, accepted)
 	switch {

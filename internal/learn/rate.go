@@ -44,6 +44,8 @@ type Rate struct {
 	frozen  bool    // the pace is always as configured
 	news    News
 
+	processes int // that send at this pace; 0 and 1: this one alone
+
 	phase   phase
 	limit   float64       // requests/s; free: 0
 	busy    time.Duration // for which requests have waited for this pace
@@ -113,7 +115,7 @@ type News struct {
 
 // forget drops what was learned about the pace.
 func (r *Rate) forget() {
-	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest, later: r.later}
+	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest, later: r.later, processes: r.processes}
 }
 
 // told takes in that others use the rest, although only so many requests per second were accepted.
@@ -135,7 +137,7 @@ func (r *Rate) departed(due, now time.Time) {
 	}
 	pace, asked := r.Pace(), r.Asking()
 	if due.After(last) {
-		waited := min(due.Sub(last), time.Duration(2*float64(time.Second)/pace))
+		waited := min(due.Sub(last), time.Duration(2*r.sharers()*float64(time.Second)/pace))
 		if r.phase == holding {
 			waited = min(waited, max(r.hold()-r.busy, 0)+climbAtMost)
 		}
@@ -166,8 +168,30 @@ func (r *Rate) departed(due, now time.Time) {
 	}
 }
 
+// clear has answers count from a second later, if other processes send at this pace. They do not pause,
+// so that the server's window is full of what they sent before.
+func (r *Rate) clear() {
+	if r.processes > 1 {
+		r.since = r.since.Add(time.Second)
+	}
+}
+
+// sharers is how many processes send at this pace.
+func (r *Rate) sharers() float64 { return float64(max(r.processes, 1)) }
+
+// lag is for how long answers of other processes are not known yet, on average, in seconds.
+func (r *Rate) lag() float64 { return 0.5 * (1 - 1/r.sharers()) }
+
+// settles is how long tokens that other processes took at an older pace are used, at most.
+const settles = 600 * time.Millisecond
+
 // begin forgets the answers that say nothing about the pace from now on.
-func (r *Rate) begin(now time.Time) { r.since, r.tally = now, tally{from: now} }
+func (r *Rate) begin(now time.Time) {
+	if r.processes > 1 {
+		now = now.Add(settles)
+	}
+	r.since, r.tally = now, tally{from: now}
+}
 
 func (r *Rate) become(p phase, limit float64, now time.Time) {
 	if r.frozen {
@@ -218,7 +242,7 @@ func (r *Rate) consider(now time.Time) {
 // lower returns a pace that is a little less than what is accepted at this one.
 func (r *Rate) lower(t *tally, now time.Time) float64 {
 	p, n, pace := t.share(), float64(t.sent), r.Pace()
-	if sent := n / max(now.Sub(t.from).Seconds(), 1); sent > 0.9*pace || pace == Unlimited {
+	if sent := n / max(now.Sub(t.from).Seconds()-r.lag(), 1); sent > 0.9*pace || pace == Unlimited {
 		return sent * (1 - p) * 0.99 // all of the time it has sent as much as it might
 	}
 	return pace * (1 - min(0.9, p+math.Sqrt(p*(1-p)/n)+0.005))
@@ -249,7 +273,8 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 		base = pace / (1 - share)
 	}
 	r.become(trying, pace, now)
-	r.trial = newTrial(share, base, pace, r.noise.share > 0, now)
+	r.clear()
+	r.trial = newTrial(share, base, pace, r.noise.share > 0, r.since)
 }
 
 // notMuchLess returns the pace to try when so much is throttled. Noise must not lead so far down
@@ -292,9 +317,10 @@ func (r *Rate) find(f finding, now time.Time) {
 			r.news.Pause = time.Second // most windows are full of what was sent before
 		}
 		pace = r.notMuchLess(pace, t.tally.share())
-		next := t.next(pace, now)
+		next := *t
 		r.become(trying, pace, now)
-		r.trial = next
+		r.clear()
+		r.trial = next.next(pace, r.since)
 	}
 }
 

@@ -1,9 +1,8 @@
 package token
 
 import (
+	"math"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/twilio-pacer/pacer/internal/line"
 	"github.com/twilio-pacer/pacer/internal/spacing"
@@ -11,47 +10,12 @@ import (
 
 // A Demand is what a process wants of a bucket in a store. Its fields are those of
 // pacer.Demand, which explains them.
-type Demand struct {
-	N        int
-	Rate     float64
-	Burst    int
-	Unused   int
-	Last     int64
-	Back     bool
-	Hold     time.Duration
-	TooLong  bool
-	Accepted int
-	Learn    bool
-}
-
 // A Grant is what the store has given out. Its fields are those of pacer.Grant, which
 // explains them.
-type Grant struct {
-	N         int
-	Number    int64
-	From      time.Time
-	Every     time.Duration
-	Again     time.Time
-	Hold      time.Time
-	Pace      float64
-	Learned   float64
-	Processes int
-}
-
-// A Link is what is known about a store. All buckets of one limiter have the same Link.
-// The zero Link is that of a store that answers.
-type Link struct {
-	Err   error     // why it does not answer; nil: it does
-	Since time.Time // since when; zero if it does
-	Asked int64     // round trips, ever
-
-	again    time.Time // when to try again
-	back     bool      // it answers again
-	trying   bool
-	rejoined time.Time
-	others   int // the most processes that any bucket had, this one included; 0: not known
-}
-
+// A Link is what is known about a store. All buckets of one limiter have the same Link, but for
+// those that the store cannot serve: each of these has one of its own. The zero Link is that of
+// a store that answers.
+// A User is the bucket whose tokens are leased.
 const (
 	grantTime    = 50 * time.Millisecond  // of tokens taken at once
 	foresight    = 100 * time.Millisecond // of tokens used, as a forecast of those that will be
@@ -59,14 +23,18 @@ const (
 	brisk        = 200                    // tokens per second of a bucket from which they are taken by forecast
 	askAway      = 500 * time.Millisecond // between attempts while the store does not answer
 	countedAfter = 10 * time.Second       // from rejoining
+	maxSwaps     = 3                      // so that no head starves
+	askAhead     = 40 * time.Millisecond  // of the end of the tokens in hand others are asked for
+	tellEvery    = 400 * time.Millisecond // at least, answers are told to a store that heeds them
+	grown        = 50 * time.Millisecond  // a cool-down that is longer by less is not told again
 	quietAtFirst = 500 * time.Millisecond // what others still have in hand is used up by then
 	awayShare    = 0.9                    // of the rate, all processes together, meanwhile
 	unknownShare = 0.1                    // of that, for one process that never had an answer
 )
 
-// late is how long after its time a token may be used. All processes keep 2 % below the
-// rate, so that a request that is late by less than that does not crowd the window of the
-// one that follows it a second later.
+// late is how long after its time a token may be used without more ado. All processes keep 2 %
+// below the rate, so that a request that is late by less than that does not crowd the window of
+// the one that follows it a second later.
 const late = time.Duration(0.75 * spacing.MaxSlack * float64(time.Second))
 
 // spare is the same for tokens of a fast bucket that were taken before anyone needed
@@ -77,10 +45,9 @@ const spare = 2 * foresight
 // the store does not answer, or while it does not pace the bucket, the process has a
 // bucket of its own.
 type Leased struct {
-	link    *Link
-	allowed func() float64 // requests/s by limits and by what was learned; Unlimited
-	waiting func() int     // requests in the line
-	tell    func(Demand)   // sends a demand; the answer is for Granted or Failed
+	User
+	common *Link // of all buckets
+	link   *Link // common, or the bucket's own while the store cannot serve it
 
 	own     Own
 	burst   int
@@ -89,10 +56,20 @@ type Leased struct {
 	due     time.Time // of the head's token
 	unused  int       // to be given back, of the grant numbered last
 	last    int64
-	size    int // of the last grant
+	size    int       // of the last grant
+	next    time.Time // before which no further token is used, since one was used late
+	wanted  time.Time // since when requests wait without a break; zero: none waits
+	swaps   int       // late tokens that the head has given back; after maxSwaps it uses one however late it is
 	asking  bool
 	again   time.Time // before which it is no use to ask
 	free    bool      // the program said that it is not to be paced
+	counts  counts    // answers that the store has not been told
+	told    time.Time // when it last was told anything
+	heeded  bool      // the store wants to know of answers
+	learns  bool      // this process may learn for all
+	learner bool      // it does
+	fed     time.Time // when the learner last heard of the others' answers
+	report  report    // about a cool-down
 	paced   bool      // the store paces it, whether or not a limit does
 	pace    float64   // of the whole bucket; 0: not known
 	learned float64
@@ -101,16 +78,18 @@ type Leased struct {
 	usage   usage
 }
 
+// counts are of answers.
+// A report is about a cool-down. One at a time is under way.
 // NewLeased returns the tokens of a bucket about which the store has not been asked yet.
-func NewLeased(link *Link, burst int, allowed func() float64, waiting func() int, tell func(Demand)) *Leased {
-	e := &Leased{link: link, burst: burst, allowed: allowed, waiting: waiting, tell: tell}
-	e.own.bucket = full(e.Share(allowed()), e.burst)
+func NewLeased(link *Link, burst int, user User) *Leased {
+	e := &Leased{User: user, common: link, link: link, burst: burst}
+	e.own.bucket = full(e.Share(e.Rate()), e.burst)
 	return e
 }
 
 // Shared reports that tokens come from the store. It is false for nil.
 func (e *Leased) Shared() bool {
-	return e != nil && e.link.Err == nil && (e.paced || e.allowed() < Unlimited)
+	return e != nil && e.link.Err == nil && (e.paced || e.Rate() < Unlimited)
 }
 
 // Pace is that of the whole bucket by the store's last answer; 0: not known.
@@ -123,9 +102,8 @@ func (e *Leased) Learned() float64 { return e.learned }
 // false for nil.
 func (e *Leased) Paced() bool { return e != nil && e.paced }
 
-// HeldByOthers notes that the store will pace the bucket: another process was throttled.
-func (e *Leased) HeldByOthers() { e.paced = !e.free }
-
+// HeldByOthers notes that another process was throttled: the store may pace the bucket, and wants to
+// know of answers. lately is how many were accepted here within the last second.
 // Free says whether the program said that the bucket is not to be paced. Then the store does not
 // pace it either. It does nothing for nil.
 func (e *Leased) Free(free bool) {
@@ -158,8 +136,11 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 		}
 		return e.own.Reserve(now, pace)
 	}
+	if e.wanted.IsZero() {
+		e.wanted = now
+	}
 	due, ok := e.first(now)
-	if !ok || (e.left <= e.size/4 && e.left < min(e.waiting(), e.most())) {
+	if !ok || (e.low(now) && e.left < min(e.Waiting(), e.left/2+e.most())) {
 		e.ask(now)
 	}
 	switch {
@@ -176,18 +157,62 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 // Reserved implements [Source].
 func (e *Leased) Reserved() (due time.Time, ok bool) { return e.own.Reserved() }
 
-// Take implements [Source].
-func (e *Leased) Take(now time.Time) (due time.Time) {
-	due = e.own.Take(now)
-	if e.Shared() {
-		e.use(now)
-		due = e.due
+// Take implements [Source]. A token may be late since the head had to wait for something else.
+// If no other process uses the bucket it is as good as before. Otherwise it goes back, and the
+// head asks for another one: the next request of the others may be due already.
+func (e *Leased) Take(now time.Time) (due time.Time, ok bool) {
+	if !e.Shared() {
+		return e.own.Take(now)
 	}
-	return due
+	e.own.Unreserve(now)
+	if e.others > 1 && e.swaps < maxSwaps && now.Sub(e.due) > late {
+		e.swaps++
+		e.Return(now)
+		e.ask(now)
+		return time.Time{}, false
+	}
+	e.swaps = 0
+	e.use(now)
+	e.postpone(now)
+	return e.due, true
 }
 
+// Spare returns for how long the head's token may be held before Take exchanges it.
+func (e *Leased) Spare(now time.Time) time.Duration {
+	if !e.Shared() || e.others <= 1 {
+		return math.MaxInt64
+	}
+	return max(0, e.due.Add(late).Sub(now))
+}
+
+// postpone is for a token that was used late. Those after it that have become due meanwhile are
+// not used at once, but one by one.
+func (e *Leased) postpone(now time.Time) {
+	every := e.every()
+	if now.Sub(e.due) <= max(late, every) {
+		return
+	}
+	e.next = now.Add(every)
+	next := e.next
+	for i := range e.grants {
+		next = e.grants[i].notBefore(next)
+	}
+}
+
+// every is the time between two tokens of the whole bucket.
+func (e *Leased) every() time.Duration {
+	return time.Duration(min(float64(time.Second)/max(e.pace, math.SmallestNonzeroFloat64), 1<<62))
+}
+
+// notBefore moves a grant's tokens to next, if they are before it, and returns when the first
+// token after them may be used.
 // Unreserve implements [Source].
-func (e *Leased) Unreserve(now time.Time) { e.own.Unreserve(now) }
+func (e *Leased) Unreserve(now time.Time) {
+	e.own.Unreserve(now)
+	if e.Waiting() == 0 {
+		e.wanted, e.swaps = time.Time{}, 0
+	}
+}
 
 // Return implements [Source]. Only tokens of the last grant are of use to others.
 func (e *Leased) Return(now time.Time) {
@@ -213,34 +238,27 @@ func (e *Leased) Reopen(now time.Time, pace float64, burst int, rested bool) {
 func (e *Leased) Full(now time.Time, burst int) bool { return e.own.Full(now, burst) }
 
 // Share implements [Source]. It is an equal part while the store does not answer.
-func (e *Leased) Share(perSecond float64) float64 {
-	if e.link.Err == nil {
-		return perSecond
+// low reports that the tokens in hand will be used up before others come, if an answer is late once.
+func (e *Leased) low(now time.Time) bool {
+	if e.left <= e.size/4 {
+		return true
 	}
-	if e.paced {
-		perSecond = min(perSecond, e.pace)
-	}
-	switch {
-	case perSecond >= Unlimited:
-		return Unlimited
-	case e.others > 0:
-		return awayShare / float64(e.others) * perSecond
-	case e.link.others > 0:
-		return awayShare / float64(e.link.others) * perSecond
-	}
-	return awayShare * unknownShare * perSecond
+	g := e.grants[len(e.grants)-1]
+	return g.From.Add(time.Duration(g.N)*g.Every).Sub(now) < askAhead
 }
 
 // first returns when the next token in hand may be used; ok is false if there is none.
-// Tokens whose time has passed are dropped.
+// Tokens whose time has passed are dropped, unless a request has waited since then: it was held
+// by something else. Beside other processes that is so for the last one, which can be exchanged.
 func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
 	tolerance := late
-	if e.pace >= brisk && e.waiting() <= 1 {
+	if e.pace >= brisk && e.Waiting() <= 1 {
 		tolerance = spare
 	}
 	for len(e.grants) > 0 {
 		g := &e.grants[0]
-		if !g.From.Add(tolerance).Before(now) {
+		waited := !e.wanted.IsZero() && !g.From.Before(e.wanted) && (e.others <= 1 || e.left == 1)
+		if waited || !g.From.Add(tolerance).Before(now) {
 			return g.From, true
 		}
 		e.pop()
@@ -266,7 +284,7 @@ func (e *Leased) use(now time.Time) {
 
 // most is how many tokens are taken at once at most.
 func (e *Leased) most() int {
-	perSecond := e.allowed()
+	perSecond := e.Rate()
 	if e.pace > 0 {
 		perSecond = min(perSecond, e.pace)
 	}
@@ -287,60 +305,60 @@ func (e *Leased) ask(now time.Time) {
 		return
 	}
 	e.asking = true
-	e.Tell(e.Demand(min(e.most(), max(1, e.waiting()-e.left, e.forecast(now)-e.left))))
+	e.Send(e.Demand(min(e.most(), max(1, e.Waiting()-e.left, e.forecast(now)-e.left))), now)
 }
 
 // Demand returns a demand for n tokens, which is to be told.
 func (e *Leased) Demand(n int) Demand {
-	d := Demand{N: n, Rate: e.allowed(), Burst: e.burst, Unused: e.unused, Last: e.last}
+	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.unused, Last: e.last, Learn: e.learns, Pace: -1}
 	if d.Rate < Unlimited {
 		d.Rate /= 1 + spacing.MaxSlack
 	}
-	e.unused = 0
+	if e.learner {
+		d.Pace, d.Learned = e.Lessons()
+	}
+	d.Accepted, d.Throttled = e.counts.accepted, e.counts.throttled
+	e.unused, e.counts = 0, counts{}
 	return d
 }
 
-// Tell sends a demand to the store.
-func (e *Leased) Tell(d Demand) {
-	e.link.Asked++
-	e.tell(d)
+// Send sends a demand to the store.
+func (e *Leased) Send(d Demand, now time.Time) {
+	e.common.Asked++
+	e.told = now
+	e.Tell(d, now)
 }
+
+// Accepted counts a request that was accepted, if the store wants to know. It does nothing for nil.
+// Throttled counts a request that was throttled, perhaps for its rate. lately is how many were
+// accepted within the last second: it counts if the store did not want to know of them. It does
+// nothing for nil.
+// TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
+// for nil.
+// Tells has the store told at once what the learner has learned. It does nothing for nil.
+// Held tells the store of a cool-down. retry is until when calls fail instead of waiting for
+// its end; zero: they wait. What comes while a report is under way is told after it, and only
+// if it is news.
+// reported is for when a report was answered.
+// Learn says whether this process may learn for all. It does nothing for nil.
+// Learner reports that this process learns for all. It is false for nil.
+// Fed returns when the learner last heard of the others' answers, and notes that it does now.
+// Others is how many processes use the bucket, this one included; at least 1.
+func (e *Leased) Others() int { return max(e.others, 1) }
 
 // Rejoin asks again, once in a while, while the store does not answer, and rejoins the
 // other processes when it does. It reports that this has happened: all buckets of the
 // limiter then have tokens of the store again, and must unreserve what is their own.
-func (e *Leased) Rejoin(now time.Time) bool {
-	l := e.link
-	if l.Err == nil || l.trying || l.again.After(now) || (!e.paced && e.allowed() >= Unlimited) {
-		return false
-	}
-	if l.back {
-		l.Err, l.Since, l.back, l.rejoined = nil, time.Time{}, false, now
-		return true
-	}
-	l.trying = true
-	d := e.Demand(0)
-	d.Back = true
-	e.Tell(d)
-	return false
-}
-
-// Failed takes in that the store has not answered a demand. It reports that this is news:
-// all buckets of the limiter must go on by themselves then, see Away.
-func (e *Leased) Failed(d Demand, err error, now time.Time) bool {
-	e.replied(d)
-	l := e.link
-	news := l.Err == nil
-	l.Err, l.again, l.back = err, now.Add(askAway), false
-	if news {
-		l.Since = now
-	}
-	return news
-}
-
-func (e *Leased) replied(d Demand) {
+// Failed takes in that the store has not answered a demand, which was sent at the given time. It
+// reports that this is news, and whether only this bucket is concerned: the store says so, or has
+// answered others since. The bucket, or else all of the limiter, must go on by itself then: see
+// Away.
+func (e *Leased) replied(d Demand, now time.Time) {
 	if d.N > 0 {
 		e.asking = false
+	}
+	if d.Hold > 0 {
+		e.reported(now)
 	}
 	if e.link.Err != nil {
 		e.link.trying = false
@@ -349,52 +367,52 @@ func (e *Leased) replied(d Demand) {
 
 // Away has the bucket go on by itself, at its share of the rate. It begins empty, and
 // after a while: the window may be full, and others use up what they have in hand.
-func (e *Leased) Away(now time.Time, pace float64) {
-	e.Return(now)
-	e.unused = 0
-	e.quiet = now.Add(quietAtFirst)
-	e.own.bucket = rate.NewLimiter(limit(pace), e.burst)
-	e.own.bucket.AllowN(now, e.burst)
-}
-
 // isQuiet reports that the bucket keeps still since the store does not answer.
-func (e *Leased) isQuiet(now time.Time) bool {
-	return e.link.Err != nil && now.Before(e.quiet) && e.Share(e.allowed()) < Unlimited
-}
-
-// Granted takes in the store's answer to a demand. It returns for how long the bucket must
-// keep still; 0: it need not. A cool-down leaves no tokens.
-func (e *Leased) Granted(d Demand, g Grant, now time.Time) (hold time.Duration) {
-	e.replied(d)
+// Granted takes in the store's answer to a demand. It reports that the bucket must keep still:
+// until g.Hold. A cool-down leaves no tokens.
+func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	l := e.link
+	e.common.answered = now
 	if l.Err != nil {
 		l.again, l.back = g.Again, d.Back
 	}
 	if e.free {
-		g.Pace, g.Learned = Unlimited, 0
+		g.Pace, g.Learned, g.Heeded, g.Learner = Unlimited, 0, false, false
 	}
 	e.pace, e.learned, e.paced = g.Pace, g.Learned, g.Pace < Unlimited
+	e.heeded = g.Heeded
+	if e.learner != g.Learner {
+		e.learner, e.fed = g.Learner && e.learns && l.Err == nil, now
+	}
 	if l.Err == nil && (g.Processes > e.others || now.Sub(l.rejoined) > countedAfter) { // all come back, but not at once
 		e.others = max(g.Processes, 1)
 		l.others = max(l.others, e.others)
 	}
-	if hold = g.Hold.Sub(now); hold > 0 {
+	e.replied(d, now)
+	if g.Hold.After(now) {
 		e.Return(now)
 		e.unused = 0
-		return hold
+		return true
 	}
 	if l.Err != nil {
-		return 0
+		return false
 	}
 	e.again = time.Time{}
 	if g.N == 0 {
 		if d.N > 0 {
 			e.again = g.Again
 		}
-		return 0
+		return false
 	}
 	e.left += g.N
 	e.size = g.N
+	next := e.next
+	if n := len(e.grants); n > 0 {
+		next = e.grants[n-1].notBefore(next)
+	}
+	g.notBefore(next)
+	// An answer that is late must not lead to more at once than the bucket holds.
+	g.notBefore(now.Add(-late - time.Duration(min(float64(e.burst)*float64(g.Every), 1<<62))))
 	if past := now.Sub(g.From); past > 0 && g.Every > 0 {
 		// What may be used at once is late only from now on.
 		n := min(g.N, 1+int(past/g.Every))
@@ -404,33 +422,7 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (hold time.Duration) 
 	if g.N > 0 {
 		e.grants = append(e.grants, g)
 	}
-	return 0
+	return false
 }
 
 // A usage estimates how many tokens a second are used.
-type usage struct {
-	began       time.Time // the present half second
-	now, before int
-}
-
-const usageTime = 500 * time.Millisecond
-
-func (u *usage) add(now time.Time) {
-	u.age(now)
-	u.now++
-}
-
-func (u *usage) age(now time.Time) {
-	switch age := now.Sub(u.began); {
-	case age >= 2*usageTime:
-		u.began, u.now, u.before = now, 0, 0
-	case age >= usageTime:
-		u.began, u.now, u.before = u.began.Add(usageTime), 0, u.now
-	}
-}
-
-func (u *usage) perSecond(now time.Time) float64 {
-	u.age(now)
-	past := now.Sub(u.began).Seconds() / usageTime.Seconds()
-	return (float64(u.before)*(1-past) + float64(u.now)) / usageTime.Seconds()
-}

@@ -24,8 +24,9 @@ type Source interface {
 	Reserve(now time.Time, pace float64) time.Duration
 	// Reserved returns when the head's token may be used; ok is false if it is not known.
 	Reserved() (due time.Time, ok bool)
-	// Take uses the head's token up, and returns when it was due.
-	Take(now time.Time) (due time.Time)
+	// Take uses the head's token up, and returns when it was due. If ok is false it was too
+	// late to be used. The head will be woken when there is another one.
+	Take(now time.Time) (due time.Time, ok bool)
 	// Unreserve gives the head's token back: nobody waits, or it is due at another time.
 	Unreserve(now time.Time)
 	// Return gives back what is reserved or in hand.
@@ -78,9 +79,9 @@ func (o *Own) Reserve(now time.Time, pace float64) time.Duration {
 func (o *Own) Reserved() (due time.Time, ok bool) { return o.due, o.reservation != nil }
 
 // Take implements [Source].
-func (o *Own) Take(time.Time) (due time.Time) {
+func (o *Own) Take(time.Time) (due time.Time, ok bool) {
 	o.reservation = nil
-	return o.due
+	return o.due, true
 }
 
 // Unreserve implements [Source].

@@ -40,7 +40,7 @@ func TestReservationPassesOn(t *testing.T) {
 	if _, ok := o.Reserved(); ok || o.Reserve(start, 5) != 200*ms {
 		t.Error("the token has not come back, or has the old pace")
 	}
-	if due := o.Take(at(200 * ms)); !due.Equal(at(200 * ms)) {
+	if due, _ := o.Take(at(200 * ms)); !due.Equal(at(200 * ms)) {
 		t.Errorf("was due at %v", due.Sub(start))
 	}
 	if o.Full(at(500*ms), 2) || !o.Full(at(700*ms), 2) {
@@ -108,7 +108,10 @@ func newFake(allowed float64) *fake {
 }
 
 func (f *fake) bucket() *Leased {
-	return NewLeased(&f.link, 1, func() float64 { return f.allowed }, func() int { return f.waiting }, func(d Demand) { f.asked = append(f.asked, d) })
+	return NewLeased(&f.link, 1, User{
+		Rate: func() float64 { return f.allowed }, Waiting: func() int { return f.waiting },
+		Tell: func(d Demand, _ time.Time) { f.asked = append(f.asked, d) }, Lessons: func() (float64, float64) { return Unlimited, 0 },
+	})
 }
 
 func (f *fake) last() Demand { return f.asked[len(f.asked)-1] }
@@ -130,7 +133,7 @@ func TestGrantIsASchedule(t *testing.T) {
 		if d := f.Reserve(start, 100); d != due {
 			t.Fatalf("the %d. is due in %v, expected %v", i, d, due)
 		}
-		if got := f.Take(at(due)); !got.Equal(at(due)) {
+		if got, ok := f.Take(at(due)); !ok || !got.Equal(at(due)) {
 			t.Errorf("the %d. was due at %v", i, got.Sub(start))
 		}
 	}
@@ -150,13 +153,63 @@ func TestTokensEnd(t *testing.T) {
 	grant := Grant{N: 2, From: start, Every: 10 * ms, Pace: 100}
 	f.Reserve(start, 100)
 	f.Granted(f.last(), grant, start)
+	f.waiting = 0
+	f.Unreserve(start)
 	if f.Reserve(at(time.Second), 100) != line.UntilWoken {
 		t.Error("a token is used a second after its time")
 	}
 	f.Granted(f.last(), grant, start)
 	grant.Hold = at(3 * time.Second)
-	if hold := f.Granted(f.Demand(0), grant, at(time.Second)); hold != 2*time.Second || len(f.grants) != 0 || f.Demand(0).Unused != 0 {
-		t.Errorf("hold %v, %d grants, %d unused", hold, len(f.grants), f.unused)
+	if held := f.Granted(f.Demand(0), grant, at(time.Second)); !held || len(f.grants) != 0 || f.Demand(0).Unused != 0 {
+		t.Errorf("held %v, %d grants, %d unused", held, len(f.grants), f.unused)
+	}
+}
+
+// A token that is late since its request waited for something else, perhaps for a slot, is not
+// lost. Where others use the bucket it goes back, and is exchanged once.
+func TestTokenOfALateHead(t *testing.T) {
+	grant := Grant{N: 4, Number: 3, From: start, Every: 10 * ms, Pace: 100, Processes: 1}
+	f := newFake(100)
+	f.waiting = 4
+	f.Reserve(start, 100)
+	f.Granted(f.last(), grant, start)
+	f.Reserve(at(25*ms), 100)
+	if due, ok := f.Take(at(25 * ms)); !ok || !due.Equal(start) {
+		t.Errorf("due at %v, %v: expected the first token", due.Sub(start), ok)
+	}
+	for i, want := range []time.Duration{10 * ms, 20 * ms, 30 * ms} {
+		if d := f.Reserve(at(25*ms), 100); d != want {
+			t.Errorf("the token %d after it is due in %v, expected %v", i+1, d, want)
+		}
+		f.Take(at(25*ms + want))
+	}
+
+	f = newFake(100)
+	f.waiting = 4
+	f.Reserve(start, 100)
+	grant.Processes = 2
+	f.Granted(f.last(), grant, start)
+	f.Reserve(at(25*ms), 100)
+	if due, ok := f.Take(at(25 * ms)); !ok || !due.Equal(at(10*ms)) {
+		t.Errorf("others use the bucket: the token of %v was used, %v: expected the first that is not late", due.Sub(start), ok)
+	}
+	f.Granted(f.last(), Grant{Again: at(59 * ms), Pace: 100, Processes: 2}, at(26*ms)) // it had asked for more
+	f.Reserve(at(58*ms), 100)
+	if _, ok := f.Take(at(60 * ms)); ok {
+		t.Error("others use the bucket, and a token was used 30 ms after its time")
+	}
+	if d := f.last(); d.N != 4 || d.Unused != 1 || d.Last != 3 {
+		t.Fatalf("asked %+v: expected 4 tokens in exchange for the last one of grant 3", f.asked)
+	}
+	grant.N = 1
+	for i := range maxSwaps {
+		given := time.Duration(61+100*i) * ms
+		grant.From, grant.Number = at(given), int64(4+i)
+		f.Granted(f.last(), grant, at(given))
+		f.Reserve(at(given+30*ms), 100)
+		if _, ok := f.Take(at(given + 30*ms)); ok != (i == maxSwaps-1) {
+			t.Errorf("exchange %d: used %v: expected that no head can starve, and that the others come first before", i+1, ok)
+		}
 	}
 }
 
@@ -171,8 +224,9 @@ func TestOutage(t *testing.T) {
 	f.Take(start)
 	f.Reserve(start, 100)
 	gone := errors.New("gone")
-	if !f.Failed(f.last(), gone, start) || f.Failed(f.last(), gone, start) {
-		t.Error("an outage is news once")
+	first, _ := f.Failed(f.last(), gone, false, start, start)
+	if second, alone := f.Failed(f.last(), gone, false, start, start); !first || second || alone {
+		t.Error("an outage is news once, for all buckets")
 	}
 	for _, x := range []*Leased{f.Leased, other} {
 		if got := x.Share(100); got != 100*awayShare/3 {
@@ -194,7 +248,7 @@ func TestOutage(t *testing.T) {
 		}
 		if len(f.asked) > n {
 			asked = append(asked, now)
-			f.Failed(f.last(), gone, at(now))
+			f.Failed(f.last(), gone, false, at(now), at(now))
 		}
 	}
 	if want := []time.Duration{500 * ms, 1000 * ms, 1500 * ms}; !slices.Equal(asked, want) {
@@ -216,7 +270,7 @@ func TestUnpacedBucketDoesNotAsk(t *testing.T) {
 	if !f.TakeNow(start) || f.Reserve(start, Unlimited) != 0 || f.Shared() || len(f.asked) > 0 {
 		t.Errorf("asked for %+v", f.asked)
 	}
-	f.HeldByOthers()
+	f.HeldByOthers(0, start)
 	if f.TakeNow(start) || f.Reserve(start, Unlimited) != line.UntilWoken || len(f.asked) != 1 {
 		t.Errorf("another process was throttled: asked for %+v", f.asked)
 	}

@@ -1,0 +1,163 @@
+package pacer
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var storeSeeds = flag.Int("store-seeds", 12, "compositions of TestStoreInTrouble")
+
+// A twice is a store that a demand reaches several times, as a client that repeats its commands does.
+type twice struct{ member }
+
+func (s twice) Take(ctx context.Context, r Resource, d Demand) (Grant, error) {
+	if d.N > 0 && s.chance(s.doubled) {
+		_, _ = s.member.Take(ctx, r, d) // its tokens are lost: nobody hears of them
+	}
+	return s.member.Take(ctx, r, d)
+}
+
+func (m *model) chance(p float64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rng.Float64() < p
+}
+
+// Whatever the store does, no call hangs, no more leaves than the documents allow, and two seconds after the
+// trouble each process has its share again.
+func TestStoreInTrouble(t *testing.T) {
+	for seed := range uint64(*storeSeeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { storeInTrouble(t, rand.New(rand.NewPCG(seed, 7))) })
+		})
+	}
+}
+
+func storeInTrouble(t *testing.T, rng *rand.Rand) {
+	m := newModel()
+	chaos := rand.New(rand.NewPCG(rng.Uint64(), 8)) // of the store; rng is the callers', and mu guards it
+	processes, rate := 1+rng.IntN(6), []float64{5, 20, 100}[rng.IntN(3)]
+	kinds := []string{"late", "failing", "away", "forgetting", "clock", "twice"}
+	kind := kinds[rng.IntN(len(kinds))]
+	t.Logf("%d processes, %v/s, store: %s", processes, rate, kind)
+	limits := Limits{{Resource: Messages, Rate: rate}}
+	const before, trouble, after, grace = 15 * time.Second, 20 * time.Second, 15 * time.Second, 2 * time.Second
+	start := time.Now()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(before+trouble+after, cancel).Stop()
+
+	var mu sync.Mutex
+	var left []time.Duration
+	counts := make([]int, processes)
+	var wg sync.WaitGroup
+	for p := range processes {
+		l := m.join(t, fmt.Sprint("p", p), limits)
+		if kind == "twice" {
+			l.shared.store = twice{l.shared.store.(member)}
+		}
+		for range 3 * max(1, int(rate)/processes/4) {
+			wg.Go(func() {
+				for {
+					// Some calls are given up.
+					call, end := context.WithCancel(ctx)
+					mu.Lock()
+					impatient, patience := rng.IntN(20) == 0, time.Duration(rng.IntN(300))*time.Millisecond
+					took := time.Duration(10+rng.IntN(90)) * time.Millisecond
+					mu.Unlock()
+					if impatient {
+						time.AfterFunc(patience, end)
+					}
+					done, err := l.Acquire(call, from(sender))
+					end()
+					if err != nil {
+						if ctx.Err() != nil {
+							return
+						}
+						continue
+					}
+					mu.Lock()
+					at := time.Since(start)
+					left = append(left, at)
+					if at > before+trouble+grace {
+						counts[p]++
+					}
+					mu.Unlock()
+					time.Sleep(took)
+					done(Outcome{})
+				}
+			})
+		}
+	}
+	set := func(f func()) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		f()
+	}
+	time.Sleep(before)
+	switch kind {
+	case "late":
+		set(func() { m.late, m.lateBy = 0.05+0.4*chaos.Float64(), time.Duration(chaos.IntN(400))*time.Millisecond })
+	case "failing":
+		set(func() { m.failing = 0.3 * chaos.Float64() })
+	case "away":
+		set(func() { m.failing = 1 })
+	case "twice":
+		set(func() { m.doubled = 0.3 })
+	}
+	for end := before + trouble; time.Since(start) < end; time.Sleep(2 * time.Second) {
+		switch kind {
+		case "forgetting":
+			m.forget()
+		case "clock":
+			jump := time.Duration(chaos.IntN(int(40*time.Minute))) - 20*time.Minute
+			set(func() { m.clock += jump })
+		}
+	}
+	set(func() { m.late, m.failing, m.doubled = 0, 0, 0 })
+	wg.Wait()
+
+	slices.Sort(left)
+	// A store that forgets begins with its burst, and does not know what it has promised: up to half a second's.
+	// Processes that come and go from it, one by one, have up to a share each beside the others.
+	for i := range left {
+		end, _ := slices.BinarySearch(left, left[i]+time.Second)
+		allowed := rate + 1
+		troubled := left[i]+time.Second > before && left[i] < before+trouble+grace
+		switch {
+		case troubled && kind == "forgetting":
+			allowed += rate*modelHorizon.Seconds() + 2
+		case troubled && kind == "failing":
+			allowed = 2*rate + 2
+		case troubled && kind == "away": // the share of each process comes one by one, and may come at the end
+			allowed += 0.1*rate + float64(processes) + 2
+		case troubled && kind != "twice":
+			allowed += 0.25*rate + 2
+		}
+		if n := end - i; float64(n) > allowed {
+			t.Fatalf("%d left within a second from %v on: expected at most %.0f", n, left[i], allowed)
+		}
+	}
+	n := 0
+	for _, at := range left {
+		if at > before+trouble+grace {
+			n++
+		}
+	}
+	want := rate * (after - grace).Seconds()
+	if float64(n) < 0.9*want {
+		t.Errorf("%d left from 2 s after the trouble on: expected nearly %.0f", n, want)
+	}
+	for p, c := range counts {
+		if float64(c) < 0.5*want/float64(processes)-1 {
+			t.Errorf("process %d had %d of %.0f from then on: expected at least half of its share", p, c, want/float64(processes))
+		}
+	}
+}
