@@ -1,0 +1,212 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+)
+
+// A lane is what the worker knows of one while something is ready in it.
+type lane struct {
+	Lane
+	bucket *bucket
+
+	// Guarded by the worker's mu.
+	served  bool
+	ready   int64 // as far as is known
+	top     pacer.Priority
+	claimed time.Time // when it was claimed from last
+	doc     *campaignDoc
+	again   time.Time // not to be served before
+	waitsAs pacer.Priority
+	rouse   func() // ends the wait for a turn; nil: it does not wait
+
+	// The serving goroutine's.
+	departed int // since the one that had waited longest
+	schedule places
+}
+
+// The dispatcher looks at most so often, and, if looking takes long, after a pause of a
+// multiple of it: with ten thousand lanes it must not do nothing else.
+const (
+	lookAtMost  = 10 * time.Millisecond
+	lookAtLeast = time.Second
+	lookPause   = 4
+	storePause  = time.Second
+	probePause  = 100 * time.Millisecond
+)
+
+// dispatch starts a goroutine for each lane in which something is ready.
+func (w *Worker) dispatch(ctx context.Context) error {
+	troubled := false
+	for ctx.Err() == nil {
+		start := time.Now()
+		next, err := w.look(ctx, start)
+		switch {
+		case err == nil:
+			troubled = false
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // it has failed because the worker is to end
+		default:
+			if !troubled {
+				w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
+			}
+			if troubled = true; fatal(err) {
+				return err
+			}
+			pause(ctx, storePause)
+			continue
+		}
+		pause(ctx, max(lookAtMost, lookPause*time.Since(start)))
+		if wait := min(time.Until(next), lookAtLeast); wait > 0 && ctx.Err() == nil {
+			_ = w.q.engine.Await(ctx, wait) // what fails here fails in look, too
+		}
+	}
+	return nil
+}
+
+// look returns when to look again.
+func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err error) {
+	next = now.Add(lookAtLeast)
+	ready, due, err := w.q.engine.Work(ctx)
+	if err != nil {
+		return next, err
+	}
+	if !due.IsZero() && due.Before(next) {
+		next = due
+	}
+	var campaigns map[string]*campaignDoc
+	for _, r := range ready {
+		if r.Lane.Campaign != "" {
+			if campaigns, err = loadCampaigns(ctx, w.q.engine); err != nil {
+				if campaigns == nil || fatal(err) {
+					return next, err
+				}
+				if text := err.Error(); text != w.complained {
+					w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
+					w.complained = text
+				}
+			}
+			break
+		}
+	}
+
+	for _, r := range ready {
+		// What was enqueued while the campaign was cancelled, or came back from the wire.
+		if doc := campaigns[r.Lane.Campaign]; doc != nil && doc.State == CampaignCancelled {
+			if _, err := w.q.engine.CancelWaiting(ctx, doc.name, batch); err != nil {
+				return next, err
+			}
+		}
+	}
+
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := make(map[*lane]bool, len(ready))
+	for _, r := range ready {
+		l := w.lane(r.Lane)
+		seen[l] = true
+		if l.claimed.After(now) {
+			next = now // it has been claimed from since: what was read is not true any more
+			l.changed(campaigns[r.Lane.Campaign])
+			continue
+		}
+		l.changed(campaigns[r.Lane.Campaign])
+		l.ready, l.top = r.Ready, r.Top
+		l.bucket.adopt(r.Parked, now)
+		if l.served {
+			if l.rouse != nil && l.top > l.waitsAs {
+				l.rouse()
+			}
+			continue
+		}
+		if ok, again := l.mayGo(now); !ok {
+			if !again.IsZero() && again.Before(next) {
+				next = again
+			}
+			continue
+		}
+		l.served = true
+		w.wg.Add(1)
+		go w.serve(ctx, l)
+	}
+	for key, l := range w.lanes {
+		if !seen[l] && !l.served {
+			delete(w.lanes, key)
+			l.bucket.users--
+		}
+	}
+	for r, b := range w.buckets {
+		if b.idle(now) {
+			w.forget(r, b)
+		}
+	}
+	return next, nil
+}
+
+// lane returns the lane's record, with mu held.
+func (w *Worker) lane(key Lane) *lane {
+	l, ok := w.lanes[key]
+	if !ok {
+		b, ok := w.buckets[key.Resource]
+		if !ok {
+			b = w.bucket(key.Resource)
+		}
+		b.users++
+		l = &lane{Lane: key, bucket: b}
+		w.lanes[key] = l
+	}
+	return l
+}
+
+// bucket makes a bucket, with mu held.
+func (w *Worker) bucket(r pacer.Resource) *bucket {
+	a := w.accounts[r.Account]
+	if a == nil {
+		a = &accountHold{}
+		w.accounts[r.Account] = a
+	}
+	a.buckets++
+	b := &bucket{resource: r, account: a}
+	w.buckets[r] = b
+	return b
+}
+
+// forget drops a bucket that nobody uses, with mu held.
+func (w *Worker) forget(r pacer.Resource, b *bucket) {
+	delete(w.buckets, r)
+	delete(w.outage, r)
+	if b.account.buckets--; b.account.buckets == 0 {
+		delete(w.accounts, r.Account)
+	}
+}
+
+// changed notes the state of the lane's campaign, with mu held.
+func (l *lane) changed(doc *campaignDoc) {
+	same := l.doc == doc || l.doc != nil && doc != nil && l.doc.version == doc.version
+	if l.doc = doc; !same && l.rouse != nil {
+		l.rouse()
+	}
+}
+
+// mayGo reports whether the lane's requests may be sent now, and if not when that can
+// change by time alone, with mu held.
+func (l *lane) mayGo(now time.Time) (ok bool, again time.Time) {
+	if until := l.bucket.until(); until.After(now) {
+		return false, until
+	}
+	if l.bucket.room(1) == 0 { // a probe is on the wire
+		return false, now.Add(probePause)
+	}
+	if l.again.After(now) {
+		return false, l.again
+	}
+	if l.Campaign == "" {
+		return true, time.Time{}
+	}
+	if l.doc == nil {
+		return false, time.Time{} // its document is damaged, or not written yet
+	}
+	return l.doc.sendable(now)
+}
