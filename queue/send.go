@@ -16,7 +16,7 @@ import (
 // send sends one claimed job and records what becomes of it. It has a place on the wire.
 func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, claimed time.Time) {
 	defer w.wg.Done()
-	defer func() { <-w.slots }()
+	defer func() { w.slots.give(j.Lane.Resource) }()
 	defer turn.Drop()
 	defer func() {
 		w.mu.Lock()

@@ -22,7 +22,7 @@ func (w *Worker) serve(ctx context.Context, l *lane) {
 		case w.more(ctx, l):
 			w.claim(ctx, l, turns)
 		default: // parked or paused meanwhile
-			w.drop(turns)
+			w.drop(l, turns)
 		}
 	}
 }
@@ -37,10 +37,10 @@ func (w *Worker) serves(ctx context.Context, l *lane) bool {
 	return l.served
 }
 
-func (w *Worker) drop(turns []*pacer.Turn) {
+func (w *Worker) drop(l *lane, turns []*pacer.Turn) {
 	for _, turn := range turns {
 		turn.Drop()
-		<-w.slots
+		w.slots.give(l.Resource)
 	}
 }
 
@@ -89,11 +89,44 @@ const oldestAfter = 10
 // if the worker dies at that moment.
 const maxTurns = 8
 
-// turns waits for a turn, and takes more if there are any to be had at once.
+// turns waits for a slot and a turn, and takes more of both if there are any to be had at once.
 func (w *Worker) turns(ctx context.Context, l *lane) (turns []*pacer.Turn) {
 	if !w.noDiscovery {
 		w.client.DiscoverPool(ctx, l.Resource)
 	}
+	turn := w.turn(ctx, l)
+	if turn == nil {
+		return nil
+	}
+	turns = append(turns, turn)
+	w.mu.Lock()
+	most, top := min(int64(maxTurns), l.ready), l.top
+	w.mu.Unlock()
+	if l.Campaign != "" {
+		most = min(most, int64(l.schedule.due(time.Now())))
+	}
+	for int64(len(turns)) < most && w.slots.takeNow(l.Resource, top) {
+		turn := w.turnNow(ctx, l)
+		if turn == nil {
+			w.slots.give(l.Resource)
+			break
+		}
+		turns = append(turns, turn)
+	}
+	return turns
+}
+
+// turn waits for a slot and a turn; nil: the wait has ended otherwise. The slot comes first, so
+// that no turn ages while all slots are taken. A lane that has to wait for its turn leaves the
+// slot to others meanwhile, and goes before others of its priority then.
+func (w *Worker) turn(ctx context.Context, l *lane) *pacer.Turn {
+	if !w.slot(ctx, l, false) {
+		return nil
+	}
+	if turn := w.turnNow(ctx, l); turn != nil {
+		return turn
+	}
+	w.slots.give(l.Resource)
 	roused, done := w.rousable(ctx, l)
 	turn, err := w.client.Turn(roused, l.Resource)
 	done()
@@ -103,46 +136,43 @@ func (w *Worker) turns(ctx context.Context, l *lane) (turns []*pacer.Turn) {
 		}
 		return nil
 	}
-	if !w.slot(ctx) {
+	if !w.slot(ctx, l, true) {
 		turn.Drop()
 		return nil
 	}
-	turns = append(turns, turn)
+	return turn
+}
+
+// turnNow returns a turn if there is one at once, else nil.
+func (w *Worker) turnNow(ctx context.Context, l *lane) *pacer.Turn {
 	w.mu.Lock()
-	most := min(int64(maxTurns), l.ready)
+	top := l.top
 	w.mu.Unlock()
-	if l.Campaign != "" {
-		most = min(most, int64(l.schedule.due(time.Now())))
+	at, cancel := context.WithTimeout(pacer.WithPriority(ctx, top), time.Millisecond)
+	defer cancel()
+	turn, err := w.client.Turn(at, l.Resource)
+	if err != nil {
+		return nil
 	}
-	for int64(len(turns)) < most && w.freeSlot() {
-		at, cancel := context.WithTimeout(ctx, time.Millisecond)
-		turn, err := w.client.Turn(at, l.Resource)
-		cancel()
-		if err != nil {
-			<-w.slots
-			break
+	return turn
+}
+
+// slot waits for a slot. If something of a higher priority comes meanwhile, the lane waits with
+// that. first: the lane goes before others of its priority. It reports false if the lane has
+// nothing to send any more, or may not send it now.
+func (w *Worker) slot(ctx context.Context, l *lane, first bool) bool {
+	for w.more(ctx, l) {
+		roused, done := w.rousable(ctx, l)
+		got := w.slots.take(roused, l.Resource, pacer.PriorityOf(roused), first)
+		done()
+		switch {
+		case got && w.more(ctx, l):
+			return true
+		case got: // parked or paused meanwhile
+			w.slots.give(l.Resource)
 		}
-		turns = append(turns, turn)
 	}
-	return turns
-}
-
-func (w *Worker) slot(ctx context.Context) bool {
-	select {
-	case w.slots <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (w *Worker) freeSlot() bool {
-	select {
-	case w.slots <- struct{}{}:
-		return true
-	default:
-		return false
-	}
+	return false
 }
 
 // refused handles the error of a wait for a turn.
@@ -172,7 +202,7 @@ func (w *Worker) claim(ctx context.Context, l *lane, turns []*pacer.Turn) {
 	l.bucket.depart(room)
 	l.bucket.refusing = false
 	w.mu.Unlock()
-	w.drop(turns[room:])
+	w.drop(l, turns[room:])
 	if turns = turns[:room]; room == 0 {
 		return
 	}
@@ -193,7 +223,7 @@ func (w *Worker) claim(ctx context.Context, l *lane, turns []*pacer.Turn) {
 		l.departed = max(0, len(jobs)-1)
 	}
 	l.schedule.use(len(jobs))
-	w.drop(turns[len(jobs):])
+	w.drop(l, turns[len(jobs):])
 	if err != nil {
 		w.storeFailed(ctx, l, err)
 	}

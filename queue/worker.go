@@ -13,10 +13,11 @@ import (
 )
 
 // A Worker sends what waits in a queue, at the pace of its client's limits. Of each lane
-// that has something to send it first awaits a turn ([pacer.Client.Turn]) and then claims
-// the request that is to go next, so that nothing is held while it waits, one lane never
-// waits for another, and a one-time password goes before the campaign. A lane costs a
-// goroutine while something is ready in it; what waits costs the worker nothing.
+// that has something to send it first awaits a slot ([WithConcurrency]) and a turn
+// ([pacer.Client.Turn]), and then claims the request that is to go next. So nothing is held
+// while it waits, one lane does not wait for the pace of another, and a one-time password goes
+// before the campaign. A lane costs a goroutine while something is ready in it; what waits
+// costs the worker nothing.
 //
 // A throttled request goes back to its place, and its bucket is held, in all
 // processes, for as long as Twilio says plus 0-1 s, else for 1, 2, 4, 8, 16 s; it costs no
@@ -43,10 +44,10 @@ type Worker struct {
 	onResult      func(context.Context, Result) error
 	tellers       int // calls of onResult at a time
 	alerts        []*listener
-	logger        *slog.Logger  // nil: only what must not go unheard is logged
-	loud          *slog.Logger  // for that: the logger, or slog.Default
-	logs          outlet        // of both
-	slots         chan struct{} // one for each request on the wire
+	logger        *slog.Logger // nil: only what must not go unheard is logged
+	loud          *slog.Logger // for that: the logger, or slog.Default
+	logs          outlet       // of both
+	slots         *slots       // one for each request on the wire
 
 	running    sync.Mutex // held by Run
 	complained string     // the dispatcher's last error about campaigns
@@ -82,7 +83,7 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 		attemptTimeout: 35 * time.Second, leaseMargin: 25 * time.Second, grace: 35 * time.Second,
 		settle: time.Minute, retention: 7 * 24 * time.Hour,
 		policies: make(map[string]Policy),
-		slots:    make(chan struct{}, 200), tellers: tellers,
+		slots:    newSlots(200), tellers: tellers,
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -145,7 +146,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	graceEnds := time.Now().Add(w.grace)
 	var onWire atomic.Int64 // when the grace period ended
 	timer := time.AfterFunc(w.grace, func() {
-		onWire.Store(int64(len(w.slots)))
+		onWire.Store(int64(w.slots.used()))
 		cut()
 	})
 	defer timer.Stop()
