@@ -27,12 +27,14 @@ type lane struct {
 	schedule places
 }
 
-// The dispatcher looks at most so often, and, if looking takes long, after a pause of a
-// multiple of it: with ten thousand lanes it must not do nothing else.
 const (
-	lookAtMost  = 10 * time.Millisecond
-	lookAtLeast = time.Second
+	// The dispatcher pauses after a look for lookPause times as long as it took, from leastPause
+	// to mostPause: with ten thousand lanes it must not do nothing else. What comes meanwhile
+	// ends the pause, unless the look has taken longer than the pause so far.
 	lookPause   = 4
+	leastPause  = 10 * time.Millisecond
+	mostPause   = 100 * time.Millisecond
+	lookAtLeast = time.Second
 	storePause  = time.Second
 	probePause  = 100 * time.Millisecond
 )
@@ -58,13 +60,18 @@ func (w *Worker) dispatch(ctx context.Context) error {
 			pause(ctx, storePause)
 			continue
 		}
-		pause(ctx, max(lookAtMost, lookPause*time.Since(start)))
-		if wait := min(time.Until(next), lookAtLeast); wait > 0 && ctx.Err() == nil {
+		took := time.Since(start)
+		again := time.Now().Add(pauseAfter(lookPause * took))
+		pause(ctx, pauseAfter(took))
+		if wait := max(time.Until(again), min(time.Until(next), lookAtLeast)); wait > 0 && ctx.Err() == nil {
 			_ = w.q.engine.Await(ctx, wait) // what fails here fails in look, too
 		}
 	}
 	return nil
 }
+
+// pauseAfter bounds a pause.
+func pauseAfter(d time.Duration) time.Duration { return min(max(d, leastPause), mostPause) }
 
 // look returns when to look again.
 func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err error) {

@@ -98,16 +98,19 @@ func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
 	return until
 }
 
+// dueAtOnce is how many jobs Work makes Ready at most, so that it returns within some 0.2 s.
+const dueAtOnce = 3 * slice
+
 // Work implements [queue.Engine]. It writes only if something is due.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Time, err error) {
 	e.mu.Lock()
 	e.pending = false
 	e.mu.Unlock()
-	for {
+	for n := 0; ; n += slice {
 		if next, err = e.due(ctx); err != nil {
 			return nil, time.Time{}, err
 		}
-		if next.IsZero() || next.After(time.Now()) {
+		if next.IsZero() || next.After(time.Now()) || n >= dueAtOnce {
 			break
 		}
 		if err := e.write(ctx, slice, func(t *tx) error { _, err := t.promote(slice); return err }); err != nil {
