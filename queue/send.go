@@ -58,6 +58,13 @@ func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 		w.clocks.twilioSaid(resp.Header, began, ended)
 	}
 	m.Reported = w.onResult == nil
+	due := m.Due
+	if limit, _ := pacer.FromError(err); limit.Kind == pacer.Throttled && !due.IsZero() {
+		m.Due = due.Add(j.Began.Sub(claimed.Round(0))) // by the engine's clock
+		if !limit.Scope.Narrow() {
+			w.wg.Go(func() { w.putBack(ctx, j, due) })
+		}
+	}
 	if w.record(j, m) && m.To.Final() && w.onResult != nil {
 		j.State, j.Outcome, j.Finished = m.To, *m.Outcome, time.Now()
 		if m.Attempt {
@@ -118,7 +125,7 @@ func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
 		case limit.Scope.Narrow():
 			return Move{To: Ready, Due: w.narrowly(l, j, limit, a.err), Outcome: &o}
 		case v == wasThrottled:
-			w.throttled(l, began, limit, a.err)
+			return Move{To: Ready, Due: w.throttled(l, j, began, limit, a.err), Outcome: &o}
 		default:
 			w.exhausted(l, began, limit, a.err)
 		}

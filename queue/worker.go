@@ -19,9 +19,9 @@ import (
 // before the campaign. A lane costs a goroutine while something is ready in it; what waits
 // costs the worker nothing.
 //
-// A throttled request goes back to its place, and its bucket is held, in all
-// processes, for as long as Twilio says plus 0-1 s, else for 1, 2, 4, 8, 16 s; it costs no
-// attempt. An error that Twilio gives for good (an invalid number) makes a request Failed
+// A throttled request goes back to its place, waits for as long as Twilio says plus 0-1 s, else
+// for 1, 2, 4, 8, 16 s, and costs no attempt. If the answer is a single one, or shows a limit or
+// an outage, its bucket is held for as long, in all processes. An error that Twilio gives for good (an invalid number) makes a request Failed
 // with Twilio's error. If Twilio cannot be reached, or answers nothing proper three times
 // in a row, the bucket waits for 1, 2, 4, ... 60 s, and then one request at a time is a
 // probe until one passes. If Twilio does nothing for the account, all of it waits, and
