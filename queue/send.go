@@ -16,7 +16,7 @@ import (
 // send sends one claimed job and records what becomes of it. It has a place on the wire.
 func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, claimed time.Time) {
 	defer w.wg.Done()
-	defer func() { w.slots.give(j.Lane.Resource) }()
+	defer func() { w.slots.give(l.Resource) }()
 	defer turn.Drop()
 	defer func() {
 		w.mu.Lock()
@@ -46,7 +46,7 @@ func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 		Header: j.Request.header(), Body: []byte(j.Request.Body), Throttled: throttled,
 	})
 	if wait, held := heldFor(err); held { // the turn is not used up
-		w.record(j, Move{To: Ready, Due: dueAfter(wait)})
+		w.record(j, Move{To: Ready, Due: byEngine(j, claimed, dueAfter(wait))})
 		if next, claimed, ok := w.another(ctx, l, skipped); ok {
 			w.sendWith(ctx, l, next, turn, claimed, skipped+1)
 		}
@@ -60,7 +60,7 @@ func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 	m.Reported = w.onResult == nil
 	due := m.Due
 	if limit, _ := pacer.FromError(err); limit.Kind == pacer.Throttled && !due.IsZero() {
-		m.Due = due.Add(j.Began.Sub(claimed.Round(0))) // by the engine's clock
+		m.Due = byEngine(j, claimed, due)
 		if !limit.Scope.Narrow() {
 			w.wg.Go(func() { w.putBack(ctx, j, due) })
 		}
@@ -72,6 +72,12 @@ func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 		}
 		w.report(w.wire, j)
 	}
+}
+
+// byEngine returns what the engine's clock shows at t, if that clock is ahead of this process's,
+// else t: nothing is due before its time. The clock showed j.Began when j was claimed.
+func byEngine(j Job, claimed, t time.Time) time.Time {
+	return t.Add(max(0, j.Began.Sub(claimed.Round(0))))
 }
 
 // late reports that a request claimed at an instant is not to be sent any more. A process

@@ -1,7 +1,9 @@
 package queue_test
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/sqlitequeue"
 	"github.com/twilio-pacer/pacer/twiliotest"
 	"github.com/twilio/twilio-go"
 )
@@ -147,5 +150,56 @@ func TestLowerLimitIsFound(t *testing.T) {
 			t.Errorf("%d were sent in 5 min at 20/s, and %d were throttled", sent, refused)
 		}
 		w.once(sent)
+	})
+}
+
+// An ahead engine has a clock that is ahead of this machine's.
+type ahead struct {
+	queue.Engine
+	by time.Duration
+}
+
+func (e ahead) Claim(ctx context.Context, c queue.Claim) ([]queue.Job, error) {
+	jobs, err := e.Engine.Claim(ctx, c)
+	for i := range jobs {
+		jobs[i].Began = jobs[i].Began.Add(e.by)
+	}
+	return jobs, err
+}
+
+func (e ahead) Move(ctx context.Context, m queue.Move) error {
+	if m.To == queue.Ready && !m.Due.IsZero() {
+		m.Due = m.Due.Add(-e.by)
+	}
+	return e.Engine.Move(ctx, m)
+}
+
+// With a store whose clock is ahead a request that waits alone waits as long as Twilio says.
+func TestThrottledRequestWaitsThoughTheStoresClockIsAhead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, err := sqlitequeue.Open(filepath.Join(t.TempDir(), "queue.db"), sqlitequeue.WithoutSync())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := worldOn(t, ahead{e, 30 * time.Second}, twiliotest.Config{Latency: 50 * time.Millisecond})
+		refused := map[string]time.Time{}
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, Code: 20429, RetryAfter: "5", Delay: 50 * time.Millisecond,
+			Match: func(r *twiliotest.Request) bool {
+				body := r.Form.Get("Body")
+				hit := isMessage(r) && (body == "20" || body == "200") && refused[body].IsZero()
+				if hit {
+					refused[body] = time.Now()
+				}
+				return hit
+			}})
+		w.many(400, func(i int) func(*twilio.RestClient) error { return message(sender, receiver, fmt.Sprint(i)) })
+		w.work(w.client(pacer.Limit{Resource: "*", Rate: 20}))
+		time.Sleep(2 * time.Minute)
+		for body, at := range refused {
+			if took := w.sentAfter(body, at); took < 5*time.Second || took > 6500*time.Millisecond {
+				t.Errorf("%q was sent %v after it was throttled, expected 5 s to 6 s", body, took)
+			}
+		}
+		w.once(400)
 	})
 }
