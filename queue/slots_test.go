@@ -173,7 +173,10 @@ func TestSlotsAreNeitherLostNorDoubled(t *testing.T) {
 				if n := s.used(); n > size {
 					t.Fatalf("seed %d: %d of %d slots are taken", seed, n, size)
 				}
-				if w := s.next(); w != nil {
+				s.mu.Lock()
+				w := s.next()
+				s.mu.Unlock()
+				if w != nil {
 					t.Fatalf("seed %d: somebody waits although a slot is free", seed)
 				}
 			}
