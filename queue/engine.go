@@ -39,7 +39,9 @@ type Engine interface {
 	Add(ctx context.Context, jobs []Job) ([]Added, error)
 
 	// Work makes Ready what is due, and returns the lanes that have Ready jobs, and how
-	// long it is until the next Delayed job is due ([Never]: there is none).
+	// long it is until the next Delayed job is due ([Never]: there is none). Of very many
+	// that are due at once it makes Ready a part, those due first, so that it returns soon.
+	// Then next is 0, and the next call makes Ready more.
 	Work(ctx context.Context) (lanes []ReadyLane, next time.Duration, err error)
 
 	// Await returns when Work may have something new, whichever process brought it, at

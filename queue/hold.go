@@ -3,7 +3,6 @@ package queue
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -21,6 +20,7 @@ type bucket struct {
 	refused  time.Time // since when the account's refusals come here; zero: they do not
 
 	throttled int // holds in a row for throttled answers
+	answers   answers
 	troubles  int // attempts in a row that Twilio did not answer properly
 	holds     int // holds in a row for such attempts; above 0 the bucket is on probation
 	wire      int // requests on the wire
@@ -111,6 +111,9 @@ func (w *Worker) answered(l *lane, began time.Time, passed bool) {
 		w.passed("the bucket is not throttled any more", "lane", l.Lane)
 	}
 	b.throttled = 0
+	if !began.Before(b.since) {
+		b.answers.accepted()
+	}
 	b.refused = time.Time{}
 	if !began.Before(b.account.since) {
 		if b.account.refusals > 0 {
@@ -121,30 +124,6 @@ func (w *Worker) answered(l *lane, began time.Time, passed bool) {
 			b.account.parked = time.Time{}
 			w.park(pacer.Resource{Account: b.resource.Account}, 0)
 		}
-	}
-}
-
-// throttled holds the bucket for as long as Twilio says.
-func (w *Worker) throttled(l *lane, began time.Time, limit pacer.RateLimit, err error) {
-	w.mu.Lock()
-	step := backoff(min(l.bucket.throttled, 4))
-	w.mu.Unlock()
-	wait, a := step, Alert{}
-	if limit.RetryAfter > 0 {
-		wait = limit.RetryAfter + rand.N(time.Second)
-	}
-	if wait > longHold {
-		a = Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld}
-	}
-	if !w.hold(l, began, wait, a) {
-		return
-	}
-	w.mu.Lock()
-	l.bucket.throttled++
-	n := l.bucket.throttled
-	w.mu.Unlock()
-	if n == alertAfter {
-		w.raise(Alert{Kind: AlertThrottled, Lane: l.Lane, Err: err, Advice: adviceThrottled})
 	}
 }
 
@@ -293,6 +272,9 @@ func (w *Worker) park(r pacer.Resource, d time.Duration) (stored time.Time, ok b
 func (b *bucket) adopt(r ReadyLane, look, read time.Time) {
 	if r.Parked.Equal(b.stored) || !b.changed.Before(look) {
 		return
+	}
+	if r.Held > 0 { // another process has taken an answer at its word
+		b.answers.spare(read.Add(r.Held), r.Held)
 	}
 	b.stored, b.parked = r.Parked, read.Add(r.Held)
 }

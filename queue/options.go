@@ -16,12 +16,15 @@ type WorkerOption func(*Worker) error
 
 // WithConcurrency sets how many requests a worker has on the wire at a time, at most. The
 // default is 200. It is no pace: that is the client's limits' affair.
+//
+// Of five or more, one bucket has at most about two thirds, and one product of Twilio's seven
+// eighths, so that what hangs leaves some to others. Those who wait for one get it by priority.
 func WithConcurrency(n int) WorkerOption {
 	return func(w *Worker) error {
 		if n < 1 {
 			return fmt.Errorf("queue: WithConcurrency: %d: expected at least 1", n)
 		}
-		w.slots = make(chan struct{}, n)
+		w.slots = newSlots(n)
 		return nil
 	}
 }
@@ -228,8 +231,9 @@ type AlertKind string
 
 // The alerts of a worker.
 const (
-	// AlertThrottled: a bucket was throttled six times in a row. Its lanes wait, and are
-	// tried again every 16 s or as Twilio asks; nothing is lost.
+	// AlertThrottled: a bucket was held six times in a row for throttled answers, and nothing
+	// was accepted meanwhile: by a limit, an outage or noise. Its lanes wait, and are tried
+	// again every 16 s or as Twilio asks; nothing is lost.
 	AlertThrottled AlertKind = "throttled"
 	// AlertHeld: a bucket is held for minutes or hours: a quota is used up, a
 	// sender's queue is full, or Twilio asks for a long wait.
@@ -307,7 +311,7 @@ func (a Alert) shownError() any {
 }
 
 const (
-	adviceThrottled    = "it waits and is tried again; send less for this sender, spread the load over more senders, or ask Twilio for more throughput"
+	adviceThrottled    = "it waits and is tried again; look at the client's Stats: where the resource or the account has a Learned limit, configure it, send less, or find what else sends for the account; where none has, this may be noise or an outage, which sending less does not end: ask Twilio"
 	adviceNarrow       = "the limit is that of one receiver, document or the like: look who asks for it so often; its requests wait and are tried again, all others go on"
 	adviceHeld         = "use other senders, or ask Twilio for more; what waits is sent when the time is over"
 	adviceUnauthorized = "check the worker's credentials, and that the account is not suspended; what waits is sent afterwards"

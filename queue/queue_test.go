@@ -287,6 +287,7 @@ func TestGrowthAlert(t *testing.T) {
 				w.enqueueAll(10, sender) // 2/s
 			}
 		}
+		time.Sleep(2 * time.Second) // so that nothing is enqueued at the moment of a look
 		grow(50 * time.Second)
 		if n := w.alerted(queue.AlertGrowing); n != 0 {
 			t.Errorf("%d alerts after 50 s", n)

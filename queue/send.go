@@ -16,7 +16,7 @@ import (
 // send sends one claimed job and records what becomes of it. It has a place on the wire.
 func (w *Worker) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, claimed time.Time) {
 	defer w.wg.Done()
-	defer func() { <-w.slots }()
+	defer func() { w.slots.give(l.Resource) }()
 	defer turn.Drop()
 	defer func() {
 		w.mu.Lock()
@@ -58,6 +58,9 @@ func (w *Worker) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 		w.clocks.twilioSaid(resp.Header, began, ended)
 	}
 	m.Reported = w.onResult == nil
+	if limit, _ := pacer.FromError(err); limit.Kind == pacer.Throttled && !limit.Scope.Narrow() && m.DueIn > 0 {
+		w.wg.Go(func() { w.putBack(ctx, j, claimed, m.DueIn) })
+	}
 	if w.record(j, m) && m.To.Final() && w.onResult != nil {
 		j.State, j.Outcome, j.Finished = m.To, *m.Outcome, j.Began.Add(time.Since(claimed)) // as the engine's clock has it
 		if m.Attempt {
@@ -118,7 +121,7 @@ func (w *Worker) apply(l *lane, j Job, began time.Time, a attempt) Move {
 		case limit.Scope.Narrow():
 			return Move{To: Ready, DueIn: w.narrowly(l, j, limit, a.err), Outcome: &o}
 		case v == wasThrottled:
-			w.throttled(l, began, limit, a.err)
+			return Move{To: Ready, DueIn: w.throttled(l, j, began, limit, a.err), Outcome: &o}
 		default:
 			w.exhausted(l, began, limit, a.err)
 		}

@@ -20,6 +20,10 @@ type pacerStore struct {
 	engine queue.Engine
 }
 
+// slots are those of pacer's worker. Of so many the messages, as one product of Twilio's, may
+// have inFlight: the worker keeps the others for other products.
+const slots = 114
+
 func openPacer(_ context.Context, path string) (store, error) {
 	e, err := sqlitequeue.Open(path)
 	if err != nil {
@@ -57,7 +61,7 @@ func (s *pacerStore) work(ctx context.Context, transport http.RoundTripper) erro
 	if err != nil {
 		return err
 	}
-	worker, err := queue.NewWorker(s.queue, c, queue.WithConcurrency(inFlight))
+	worker, err := queue.NewWorker(s.queue, c, queue.WithConcurrency(slots))
 	if err != nil {
 		return err
 	}

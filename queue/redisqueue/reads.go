@@ -135,13 +135,16 @@ func readyOf(fields map[string]string) map[string]map[string]int64 {
 	return ready
 }
 
+// dueAtOnce is how many jobs Work makes Ready at most, so that it returns within some 0.2 s.
+const dueAtOnce = 3 * slice
+
 // Work implements [queue.Engine]. It also takes in what the intake has.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
 	e.mu.Lock()
 	e.pending = false
 	e.mu.Unlock()
 	var now time.Time
-	for taken := false; ; {
+	for taken, left := false, int64(dueAtOnce); ; {
 		v, err := e.run(ctx, promoteScript, slice)
 		if err != nil {
 			return nil, 0, err
@@ -157,7 +160,8 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 			taken = true
 			continue
 		}
-		if n, _ := said[0].(int64); n < slice {
+		n, _ := said[0].(int64)
+		if left -= n; n < slice || left <= 0 {
 			due, _ := said[1].(string)
 			us, err := strconv.ParseInt(due, 10, 64)
 			at, ok := said[3].(int64)
@@ -166,7 +170,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 			}
 			now, next = fromMicros(at), queue.Never
 			if us > 0 {
-				next = fromMicros(us).Sub(now)
+				next = max(fromMicros(us).Sub(now), 0)
 			}
 			break
 		}

@@ -98,12 +98,15 @@ func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
 	return until
 }
 
+// dueAtOnce is how many jobs Work makes Ready at most, so that it returns within some 0.2 s.
+const dueAtOnce = 3 * slice
+
 // Work implements [queue.Engine]. It writes only if something is due.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
 	e.mu.Lock()
 	e.pending = false
 	e.mu.Unlock()
-	for {
+	for n := 0; ; n += slice {
 		due, err := e.due(ctx)
 		if err != nil {
 			return nil, 0, err
@@ -111,7 +114,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 		if next = queue.Never; due.IsZero() {
 			break
 		}
-		if next = due.Sub(clock()); next > 0 {
+		if next = max(due.Sub(clock()), 0); next > 0 || n >= dueAtOnce {
 			break
 		}
 		if err := e.write(ctx, slice, func(t *tx) error { _, err := t.promote(slice); return err }); err != nil {
