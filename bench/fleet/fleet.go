@@ -212,7 +212,7 @@ func newSlow(addr string, share float64) (net.Listener, error) {
 				_ = out.Close()
 			}()
 			go func() {
-				defer in.Close() //nolint:errcheck // it is the end
+				defer in.Close()
 				buf := make([]byte, 64<<10)
 				for {
 					n, err := out.Read(buf)

@@ -4,6 +4,8 @@ import (
 	"time"
 )
 
+// A Demand is what a process wants of a bucket in a store. Its fields are those of
+// pacer.Demand, which explains them.
 type Demand struct {
 	N         int
 	Rate      float64
@@ -20,6 +22,8 @@ type Demand struct {
 	Learned   float64
 }
 
+// A Grant is what the store has given out. Its fields are those of pacer.Grant, which
+// explains them.
 type Grant struct {
 	N         int
 	Number    int64
@@ -37,6 +41,7 @@ type Grant struct {
 	Throttled int
 }
 
+// A User is the bucket whose tokens are leased.
 type User struct {
 	Rate    func() float64          // requests/s by limits; Unlimited
 	Waiting func() int              // requests in the line
@@ -46,6 +51,8 @@ type User struct {
 	Lessons func() (pace, learned float64)
 }
 
+// notBefore moves a grant's tokens to next, if they are before it, and returns when the first
+// token after them may be used.
 func (g *Grant) notBefore(next time.Time) time.Time {
 	if g.From.Before(next) {
 		g.From = next

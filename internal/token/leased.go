@@ -8,14 +8,6 @@ import (
 	"github.com/twilio-pacer/pacer/internal/spacing"
 )
 
-// A Demand is what a process wants of a bucket in a store. Its fields are those of
-// pacer.Demand, which explains them.
-// A Grant is what the store has given out. Its fields are those of pacer.Grant, which
-// explains them.
-// A Link is what is known about a store. All buckets of one limiter have the same Link, but for
-// those that the store cannot serve: each of these has one of its own. The zero Link is that of
-// a store that answers.
-// A User is the bucket whose tokens are leased.
 const (
 	grantTime    = 50 * time.Millisecond  // of tokens taken at once
 	foresight    = 100 * time.Millisecond // of tokens used, as a forecast of those that will be
@@ -78,8 +70,6 @@ type Leased struct {
 	usage   usage
 }
 
-// counts are of answers.
-// A report is about a cool-down. One at a time is under way.
 // NewLeased returns the tokens of a bucket about which the store has not been asked yet.
 func NewLeased(link *Link, burst int, user User) *Leased {
 	e := &Leased{User: user, common: link, link: link, burst: burst}
@@ -102,8 +92,6 @@ func (e *Leased) Learned() float64 { return e.learned }
 // false for nil.
 func (e *Leased) Paced() bool { return e != nil && e.paced }
 
-// HeldByOthers notes that another process was throttled: the store may pace the bucket, and wants to
-// know of answers. lately is how many were accepted here within the last second.
 // Free says whether the program said that the bucket is not to be paced. Then the store does not
 // pace it either. It does nothing for nil.
 func (e *Leased) Free(free bool) {
@@ -204,8 +192,6 @@ func (e *Leased) every() time.Duration {
 	return time.Duration(min(float64(time.Second)/max(e.pace, math.SmallestNonzeroFloat64), 1<<62))
 }
 
-// notBefore moves a grant's tokens to next, if they are before it, and returns when the first
-// token after them may be used.
 // Unreserve implements [Source].
 func (e *Leased) Unreserve(now time.Time) {
 	e.own.Unreserve(now)
@@ -237,7 +223,6 @@ func (e *Leased) Reopen(now time.Time, pace float64, burst int, rested bool) {
 // Full implements [Source].
 func (e *Leased) Full(now time.Time, burst int) bool { return e.own.Full(now, burst) }
 
-// Share implements [Source]. It is an equal part while the store does not answer.
 // low reports that the tokens in hand will be used up before others come, if an answer is late once.
 func (e *Leased) low(now time.Time) bool {
 	if e.left <= e.size/4 {
@@ -329,30 +314,10 @@ func (e *Leased) Send(d Demand, now time.Time) {
 	e.Tell(d, now)
 }
 
-// Accepted counts a request that was accepted, if the store wants to know. It does nothing for nil.
-// Throttled counts a request that was throttled, perhaps for its rate. lately is how many were
-// accepted within the last second: it counts if the store did not want to know of them. It does
-// nothing for nil.
-// TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
-// for nil.
-// Tells has the store told at once what the learner has learned. It does nothing for nil.
-// Held tells the store of a cool-down. retry is until when calls fail instead of waiting for
-// its end; zero: they wait. What comes while a report is under way is told after it, and only
-// if it is news.
-// reported is for when a report was answered.
-// Learn says whether this process may learn for all. It does nothing for nil.
-// Learner reports that this process learns for all. It is false for nil.
-// Fed returns when the learner last heard of the others' answers, and notes that it does now.
 // Others is how many processes use the bucket, this one included; at least 1.
 func (e *Leased) Others() int { return max(e.others, 1) }
 
-// Rejoin asks again, once in a while, while the store does not answer, and rejoins the
-// other processes when it does. It reports that this has happened: all buckets of the
-// limiter then have tokens of the store again, and must unreserve what is their own.
-// Failed takes in that the store has not answered a demand, which was sent at the given time. It
-// reports that this is news, and whether only this bucket is concerned: the store says so, or has
-// answered others since. The bucket, or else all of the limiter, must go on by itself then: see
-// Away.
+// replied takes in that the store has answered a demand, or that it will not.
 func (e *Leased) replied(d Demand, now time.Time) {
 	if d.N > 0 {
 		e.asking = false
@@ -365,9 +330,6 @@ func (e *Leased) replied(d Demand, now time.Time) {
 	}
 }
 
-// Away has the bucket go on by itself, at its share of the rate. It begins empty, and
-// after a while: the window may be full, and others use up what they have in hand.
-// isQuiet reports that the bucket keeps still since the store does not answer.
 // Granted takes in the store's answer to a demand. It reports that the bucket must keep still:
 // until g.Hold. A cool-down leaves no tokens.
 func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
@@ -424,5 +386,3 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	}
 	return false
 }
-
-// A usage estimates how many tokens a second are used.

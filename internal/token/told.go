@@ -4,8 +4,10 @@ import (
 	"time"
 )
 
+// counts are of answers.
 type counts struct{ accepted, throttled int }
 
+// A report is about a cool-down. One at a time is under way.
 type report struct {
 	until   time.Time // the end that was told
 	tooLong bool      // and that it is too long to wait for
@@ -15,6 +17,8 @@ type report struct {
 	retry   time.Time
 }
 
+// HeldByOthers notes that another process was throttled: the store may pace the bucket, and wants to
+// know of answers. lately is how many were accepted here within the last second.
 func (e *Leased) HeldByOthers(lately int, now time.Time) {
 	e.paced = !e.free
 	if !e.heeded && e.learns && e.link.Err == nil {
@@ -23,12 +27,16 @@ func (e *Leased) HeldByOthers(lately int, now time.Time) {
 	}
 }
 
+// Accepted counts a request that was accepted, if the store wants to know. It does nothing for nil.
 func (e *Leased) Accepted() {
 	if e != nil && e.heeded && e.learns && e.link.Err == nil {
 		e.counts.accepted++
 	}
 }
 
+// Throttled counts a request that was throttled, perhaps for its rate. lately is how many were
+// accepted within the last second: it counts if the store did not want to know of them. It does
+// nothing for nil.
 func (e *Leased) Throttled(lately int) {
 	if e != nil && e.learns && e.link.Err == nil {
 		e.heed(lately)
@@ -43,18 +51,24 @@ func (e *Leased) heed(lately int) {
 	}
 }
 
+// TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
+// for nil.
 func (e *Leased) TellCounts(now time.Time) {
 	if e != nil && e.heeded && e.learns && e.link.Err == nil && now.Sub(e.told) > tellEvery {
 		e.Send(e.Demand(0), now)
 	}
 }
 
+// Tells has the store told at once what the learner has learned. It does nothing for nil.
 func (e *Leased) Tells(now time.Time) {
 	if e.Learner() && e.link.Err == nil {
 		e.Send(e.Demand(0), now)
 	}
 }
 
+// Held tells the store of a cool-down. retry is until when calls fail instead of waiting for
+// its end; zero: they wait. What comes while a report is under way is told after it, and only
+// if it is news.
 func (e *Leased) Held(until, retry, now time.Time) {
 	r := &e.report
 	tooLong := !retry.IsZero()
@@ -79,6 +93,7 @@ func (e *Leased) Held(until, retry, now time.Time) {
 	e.Send(d, now)
 }
 
+// reported is for when a report was answered.
 func (e *Leased) reported(now time.Time) {
 	r := &e.report
 	more, longer := r.more, r.longer
@@ -93,14 +108,17 @@ func (e *Leased) reported(now time.Time) {
 	e.Held(more, retry, now)
 }
 
+// Learn says whether this process may learn for all. It does nothing for nil.
 func (e *Leased) Learn(may bool) {
 	if e != nil {
 		e.learns, e.learner = may, e.learner && may
 	}
 }
 
+// Learner reports that this process learns for all. It is false for nil.
 func (e *Leased) Learner() bool { return e != nil && e.learner }
 
+// Fed returns when the learner last heard of the others' answers, and notes that it does now.
 func (e *Leased) Fed(now time.Time) (last time.Time) {
 	last, e.fed = e.fed, now
 	return last

@@ -4,6 +4,7 @@ import (
 	"time"
 )
 
+// A usage estimates how many tokens a second are used.
 type usage struct {
 	began       time.Time // the present half second
 	now, before int
