@@ -104,7 +104,7 @@ type listener struct {
 func (w *Worker) raise(a Alert) {
 	a.Time = time.Now()
 	logged := w.logger != nil || len(w.alerts) == 0
-	attrs := []any{"error", a.Err, "advice", a.Advice}
+	attrs := []any{"error", a.shownError(), "advice", a.Advice}
 	if a.Lane != (Lane{}) {
 		attrs = append(attrs, "lane", a.Lane)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/twilio-pacer/pacer"
 )
 
 // How results are told.
@@ -269,7 +271,7 @@ func (r *reporter) failed(j Job, told bool, err error) {
 
 func (r *reporter) warn(j Job, then string, err error) {
 	if r.w.logger != nil {
-		r.w.logger.Warn("pacer queue: a result was not taken; "+then, "id", j.ID, "error", err)
+		r.w.logger.Warn("pacer queue: a result was not taken; "+then, "id", j.ID, "error", pacer.MaskNumbers(err.Error()))
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/twilio-pacer/pacer"
 )
 
 // troubleAfter is how many failures in a row raise an alert: one or two pass by themselves.
@@ -42,7 +44,7 @@ func (t *trouble) failed(ctx context.Context, err error) {
 	}
 	t.mu.Unlock()
 	if t.w.logger != nil {
-		t.w.logger.Warn("pacer queue: "+t.what+" fails, and is tried again", "failures", n, "error", err)
+		t.w.logger.Warn("pacer queue: "+t.what+" fails, and is tried again", "failures", n, "error", pacer.MaskNumbers(err.Error()))
 	}
 	if tell {
 		advice := t.advice

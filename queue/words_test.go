@@ -134,10 +134,10 @@ func TestEndOfATroubleIsLogged(t *testing.T) {
 			w.inject(twiliotest.Fault{Kind: twiliotest.RefuseConnection, Times: 4}, nil)
 		},
 		"the account works again": func(w *world) {
-			w.inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003, Times: 1}, nil)
+			w.inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003, Message: "not for " + receiver, Times: 1}, nil)
 		},
 		"the bucket is not throttled any more": func(w *world) {
-			w.inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, Code: 20429, Times: 6}, nil)
+			w.inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 429, Code: 20429, Message: "too many for " + receiver, Times: 6}, nil)
 		},
 		"asking Twilio for the list of Messages works again": func(w *world) {
 			w.drop(twiliotest.DropAfterAccept, 1)
