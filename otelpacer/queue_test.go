@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// depths is an engine of which only Stats is used.
+// depths is an engine of which only Stats and Now are used.
 type depths struct {
 	queue.Engine
 	lanes []queue.LaneStats
@@ -24,6 +24,7 @@ type depths struct {
 }
 
 func (d *depths) Stats(context.Context) ([]queue.LaneStats, error) { return d.lanes, d.err }
+func (d *depths) Now(context.Context) (time.Time, error)           { return time.Now(), nil }
 
 func lane(campaign, sender string) queue.Lane {
 	return queue.Lane{Campaign: campaign, Resource: pacer.Resource{
