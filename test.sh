@@ -107,7 +107,7 @@ run "queue: workers killed, ten times" queued killtest -kills 10
 if command -v redis-server >/dev/null; then
 	run "queue on Redis: workers and server killed, ten times" queued killtest -engine redis -kills 10
 	run "example queue/nodeproducer" queued examples/nodeproducer
-	fleet() { timeout 120 go -C "$1" run "./$2" "${@:3}" >"$out" 2>&1 || { cat "$out"; return 1; }; }
+	fleet() { timeout 400 go -C "$1" run "./$2" "${@:3}" >"$out" 2>&1 || { cat "$out"; return 1; }; }
 	run "example redispacer/fleet" fleet redispacer examples/fleet
 	run "bench: fleet, short" fleet bench fleet -short
 fi
