@@ -40,7 +40,7 @@ type Engine interface {
 
 	// Work makes Ready what is due, and returns the lanes that have Ready jobs, and how
 	// long it is until the next Delayed job is due ([Never]: there is none). Of very many
-	// that are due at once it makes Ready a part, those due first, so that it returns soon.
+	// that are due at once it makes Ready a part, 2,000 at most, those due first, so that it returns soon.
 	// Then next is 0, and the next call makes Ready more.
 	Work(ctx context.Context) (lanes []ReadyLane, next time.Duration, err error)
 

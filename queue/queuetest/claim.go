@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -97,6 +98,35 @@ var claimTests = []test{
 		lanes, next := c.work()
 		if len(lanes) != 1 || lanes[0].Ready != n || next != queue.Never {
 			c.Fatalf("lanes %v, next %v: expected all %d to be Ready", lanes, next, n)
+		}
+	}},
+	// Who looks for work is not kept until the last of them is Ready, and hears of all else that is.
+	{"Work/very many become due at once", func(c *check) {
+		const many, most = 4000, 2000
+		due := c.now().Add(time.Second)
+		for range many / 400 {
+			var jobs []queue.Job
+			for range 400 {
+				jobs = append(jobs, c.job(func(j *queue.Job) { j.Due = due }))
+			}
+			c.add(jobs...)
+		}
+		time.Sleep(due.Sub(c.now()) + soon)
+		c.put(in(lane("b")))
+		ready := c.stats(lane("a")).Ready // those that were added late
+		for call := 1; ready < many; call++ {
+			lanes, next := c.work()
+			of := slices.IndexFunc(lanes, func(r queue.ReadyLane) bool { return r.Lane == lane("a") })
+			if len(lanes) != 2 || of < 0 {
+				c.Fatalf("%v: expected the lane of what is due, and the other", lanes)
+			}
+			now := lanes[of].Ready
+			if now <= ready || now-ready > most {
+				c.Fatalf("call %d has made %d Ready, expected 1 to %d", call, now-ready, most)
+			}
+			if ready = now; (ready < many) != (next == 0) || ready == many && next != queue.Never {
+				c.Fatalf("next is %v with %d of %d Ready", next, ready, many)
+			}
 		}
 	}},
 	{"Claim/marks as Sending", func(c *check) {
