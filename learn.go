@@ -74,8 +74,8 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	case o.TooLong:
 		t.Hold = min(t.Hold, holdAtMost)
 	}
-	if o.Rate || !b.account.learned.Exceeds(t.InProgress, now) {
-		b.leased().Throttled(int(math.Round(b.evidence.PerSecond(now))))
+	if leased := b.leased(); leased != nil && (o.Rate || !b.account.learned.Exceeds(t.InProgress, now)) {
+		leased.Throttled(int(math.Round(b.evidence.PerSecond(now))))
 	}
 	v := b.evidence.Throttled(t, b.teaches(), now)
 	if !v.Close {

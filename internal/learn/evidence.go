@@ -158,7 +158,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	c.note(0, left, e.since, now)
 	c.accepted++
 	c.step, c.asked = 0, time.Time{}
-	if e.phase == holding && (account == nil || !account.several()) && (e.trouble.empty >= troubled || e.outage()) {
+	if e.phase == holding && !account.several() && (e.trouble.empty >= troubled || e.outage()) {
 		e.busy = max(e.busy, e.hold()) // it may ask at once: what was learned of late may be the outage's
 	}
 	if e.trouble.empty >= troubled {
@@ -200,7 +200,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	}
 	e.tell(account, t, now)
 	e.event.add(t, now)
-	e.event.asked = e.event.asked || e.phase == holding && e.Asking() && account != nil && account.several()
+	e.event.asked = e.event.asked || e.phase == holding && e.Asking() && account.several()
 	c.ask(t.Hold, now)
 	if c.closed {
 		return Verdict{Close: t.Hold > 0, Hold: t.Hold}
@@ -213,7 +213,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	e.doubt(account, t.InProgress)
 	sought := e.phase == seeking
 	e.Rate.throttled(t.Left, e.recently(), c.lately(), unsure, now)
-	if account != nil && account.several() && sought && e.phase == holding {
+	if sought && e.phase == holding && account.several() {
 		account.explained() // by a limit of the rate; of one bucket alone either would do
 	}
 	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)

@@ -162,8 +162,8 @@ func (c *InFlight) throttled(n int, burst bool, left, now time.Time) (refuted bo
 // of late: then the one that is has a limit of its own.
 func (c *InFlight) alone() bool { return c.sound > c.unsound }
 
-// several reports that more than one bucket was throttled of late.
-func (c *InFlight) several() bool { return bits.OnesCount64(c.who[0]|c.who[1]) > 1 }
+// several reports that more than one bucket was throttled of late. It is false for nil.
+func (c *InFlight) several() bool { return c != nil && bits.OnesCount64(c.who[0]|c.who[1]) > 1 }
 
 // saw notes that the bucket of a number was throttled. turned: of late nothing was in it.
 func (c *InFlight) saw(bucket uint8, turned bool, now time.Time) {

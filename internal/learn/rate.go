@@ -317,10 +317,9 @@ func (r *Rate) find(f finding, now time.Time) {
 			r.news.Pause = time.Second // most windows are full of what was sent before
 		}
 		pace = r.notMuchLess(pace, t.tally.share())
-		next := *t
 		r.become(trying, pace, now)
 		r.clear()
-		r.trial = next.next(pace, r.since)
+		r.trial = t.next(pace, r.since)
 	}
 }
 

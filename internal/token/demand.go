@@ -1,8 +1,6 @@
 package token
 
-import (
-	"time"
-)
+import "time"
 
 // A Demand is what a process wants of a bucket in a store. Its fields are those of
 // pacer.Demand, which explains them.

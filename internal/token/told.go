@@ -1,8 +1,6 @@
 package token
 
-import (
-	"time"
-)
+import "time"
 
 // counts are of answers.
 type counts struct{ accepted, throttled int }
@@ -21,7 +19,7 @@ type report struct {
 // know of answers. lately is how many were accepted here within the last second.
 func (e *Leased) HeldByOthers(lately int, now time.Time) {
 	e.paced = !e.free
-	if !e.heeded && e.learns && e.link.Err == nil {
+	if e.tellsAnswers() && !e.heeded {
 		e.heed(lately)
 		e.Send(e.Demand(0), now)
 	}
@@ -29,7 +27,7 @@ func (e *Leased) HeldByOthers(lately int, now time.Time) {
 
 // Accepted counts a request that was accepted, if the store wants to know. It does nothing for nil.
 func (e *Leased) Accepted() {
-	if e != nil && e.heeded && e.learns && e.link.Err == nil {
+	if e.tellsAnswers() && e.heeded {
 		e.counts.accepted++
 	}
 }
@@ -38,11 +36,14 @@ func (e *Leased) Accepted() {
 // accepted within the last second: it counts if the store did not want to know of them. It does
 // nothing for nil.
 func (e *Leased) Throttled(lately int) {
-	if e != nil && e.learns && e.link.Err == nil {
+	if e.tellsAnswers() {
 		e.heed(lately)
 		e.counts.throttled++
 	}
 }
+
+// tellsAnswers reports that the store can be told of answers, if it wants to know. It is false for nil.
+func (e *Leased) tellsAnswers() bool { return e != nil && e.learns && e.link.Err == nil }
 
 func (e *Leased) heed(lately int) {
 	if !e.heeded {
@@ -54,7 +55,7 @@ func (e *Leased) heed(lately int) {
 // TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
 // for nil.
 func (e *Leased) TellCounts(now time.Time) {
-	if e != nil && e.heeded && e.learns && e.link.Err == nil && now.Sub(e.told) > tellEvery {
+	if e.tellsAnswers() && e.heeded && now.Sub(e.told) > tellEvery {
 		e.Send(e.Demand(0), now)
 	}
 }

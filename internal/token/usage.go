@@ -1,8 +1,6 @@
 package token
 
-import (
-	"time"
-)
+import "time"
 
 // A usage estimates how many tokens a second are used.
 type usage struct {
