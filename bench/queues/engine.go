@@ -38,7 +38,7 @@ type finder interface {
 	find(context.Context) error
 }
 
-// inFlight is how many messages a worker may be sending.
+// inFlight is how many messages a worker sends at a time. Pacer's may send up to two more.
 const inFlight = 100
 
 var engines = []engine{

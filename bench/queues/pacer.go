@@ -20,9 +20,10 @@ type pacerStore struct {
 	engine queue.Engine
 }
 
-// slots are those of pacer's worker. Of so many the messages, as one product of Twilio's, may
-// have inFlight: the worker keeps the others for other products.
-const slots = 114
+// slots are those of pacer's worker. Of so many the messages of three senders may have
+// inFlight, and those of many senders two more. The worker keeps the others for what else
+// comes.
+const slots = 116
 
 func openPacer(_ context.Context, path string) (store, error) {
 	e, err := sqlitequeue.Open(path)

@@ -74,7 +74,7 @@ func workHere(ctx context.Context, args []string, stdout io.Writer) error {
 	gate.open.Store(int64(sent))
 	ended := make(chan error, 1)
 	go func() { ended <- s.work(ctx, gate) }()
-	if err := until(ctx, ended, func() (bool, error) { return gate.held.Load() == inFlight, nil }); err != nil {
+	if err := until(ctx, ended, func() (bool, error) { return gate.held.Load() >= inFlight, nil }); err != nil {
 		return fmt.Errorf("with %d of %d requests held: %w", gate.held.Load(), inFlight, err)
 	}
 	time.Sleep(settle)
@@ -120,6 +120,7 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 		return g.next.RoundTrip(r)
 	}
 	g.held.Add(1)
+	defer g.held.Add(-1)
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
