@@ -105,7 +105,7 @@ func (b *bucket) adapt(now time.Time) {
 	}
 	if news.Changed {
 		b.leased().Tells(now)
-		b.spacing.Fit(b.evidence.Pace(), b.allowed.burst)
+		b.spacing.Fit(b.evidence.Pace(), b.allowed.burst, !b.evidence.Known())
 		b.repace(now)
 	}
 }

@@ -364,7 +364,7 @@ func (l *BucketLimiter) give(b *bucket, byRules allowance, now time.Time) {
 	}
 	b.configure()
 	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
-	b.spacing.Fit(b.allowed.rate, b.allowed.burst)
+	b.spacing.Fit(b.allowed.rate, b.allowed.burst, true)
 	b.account.Limit = b.allowed.accountInFlight
 	b.slots.Own.Limit = b.allowed.senderInFlight
 	if b.group == nil {

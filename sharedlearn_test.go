@@ -114,7 +114,7 @@ func (f fleet) run(t *testing.T) (r result) {
 				r.paces = append(r.paces, b.Pace)
 			}
 		}
-		r.throttled, r.asked = float64(throttled.Load()), m.asked
+		r.throttled, r.asked = float64(throttled.Load()), m.Asked()
 	})
 	return r
 }

@@ -10,25 +10,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/twilio-pacer/pacer/internal/token/storemodel"
 )
 
 var storeSeeds = flag.Int("store-seeds", 12, "compositions of TestStoreInTrouble")
-
-// A twice is a store that a demand reaches several times, as a client that repeats its commands does.
-type twice struct{ member }
-
-func (s twice) Take(ctx context.Context, r Resource, d Demand) (Grant, error) {
-	if d.N > 0 && s.chance(s.doubled) {
-		_, _ = s.member.Take(ctx, r, d) // its tokens are lost: nobody hears of them
-	}
-	return s.member.Take(ctx, r, d)
-}
-
-func (m *model) chance(p float64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.rng.Float64() < p
-}
 
 // Whatever the store does, no call hangs, no more leaves than the documents allow, and two seconds after the
 // trouble each process has its share again.
@@ -60,9 +46,6 @@ func storeInTrouble(t *testing.T, rng *rand.Rand) {
 	var wg sync.WaitGroup
 	for p := range processes {
 		l := m.join(t, fmt.Sprint("p", p), limits)
-		if kind == "twice" {
-			l.shared.store = twice{l.shared.store.(member)}
-		}
 		for range 3 * max(1, int(rate)/processes/4) {
 			wg.Go(func() {
 				for {
@@ -96,32 +79,29 @@ func storeInTrouble(t *testing.T, rng *rand.Rand) {
 			})
 		}
 	}
-	set := func(f func()) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		f()
-	}
 	time.Sleep(before)
 	switch kind {
 	case "late":
-		set(func() { m.late, m.lateBy = 0.05+0.4*chaos.Float64(), time.Duration(chaos.IntN(400))*time.Millisecond })
+		m.Change(func(t *storemodel.Trouble) {
+			t.Late, t.LateBy = 0.05+0.4*chaos.Float64(), time.Duration(chaos.IntN(400))*time.Millisecond
+		})
 	case "failing":
-		set(func() { m.failing = 0.3 * chaos.Float64() })
+		m.Change(func(t *storemodel.Trouble) { t.Failing = 0.3 * chaos.Float64() })
 	case "away":
-		set(func() { m.failing = 1 })
+		m.Change(func(t *storemodel.Trouble) { t.Failing = 1 })
 	case "twice":
-		set(func() { m.doubled = 0.3 })
+		m.Change(func(t *storemodel.Trouble) { t.Doubled = 0.3 })
 	}
 	for end := before + trouble; time.Since(start) < end; time.Sleep(2 * time.Second) {
 		switch kind {
 		case "forgetting":
-			m.forget()
+			m.Forget()
 		case "clock":
 			jump := time.Duration(chaos.IntN(int(40*time.Minute))) - 20*time.Minute
-			set(func() { m.clock += jump })
+			m.Change(func(t *storemodel.Trouble) { t.Clock += jump })
 		}
 	}
-	set(func() { m.late, m.failing, m.doubled = 0, 0, 0 })
+	m.Change(func(t *storemodel.Trouble) { t.Late, t.Failing, t.Doubled = 0, 0, 0 })
 	wg.Wait()
 
 	slices.Sort(left)
@@ -133,7 +113,7 @@ func storeInTrouble(t *testing.T, rng *rand.Rand) {
 		troubled := left[i]+time.Second > before && left[i] < before+trouble+grace
 		switch {
 		case troubled && kind == "forgetting":
-			allowed += rate*modelHorizon.Seconds() + 2
+			allowed += rate*storemodel.Horizon.Seconds() + 2
 		case troubled && kind == "failing":
 			allowed = 2*rate + 2
 		case troubled && kind == "away": // the share of each process comes one by one, and may come at the end

@@ -81,7 +81,10 @@ func (c *cell) measure(t *testing.T, o *options) {
 // virtual runs one client in one scene, in a bubble of virtual time.
 func virtual(t *testing.T, c *cell, scene *storm.Scene, seed uint64, client *client) (res storm.Result) {
 	t.Run(c.Row+"/"+c.Client, func(t *testing.T) {
-		synctest.Test(t, func(*testing.T) { res = storm.Run(scene, seed, client.dial) })
+		synctest.Test(t, func(*testing.T) {
+			res = storm.Run(scene, seed, client.dial)
+			time.Sleep(time.Second) // until the store of a fleet has answered what it was still asked
+		})
 	})
 	return res
 }

@@ -21,6 +21,9 @@ const (
 	headWithin     = 30 * time.Second // beyond the cool-down
 	othersAtMost   = 1.1              // mean wait of others, by that without the trouble
 	throttledWhole = 0.05             // throttled, where the limit of a whole product is to hold everybody
+	ofOneProcess   = 0.95             // of what one process without a store delivers
+	aboveOne       = 0.005            // throttled, but for what one process is
+	turnsWithin    = 20.0             // tokens of others, each in the mean, while one has five: half of its share
 )
 
 const checked = `noise      pacer reaches at least 90 % of the possible where up to 5 % of the requests are refused
@@ -35,6 +38,9 @@ peers      none delivers more than a point more while it loses as little. Nobody
 others     where one number, document, conversation or sender is throttled, the mean wait of all
            others is at most 1.1 times that without the trouble
 whole      where a whole product is limited, at most 5 % of the requests are throttled
+together   where the limit is known, pacer in eight processes delivers at least 95 % of what one process
+           does without a store, although one of twenty answers of their store is 300 ms late. It is
+           throttled for at most half a point more, and no caller has less than half of its share
 Who delivers more is not better if it loses more: more than one call in 10,000. Rules 2 and 3 and others
 are asked of pacer without learning, too.`
 
@@ -53,7 +59,13 @@ func missed(cells []cell) []string {
 		if c.Client == learning {
 			amount(c, miss)
 			for j := range cells {
-				if o := &cells[j]; o.Row == c.Row && o.Client != learning {
+				switch o := &cells[j]; {
+				case o.Row != c.Row || o.Client == learning:
+				case o.Client == together:
+					if c.row.asOne {
+						asOne(c, o, miss)
+					}
+				default:
 					compare(c, o, miss)
 				}
 			}
@@ -112,6 +124,19 @@ func compare(c, other *cell, miss func(string, ...any)) {
 	if beats(other, c) {
 		miss("%s: %s of the possible, and %s reaches %s and loses as little (%d, and %d)",
 			rule, percent(c.share(), 1), other.Client, percent(other.share(), 1), c.Lost, other.Lost)
+	}
+}
+
+// asOne checks pacer in several processes against pacer in one.
+func asOne(one, all *cell, miss func(string, ...any)) {
+	if s := all.share(); s < ofOneProcess*min(1, one.share()) {
+		miss("together: eight processes reach %s of the possible, one %s: expected %s of that", percent(s, 1), percent(one.share(), 1), percent(ofOneProcess, 0))
+	}
+	if s := all.throttledShare(); s > one.throttledShare()+aboveOne {
+		miss("together: %s of the requests of eight processes throttled, %s of those of one: expected at most %s more", percent(s, 2), percent(one.throttledShare(), 2), percent(aboveOne, 1))
+	}
+	if all.Starved > turnsWithin {
+		miss("together: %.0f tokens for each caller while one had fewer than five: expected at most %.0f", all.Starved, turnsWithin)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 func TestMissedNamesEachRule(t *testing.T) {
 	noisy, plain, whole := &row{name: "noise", noise: 0.05}, &row{name: "row"}, &row{name: "whole", whole: true}
 	much, mixed := &row{name: "much", noise: 0.1}, &row{name: "mixed", noise: 0.01, limited: true}
+	one := &row{name: "one", shared: true, asOne: true}
 	make := func(r *row, client string, change func(*cell)) cell {
 		c := cell{Row: r.name, Client: client, row: r, Result: storm.Result{Possible: 1000, Accepted: 950, Throttled: 50, Noise: 50, Calls: 1000, HasTrouble: true}}
 		if change != nil {
@@ -45,6 +46,13 @@ func TestMissedNamesEachRule(t *testing.T) {
 		{"a peer", []cell{make(plain, "aws-adaptive", accepted(961)), make(plain, learning, nil)}, []string{"row: pacer: peers: 95.0 % of the possible, and aws-adaptive reaches 96.1 % and loses as little (0, and 0)"}},
 		{"not beyond the possible", []cell{make(plain, "aws-adaptive", accepted(1100)), make(plain, learning, accepted(991))}, nil},
 		{"not in another row", []cell{make(whole, "aws-adaptive", accepted(1000)), make(plain, learning, nil)}, nil},
+		{"several processes", []cell{make(one, learning, nil), make(one, together, accepted(903))}, nil},
+		{"several processes that may be behind", []cell{make(plain, learning, nil), make(plain, together, accepted(500))}, nil},
+		{"several processes, too little", []cell{make(one, learning, nil), make(one, together, func(c *cell) { c.Accepted, c.Throttled, c.Starved = 902, 60, 21 })}, []string{
+			"one: pacer: together: eight processes reach 90.2 % of the possible, one 95.0 %: expected 95 % of that",
+			"one: pacer: together: 6.24 % of the requests of eight processes throttled, 5.00 % of those of one: expected at most 0.5 % more",
+			"one: pacer: together: 21 tokens for each caller while one had fewer than five: expected at most 20",
+		}},
 		{"peers' own figures do not matter", []cell{make(plain, "aws-adaptive", func(c *cell) { c.Head, c.HalfCool, c.Accepted = time.Hour, storm.Never, 1 })}, nil},
 	} {
 		if got := missed(tt.cells); !slices.Equal(got, tt.want) {

@@ -23,7 +23,7 @@ func parsed(t *testing.T, args ...string) *options {
 
 // quick is a row of each product and of every client, for moments: what it can show is that all is wired, not any figure.
 func quick() *row {
-	return &row{name: "quick", others: true, scene: func(bool) *storm.Scene {
+	return &row{name: "quick", others: true, shared: true, scene: func(bool) *storm.Scene {
 		sc := limited([]storm.Stream{
 			{Bucket: sender, Callers: 2},
 			{Product: storm.Verify, Bucket: "verify", Object: "+1500555", Objects: 9, Callers: 2},
@@ -50,7 +50,7 @@ func TestEveryClientTakesPart(t *testing.T) {
 			t.Errorf("client %d, %s, has no line in\n%s", i, c.name, &stdout)
 		}
 	}
-	if !strings.Contains(stderr.String(), "6 of 6: quick, ") {
+	if !strings.Contains(stderr.String(), "7 of 7: quick, ") {
 		t.Errorf("progress is\n%s", &stderr)
 	}
 }

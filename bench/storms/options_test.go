@@ -25,8 +25,8 @@ func TestOptionsPickRowsAndClients(t *testing.T) {
 		}
 	}
 	o, err := parseOptions([]string{"-short"}, io.Discard)
-	if err != nil || len(o.rows) == 0 || len(o.rows) == len(allRows()) || len(o.clients) != 3 {
-		t.Errorf("-short has %d rows and %d clients, %v; expected some, and 3", len(o.rows), len(o.clients), err)
+	if err != nil || len(o.rows) == 0 || len(o.rows) == len(allRows()) || len(o.clients) != 4 {
+		t.Errorf("-short has %d rows and %d clients, %v; expected some, and 4", len(o.rows), len(o.clients), err)
 	}
 }
 

@@ -15,12 +15,17 @@ type row struct {
 	limited    bool    // there is a limit as well, and so not all that is throttled is noise
 	seeds      int     // so many runs, each with a seed of its own, are summed; 0, and in a short run: one
 	pacerOnly  bool    // the configured rate is the only limit, and peers cannot be told one
+	shared     bool    // pacer takes part in several processes as well
+	asOne      bool    // they must do as one process does
 	others     bool    // the mean wait of streams that are not hot is compared with that without the trouble
 	whole      bool    // the limit is of a whole product: it has to hold everybody
 	short      bool    // it is part of a short run
 }
 
 func (r *row) takes(c *client) bool {
+	if c.fleet != nil {
+		return r.shared
+	}
 	return !r.pacerOnly || c.name == learning || c.name == notLearning
 }
 
@@ -29,7 +34,18 @@ func allRows() []*row {
 	for _, group := range [][]*row{noiseRows(), limitRows(), troubleRows(), inFlightRows(), loadRows(), narrowRows()} {
 		rows = append(rows, group...)
 	}
+	for _, r := range rows {
+		r.asOne, r.shared = sharedRows[r.name]
+	}
 	return rows
+}
+
+// sharedRows are those in which pacer takes part in several processes as well. true: they must do as one does. Where a limit
+// has to be found, processes hear of each other's answers later than of their own, and it is only shown what that costs.
+var sharedRows = map[string]bool{
+	"known": true, "known/1": true, "noise/20/1%": true, "noise/20/5%": true, "noise/100/1%": true,
+	"noise/limit/1%": false, "above/50%": false, "unknown/sliding": false, "unknown/strict": false, "halves": false, "doubles": false,
+	"storm/20": false, "storm/one": false, "passing/periodic": false, "passing/third": false, "tenant": false,
 }
 
 const minute = time.Minute

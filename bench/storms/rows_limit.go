@@ -44,6 +44,11 @@ func limitRows() []*row {
 	return []*row{
 		told("known", "20/s, and those that can be told are told", 20, 0),
 		told("known/noise/1%", "20/s, and those that can be told are told; 1 % refused at random", 20, 0.01),
+		{name: "known/1", what: "five senders of 16 callers each, each with 1/s, the limit of a long code, and those that can be told are told", short: true, scene: func(short bool) *storm.Scene {
+			sc := limited(senders(16)[:5], 2, pick(short, 12.0, 5), window(1))
+			sc.Told = 1
+			return sc
+		}},
 		told("above/2%", "20.5/s configured, and the limit is 20/s", 20.5, 0),
 		told("above/50%", "30/s configured, and the limit is 20/s", 30, 0),
 		told("above/noise/2%", "30/s configured, and the limit is 20/s; 2 % refused at random", 30, 0.02),

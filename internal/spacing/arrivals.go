@@ -18,6 +18,7 @@ import "time"
 // too: a group that is too old to matter gives its place to the next one.
 type Arrivals struct {
 	window  time.Duration // in which the server has room for groups*size requests
+	sure    bool          // the server's limit is known, and not learned from what it let through
 	groups  uint64        // in a window; 0: nothing is timed
 	size    uint64        // requests in a group
 	number  uint64        // of the next request
@@ -47,8 +48,11 @@ const (
 )
 
 // Fit sets the rate, in requests per second, and the burst. The window is one second, or
-// the time for one request where that is more.
-func (a *Arrivals) Fit(rate float64, burst int) {
+// the time for one request where that is more. sure: the rate is the server's, and no window
+// may have more. A rate that was learned is one that the server has let through, with the
+// holds as they were.
+func (a *Arrivals) Fit(rate float64, burst int, sure bool) {
+	a.sure = sure
 	if rate > maxRate {
 		a.resize(0, 0, 0)
 		return
@@ -90,16 +94,12 @@ func (a *Arrivals) find(number uint64) *group {
 // current is the number of the next request's group.
 func (a *Arrivals) current() uint64 { return a.number/a.size + 1 }
 
-// predecessor is the group a window before the next request's; nil: it is not remembered,
-// or none of it has been answered.
+// predecessor is the group a window before the next request's; nil: it is not remembered.
 func (a *Arrivals) predecessor() *group {
 	if a.groups == 0 || a.current() <= a.groups {
 		return nil
 	}
-	if g := a.find(a.current() - a.groups); g != nil && g.transit > 0 {
-		return g
-	}
-	return nil
+	return a.find(a.current() - a.groups)
 }
 
 // Leave notes that a request leaves, and returns its number for Arrived.
@@ -163,7 +163,7 @@ func (a *Arrivals) Opens() time.Time {
 	if g == nil {
 		return time.Time{}
 	}
-	late := g.transit - 1
+	late := max(0, g.transit-1)
 	if a.known >= minTransits {
 		late = max(0, late-a.fastest)
 	}
@@ -171,22 +171,31 @@ func (a *Arrivals) Opens() time.Time {
 }
 
 // Hold returns how much longer the next request, whose token is due, must be held. It
-// decides once for each group, and pays for that from the credit.
+// decides once for each group. Where the rate is sure, a request never leaves within a window
+// of its predecessor, however late that left. By how much later it arrived is a guess, and
+// paid from the credit.
 func (a *Arrivals) Hold(now time.Time) time.Duration {
 	opens := a.Opens()
 	if !opens.After(now) {
 		return 0
 	}
 	g := a.predecessor()
+	if !a.sure && g.transit == 0 {
+		return 0
+	}
 	if g.held == 0 {
 		if a.paid.IsZero() {
 			a.paid, a.credit = now, maxCredit
 		}
 		a.credit = min(maxCredit, a.credit+time.Duration(creditShare*float64(now.Sub(a.paid))))
 		a.paid = now
-		hold := min(opens.Sub(now), a.credit)
-		a.credit -= hold
-		g.held = now.Sub(a.epoch) + hold
+		hold := time.Duration(0)
+		if a.sure {
+			hold = max(0, a.epoch.Add(g.left+a.window).Sub(now))
+		}
+		guess := min(opens.Sub(now)-hold, a.credit)
+		a.credit -= guess
+		g.held = now.Sub(a.epoch) + hold + guess
 	}
 	return g.held + a.epoch.Sub(now)
 }

@@ -46,7 +46,7 @@ func TestSuccessorOfALateRequestIsHeld(t *testing.T) {
 	for _, rate := range []float64{0.1, 1, 20, 48, 49, 80, 100, 333, 1000} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			var a Arrivals
-			a.Fit(rate, 1)
+			a.Fit(rate, 1, true)
 			interval := time.Duration(float64(time.Second) / rate)
 			n, size := int(max(rate, 1)), int(a.size)
 			late := 2*n + 2*size + minTransits // the number of the late one
@@ -75,7 +75,7 @@ func TestSuccessorOfALateRequestIsHeld(t *testing.T) {
 // costs 5 % in the long run.
 func TestHoldsAreBounded(t *testing.T) {
 	var a Arrivals
-	a.Fit(10, 1)
+	a.Fit(10, 1, true)
 	now := start
 	const n = 2000
 	for i := range n {
@@ -91,6 +91,55 @@ func TestHoldsAreBounded(t *testing.T) {
 	}
 	if took := now.Sub(start); took <= n*100*ms || took > n*106*ms {
 		t.Errorf("%d requests took %v", n, took)
+	}
+}
+
+// A request that was held leaves after its token's time. The tokens behind it come on time all the
+// same. None of them is used within a window of it, whether it was answered by then or not.
+func TestNoWindowHasOneMoreBecauseOfAHold(t *testing.T) {
+	for _, rate := range []int{1, 5, 20} {
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			var a Arrivals
+			a.Fit(float64(rate), 1, true)
+			type answer struct {
+				number   uint64
+				left, at time.Time
+			}
+			var open []answer
+			var left []time.Time
+			leave := start
+			for i := range 400 * rate {
+				token := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
+				if token.After(leave) {
+					leave = token
+				}
+				for again := true; again; {
+					again = false
+					for j, o := range open {
+						if !o.at.After(leave) {
+							a.Arrived(o.number, o.left, o.at)
+							open, again = append(open[:j:j], open[j+1:]...), true
+							break
+						}
+					}
+					if d := a.Hold(leave); d > 0 {
+						leave, again = leave.Add(d), true
+					}
+				}
+				transit := time.Duration(50+i*i%300) * ms
+				if i%40 == 0 {
+					transit = 1500 * ms // longer than the window
+				}
+				open = append(open, answer{a.Leave(leave), leave, leave.Add(transit)})
+				left = append(left, leave)
+				if i >= rate && leave.Sub(left[i-rate]) < time.Second {
+					t.Fatalf("request %d leaves %v after the one that is %d before it: expected a second at least", i, leave.Sub(left[i-rate]), rate)
+				}
+			}
+			if took := leave.Sub(start); took > 430*time.Second {
+				t.Errorf("it took %v: expected hardly more than 400 s", took)
+			}
+		})
 	}
 }
 
@@ -112,7 +161,7 @@ func TestMemoryGrowsWithUse(t *testing.T) {
 		{1001, 1, 1001, 0, 0},
 	} {
 		var a Arrivals
-		a.Fit(tc.rate, tc.burst)
+		a.Fit(tc.rate, tc.burst, true)
 		now := start
 		for range 5000 {
 			a.Arrived(a.Leave(now), now, now.Add(80*ms))
@@ -127,13 +176,13 @@ func TestMemoryGrowsWithUse(t *testing.T) {
 // Answers to requests of before a change of the rate say nothing about those after it.
 func TestAnswersFromBeforeAChange(t *testing.T) {
 	var a Arrivals
-	a.Fit(100, 1)
+	a.Fit(100, 1, true)
 	var numbers []uint64
 	for i := range 300 {
 		numbers = append(numbers, a.Leave(start.Add(time.Duration(i)*10*ms)))
 	}
 	for i, rate := range []float64{100, 7, 1000, 2000, 0.5, 100} {
-		a.Fit(rate, 1)
+		a.Fit(rate, 1, true)
 		now := start.Add(time.Duration(i+10) * time.Minute)
 		a.Leave(now)
 		for j, number := range numbers {

@@ -114,7 +114,7 @@ func (s *Stream) run(ctx context.Context, srv *server, send func(*Call) error) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	next := 0
-	for range s.Callers {
+	for caller := range s.Callers {
 		k := srv.taker(s)
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -132,7 +132,7 @@ func (s *Stream) run(ctx context.Context, srv *server, send func(*Call) error) {
 						return
 					}
 				}
-				c := srv.begin(s, k, s.object(i), due)
+				c := srv.begin(s, k, s.object(i), caller, due)
 				err := send(c)
 				if ctx.Err() != nil {
 					return // it was cut, perhaps

@@ -161,11 +161,11 @@ func answer(r *http.Request, refusedBy *Rule, failed bool, concurrent int) *http
 }
 
 // begin registers a call.
-func (s *server) begin(st *Stream, k *taker, object string, due time.Duration) *Call {
+func (s *server) begin(st *Stream, k *taker, object string, caller int, due time.Duration) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextID++
-	c := &Call{ID: s.nextID, Stream: st, Object: object, began: due, taker: k}
+	c := &Call{ID: s.nextID, Stream: st, Object: object, Caller: caller, began: due, taker: k}
 	s.calls[c.ID] = c
 	s.record.begun(c, s.now())
 	return c

@@ -15,7 +15,7 @@ import (
 // send makes a call of the only stream of a scene, with one attempt, and returns the answer.
 func send(t *testing.T, s *server) (*Call, *http.Response) {
 	t.Helper()
-	c := s.begin(&s.scene.Streams[0], nil, s.scene.Streams[0].Object, s.now())
+	c := s.begin(&s.scene.Streams[0], nil, s.scene.Streams[0].Object, 0, s.now())
 	r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, c.Request().URL, strings.NewReader(c.Request().Form.Encode()))
 	r.Header.Set(HeaderCall, strconv.Itoa(c.ID))
 	resp, err := s.RoundTrip(r)

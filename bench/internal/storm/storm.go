@@ -78,6 +78,7 @@ type Call struct {
 	ID     int
 	Stream *Stream
 	Object string // the number, document or conversation that it is about
+	Caller int    // which caller of its stream makes it, from 0
 
 	began    time.Duration // when it could begin: it was due, and in a closed loop its caller was free
 	taker    *taker        // its caller, if that always has work; else nil
