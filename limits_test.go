@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 const (
@@ -502,7 +501,8 @@ func TestParseLimitsErrors(t *testing.T) {
 	}
 }
 
-// Ten megabytes of nonsense are refused in a time that does not grow with their square.
+// Ten megabytes of nonsense are refused in a time that does not grow with their square: that would
+// outlast the test's time limit.
 func TestParseLimitsOfGarbageFailsQuickly(t *testing.T) {
 	const size = 10 << 20
 	rule := `{"resource": "Messages", "rate": 1},`
@@ -518,12 +518,8 @@ func TestParseLimitsOfGarbageFailsQuickly(t *testing.T) {
 		"many digits":     append([]byte(`[{"resource": "Messages", "rate": `), bytes.Repeat([]byte("9"), size)...),
 		"array in a rule": append([]byte(`[{"resource": [`), bytes.Repeat([]byte("0,"), size/2)...),
 	} {
-		start := time.Now()
 		if _, err := ParseLimits(in); err == nil {
 			t.Errorf("%s: no error", name)
-		}
-		if d := time.Since(start); d > 10*time.Second {
-			t.Errorf("%s: took %v", name, d)
 		}
 	}
 }
