@@ -529,7 +529,7 @@ func TestBurstAndZeroRate(t *testing.T) {
 // answer in a while; after it single ones are taken for noise.
 // Source: https://go.dev/issue/56287.
 func TestNeverMoreThanTheRate(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range unlessShort[uint64](60, 15) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			burst := 1 + rnd.IntN(5)
