@@ -45,13 +45,13 @@ func (f *fixture) busy(t *testing.T, r pacer.Resource, callers int) (passed *ato
 
 func (f *fixture) byLease() bool { return f.Store().Err == nil }
 
-// paced waits until the bucket of messages has a pace: what it comes to while Redis is away is
-// for the root module's tests, in virtual time.
+// paced waits until the bucket of messages has a pace, or the 2 % less that processes keep below a
+// shared rate. That requests keep to it is for the root module's tests, in virtual time.
 func (f *fixture) paced(t *testing.T, perSecond float64, what string) {
 	t.Helper()
 	until(t, fmt.Sprintf("a pace of %v/s: %s", perSecond, what), func() bool {
 		pace := f.bucket(t, messages).Pace
-		return pace > 0.99*perSecond && pace < 1.01*perSecond
+		return pace > 0.97*perSecond && pace < 1.001*perSecond
 	})
 }
 
