@@ -33,9 +33,10 @@ func TestFixedSchedule(t *testing.T) {
 	})
 }
 
-// K1, K2, K3: none of backoff's defaults shows (randomised steps, 15 minutes in all,
-// n+1 calls), and a schedule is not shared by calls.
-func TestTrapK2MaxRetries(t *testing.T) {
+// None of the backoff package's defaults shows: no randomised steps, no end after 15 minutes,
+// and n retries are n+1 attempts. Calls do not share a schedule.
+// Source: https://pkg.go.dev/github.com/cenkalti/backoff/v4#ExponentialBackOff.
+func TestMaxRetriesAndScheduleOfEachCall(t *testing.T) {
 	for retries, want := range map[int][]time.Duration{
 		0: seconds(0),
 		1: seconds(0, 1),
@@ -62,7 +63,7 @@ func TestTrapK2MaxRetries(t *testing.T) {
 }
 
 // Retry-After is waited out exactly, plus a jitter of [0, 1 s) that is drawn for each
-// wait (H5: only ever added).
+// wait. It is only ever added. Source: https://github.com/oras-project/oras-go/issues/1210.
 func TestRetryAfterPlusJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var draws []time.Duration
@@ -128,14 +129,15 @@ func TestScheduleCountsAllThrottles(t *testing.T) {
 	})
 }
 
-// T1: a Retry-After of 30 s outlasts the http.Client's timeout of 10 s.
-func TestTrapT1TimeoutDoesNotCutWaits(t *testing.T) {
+// A Retry-After of 30 s outlasts the http.Client's timeout of 10 s. Source: https://pkg.go.dev/net/http#Client,
+// whose Timeout would cover the waits between attempts, too.
+func TestTimeoutDoesNotCutWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(n int, r *http.Request) *http.Response {
 			if n == 1 {
 				return throttle("Retry-After", "30")(n, r)
 			}
-			if r.Cancel != nil { //nolint:staticcheck // T1b: http.Client.Timeout would set it
+			if r.Cancel != nil { //nolint:staticcheck // http.Client.Timeout would set it
 				t.Error("request has a Cancel channel")
 			}
 			if d, ok := r.Context().Deadline(); !ok || time.Until(d) != 10*time.Second {
@@ -164,18 +166,18 @@ var retryAfters = []struct {
 	{"0.000000001", "", 1},
 	{"3600", "", time.Hour},
 	{"31536000", "", 365 * 24 * time.Hour},
-	// H1: no overflow to the negative
+	// no overflow to the negative
 	{"9223372036", "", 9223372036 * time.Second},
 	{"9223372037", "", math.MaxInt64},
 	{"18446744073709551615", "", math.MaxInt64},
 	{strings.Repeat("9", 400), "", math.MaxInt64},
 	{"1743000000", "", 1743000000 * time.Second},
-	// H2: digits and a point, nothing else
+	// digits and a point, nothing else
 	{"", "", 0}, {"-1", "", 0}, {"+5", "", 0}, {"0x10", "", 0}, {"1e3", "", 0}, {"NaN", "", 0}, {"Inf", "", 0},
 	{"soon", "", 0}, {"1h3", "", 0}, {"5 s", "", 0}, {"1.2.3", "", 0}, {".", "", 0}, {"5, 10", "", 0}, {"١", "", 0},
-	// H4: zero says nothing; the fixed schedule applies
+	// zero says nothing; the fixed schedule applies
 	{"0", "", 0}, {"0.0", "", 0},
-	// H3: all three forms of a date, measured against the answer's Date
+	// all three forms of a date, measured against the answer's Date
 	{"Wed, 21 Oct 2015 07:28:10 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", 10 * time.Second},
 	{"Wednesday, 21-Oct-15 07:28:10 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", 10 * time.Second},
 	{"Wed Oct 21 07:28:10 2015", "Wed, 21 Oct 2015 07:28:00 GMT", 10 * time.Second},
@@ -206,8 +208,9 @@ func TestParseRetryAfter(t *testing.T) {
 }
 
 // Whatever Retry-After says: a call is sent again after at least a second of waiting
-// (half a second where that is what the header says), or fails at once. H1, H4.
-func TestTrapH4HostileRetryAfter(t *testing.T) {
+// (half a second where that is what the header says), or fails at once.
+// Source: https://github.com/hashicorp/go-retryablehttp/issues/247.
+func TestHostileRetryAfter(t *testing.T) {
 	for _, tt := range retryAfters {
 		if strings.HasPrefix(tt.header, "Sat") {
 			continue // a point in time, which the first retry reaches
@@ -247,8 +250,9 @@ func TestTrapH4HostileRetryAfter(t *testing.T) {
 	}
 }
 
-// H4: on an answer that is no throttle Retry-After is a hint for polling, not a wait.
-func TestTrapH4RetryAfterOnSuccess(t *testing.T) {
+// On an answer that is no throttle Retry-After is a hint for polling, not a wait.
+// Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after.
+func TestRetryAfterOnSuccessIsNoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, always(func(int, *http.Request) *http.Response { return respond(201, createdBody, "Retry-After", "60") }))
 		for range 2 {
@@ -262,9 +266,9 @@ func TestTrapH4RetryAfterOnSuccess(t *testing.T) {
 	})
 }
 
-// K4, W7: a wait ends when its context does, at that moment, nothing is sent
-// afterwards, and the last answer is not lost.
-func TestTrapK4CancelEndsWait(t *testing.T) {
+// A wait ends when its context does, at that moment. Nothing is sent afterwards, and the
+// last answer is not lost. Source: https://pkg.go.dev/github.com/cenkalti/backoff/v4#Retry, which drops it.
+func TestCancelEndsWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, always(throttle()), quiet)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -284,8 +288,9 @@ func TestTrapK4CancelEndsWait(t *testing.T) {
 	})
 }
 
-// W7: also when the context ends in a hook, at the very end of a wait.
-func TestTrapW7CancelledInHook(t *testing.T) {
+// Nothing is sent either when the context ends in a hook, at the very end of a wait.
+// Source: https://github.com/gofri/go-github-ratelimit, which sends all the same.
+func TestCancelledInHookSendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		w := newWorld(t, always(throttle()), WithObserver(func(_ context.Context, e Event) {
@@ -300,8 +305,9 @@ func TestTrapW7CancelledInHook(t *testing.T) {
 	})
 }
 
-// W10: a wait, jitter included, that ends after the deadline is refused at once.
-func TestTrapW10DeadlineCountsJitter(t *testing.T) {
+// A wait, jitter included, that ends after the deadline is refused at once.
+// Source: https://github.com/basecamp/basecamp-cli/issues/712.
+func TestDeadlineCountsJitter(t *testing.T) {
 	for timeout, attempts := range map[time.Duration]int{5400 * time.Millisecond: 1, 5600 * time.Millisecond: 2} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, always(throttle("Retry-After", "5")), quiet)

@@ -321,9 +321,9 @@ func TestWithContextKeepsRegion(t *testing.T) {
 	}
 }
 
-// T1c: SetTimeout may be called while requests run, and is for one attempt.
-// T1d: it lasts until the body has been read.
-func TestTrapT1SetTimeout(t *testing.T) {
+// SetTimeout may be called while requests run, and is for one attempt. The time limit lasts
+// until the body has been read. Source: https://github.com/twilio/twilio-go/blob/main/client/client.go.
+func TestSetTimeoutIsForOneAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var latency atomic.Int64
 		w := newWorld(t, func(n int, r *http.Request) *http.Response {
@@ -423,9 +423,9 @@ func TestBrokenAnswerIsInDoubt(t *testing.T) {
 	}
 }
 
-// T4, W4: error answers are drained and closed: 20 pages of 8 KiB, and all attempts of
-// a throttled call, take one connection.
-func TestTrapT4ErrorBodiesAreClosed(t *testing.T) {
+// Error answers are drained and closed: 20 pages of 8 KiB, and all attempts of a throttled
+// call, take one connection. Source: https://github.com/twilio/twilio-go/blob/main/client/client.go.
+func TestErrorBodiesAreClosed(t *testing.T) {
 	page := "<html>" + strings.Repeat("x", 8<<10) + "</html>"
 	var conns atomic.Int32
 	status := atomic.Int32{}
@@ -466,9 +466,10 @@ func TestTrapT4ErrorBodiesAreClosed(t *testing.T) {
 	}
 }
 
-// T5, T6: OAuth from many goroutines: each request carries the token, it is fetched
-// once, again when it expires, and the HTTP client that was given is used.
-func TestTrapT5OAuth(t *testing.T) {
+// OAuth from many goroutines: each request carries the token. It is fetched once, again when
+// it expires, and through the HTTP client that was given.
+// Source: https://github.com/twilio/twilio-go/blob/main/client/client.go.
+func TestOAuthFromManyGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := twiliotest.New(twiliotest.Config{TokenTTL: time.Hour, Latency: 20 * time.Millisecond})
 		own := &client.Client{HTTPClient: fake.Client()}
@@ -581,9 +582,9 @@ func TestUsableUntil(t *testing.T) {
 	}
 }
 
-// T7: follow-up pages come with nil headers; lists and streams page through pacer, and
-// a throttled page is read again.
-func TestTrapT7Paging(t *testing.T) {
+// Follow-up pages come with nil headers. Lists and streams page through pacer, and a throttled
+// page is read again. Source: https://github.com/twilio/twilio-go/blob/main/client/page_util.go.
+func TestPaging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := twiliotest.New(twiliotest.Config{})
 		c := fakeClient(t, fake, WithLimits(Limits{{Resource: "*", Rate: Unlimited}}))
@@ -613,9 +614,9 @@ func TestTrapT7Paging(t *testing.T) {
 	}
 }
 
-// T8, W1: each attempt sends the whole body again, form or JSON, whatever the method,
-// and nothing of the program's is changed.
-func TestTrapT8BodyIsSentAgain(t *testing.T) {
+// Each attempt sends the whole body again, form or JSON, whatever the method. Nothing of the
+// program's is changed. Source: https://pkg.go.dev/net/http#RoundTripper.
+func TestBodyIsSentAgain(t *testing.T) {
 	for _, tt := range []struct{ method, contentType, body string }{
 		{"POST", "application/x-www-form-urlencoded", "To=%2B1"}, {"POST", "application/json", `{"a":1}`},
 		{"PUT", "application/json", `{"a":1}`}, {"GET", "application/json", `{"a":1}`}, {"PATCH", "application/x-www-form-urlencoded", "To=%2B1"},
@@ -655,9 +656,10 @@ func (b *blackBox) SendRequest(string, string, url.Values, map[string]interface{
 	return b.send(b.sends.Add(1))
 }
 
-// T9: a BaseClient that is not twilio-go's is used, paced and retried on the fixed
-// schedule; what pacer does not override is delegated to it.
-func TestTrapT9CustomBaseClient(t *testing.T) {
+// A BaseClient that is not twilio-go's is used, paced and retried on the fixed schedule. What
+// pacer does not override is delegated to it.
+// Source: https://pkg.go.dev/github.com/twilio/twilio-go/client#BaseClient.
+func TestCustomBaseClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		box := &blackBox{send: func(n int32) (*http.Response, error) {
 			if n <= 2 {
@@ -690,9 +692,9 @@ func TestTrapT9CustomBaseClient(t *testing.T) {
 	}
 }
 
-// T10: there is one level of retries, and a token is fresh for each attempt, however
-// long the wait was.
-func TestTrapT10TokenIsFreshForEachAttempt(t *testing.T) {
+// There is one level of retries, and a token is fresh for each attempt, however long the wait
+// was. Source: https://github.com/twilio/twilio-go/blob/main/client/client.go.
+func TestTokenIsFreshForEachAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := twiliotest.New(twiliotest.Config{TokenTTL: 10 * time.Second})
 		c, err := New(ClientParams{AccountSid: twiliotest.AccountSid, ClientCredentialProvider: &ClientCredentialProvider{GrantType: "client_credentials", ClientId: "OQ0", ClientSecret: "secret"}}, WithHTTPClient(fake.Client()))
@@ -709,8 +711,9 @@ func TestTrapT10TokenIsFreshForEachAttempt(t *testing.T) {
 	})
 }
 
-// W2: a transport that leaves Body nil, on success and on failure.
-func TestTrapW2NilBody(t *testing.T) {
+// A transport may leave Body nil, on success and on failure.
+// Source: https://pkg.go.dev/net/http#RoundTripper.
+func TestNilBody(t *testing.T) {
 	for _, status := range []int{204, 500} {
 		w := newWorld(t, func(int, *http.Request) *http.Response {
 			return &http.Response{StatusCode: status, Header: http.Header{}}
@@ -722,8 +725,9 @@ func TestTrapW2NilBody(t *testing.T) {
 	}
 }
 
-// W1: twilio-go's own re-send of a v1.0 request gets the same answer again, and its
-// body is closed. (T2 is in errors_test.go.)
+// When twilio-go itself sends a v1.0 request again, it gets the same answer again, and its
+// body is closed. TestUndecodableErrorsAreSentOnce has more.
+// Source: https://github.com/twilio/twilio-go/blob/main/client/client.go.
 func TestReplayedRequestIsNotSent(t *testing.T) {
 	w := newWorld(t, func(int, *http.Request) *http.Response { return respond(503, "<html>edge</html>") })
 	_, err := conversations.NewApiServiceWithClient(w.c.RequestHandler.Client).CreateConfiguration(nil)
@@ -732,8 +736,9 @@ func TestReplayedRequestIsNotSent(t *testing.T) {
 	}
 }
 
-// W6: observer and alert may use the client: no lock is held while they run.
-func TestTrapW6HooksMayUseClient(t *testing.T) {
+// Observer and alert may use the client: no lock is held while they run.
+// Source: https://github.com/helixml/helix/pull/2967.
+func TestHooksMayUseClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c *Client
 		var kinds []EventKind

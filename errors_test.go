@@ -319,9 +319,10 @@ func TestErrorBodiesOf429AreRetried(t *testing.T) {
 	}
 }
 
-// T2: where twilio-go cannot decode an error it sends a v1.0 request again by itself, a
-// POST too. Through pacer it is sent once, and the error's text is twilio-go's.
-func TestTrapT2UndecodableErrorsAreSentOnce(t *testing.T) {
+// Where twilio-go cannot decode an error it sends a v1.0 request again by itself, a POST too.
+// Through pacer it is sent once, and the error's text is twilio-go's.
+// Source: https://github.com/twilio/twilio-go/blob/main/client/client.go, doWithErr.
+func TestUndecodableErrorsAreSentOnce(t *testing.T) {
 	for _, status := range []int{400, 404, 500, 502, 503} {
 		for _, body := range []string{"", "<html></html>", `{"code":`, `"text"`} {
 			for _, a := range asks {
@@ -426,8 +427,9 @@ func TestErrorsOfCustomBaseClient(t *testing.T) {
 	}
 }
 
-// W3: where the fate of a request is unknown it is sent once, whatever it is.
-func TestTrapW3InDoubtIsSentOnce(t *testing.T) {
+// Where the fate of a request is unknown it is sent once, whatever it is: Twilio documents no
+// key that would make a second one harmless. Source: https://www.twilio.com/docs/messaging/api/message-resource.
+func TestInDoubtIsSentOnce(t *testing.T) {
 	for name, s := range map[string]script{
 		"500":       answers(500, errorBody(500, 20500)),
 		"503":       answers(503, errorBody(503, 20503), "Retry-After", "1"),

@@ -124,7 +124,7 @@ func TestTwoProcessesFindTheirShares(t *testing.T) {
 		tr := newTrial(t, 2, twiliotest.Config{Limits: perSender(20)}, sender, WithLimits(Limits{{Resource: Messages, Rate: 20}}))
 		tr.run(t, func() {
 			time.Sleep(10 * time.Second)
-			tr.expect(t, "together", 5*time.Minute, 20, 0.8) // 90 % on average, 86 at the worst of sixty
+			tr.expect(t, "together", unlessShort(5*time.Minute, time.Minute), 20, 0.8) // 90 % on average, 86 at the worst of sixty
 		})
 	})
 }
@@ -150,10 +150,13 @@ func TestConcurrencyLimitIsFoundAndFollowed(t *testing.T) {
 			if n := found(); n != 10 {
 				t.Errorf("learned %d in flight, expected 10", n)
 			}
-			tr.expect(t, "50 ms", time.Minute, 10/0.053, 0.9)
+			tr.expect(t, "50 ms", unlessShort(time.Minute, 15*time.Second), 10/0.053, 0.9)
 			tr.fake.SetLatency(200 * time.Millisecond)
 			time.Sleep(time.Second)
-			tr.expect(t, "200 ms", time.Minute, 10/0.203, 0.9)
+			tr.expect(t, "200 ms", unlessShort(time.Minute, 15*time.Second), 10/0.203, 0.9)
+			if testing.Short() {
+				return
+			}
 			tr.fake.SetMaxInFlight(20)
 			time.Sleep(10 * time.Minute)
 			if n := found(); n < 19 || n > 22 { // a tenth more is asked for, at times
@@ -178,7 +181,7 @@ func TestLearnedConcurrencyStaysNearTheConfiguredOne(t *testing.T) {
 						t.Errorf("learned %d in flight, expected 10", n)
 					}
 					tr.fake.SetMaxInFlight(0)
-					for range 6 {
+					for range unlessShort(6, 1) {
 						time.Sleep(time.Minute)
 						if n := tr.clients[0].Stats().Accounts[0].Learned; n < 9 || n > 40 {
 							t.Errorf("learned %d in flight, expected no more than twice the 20 that are configured", n)
@@ -212,7 +215,7 @@ func TestThrottlesOfAnotherCauseDoNotStopTheBucket(t *testing.T) {
 		tr.run(t, func() {
 			time.Sleep(10 * time.Second)
 			trouble.Store(true)
-			if rate := passed(3 * time.Minute); rate < 3.5 {
+			if rate := passed(unlessShort(3*time.Minute, 30*time.Second)); rate < 3.5 {
 				t.Errorf("%.1f/s passed in the trouble", rate)
 			}
 			trouble.Store(false)
@@ -243,7 +246,7 @@ func TestConcurrencyIsOfTheAccount(t *testing.T) {
 		if n := tr.clients[0].Stats().Accounts[0].Learned; n < 9 || n > 10 {
 			t.Errorf("learned %d in flight, expected 10", n)
 		}
-		tr.expect(t, "8 senders", 30*time.Second, 10/0.053, 0.85)
+		tr.expect(t, "8 senders", unlessShort(30*time.Second, 10*time.Second), 10/0.053, 0.85)
 		stop.Store(true)
 		wg.Wait()
 	})

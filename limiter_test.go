@@ -111,9 +111,10 @@ func TestBucketPacesInOrder(t *testing.T) {
 	})
 }
 
-// W8: a cool-down holds all who wait in its bucket and none in another. When it ends
-// they leave one by one, also with a burst, which must not have filled up meanwhile.
-func TestTrapW8CoolDown(t *testing.T) {
+// A cool-down holds all who wait in its bucket and none in another. When it ends they leave
+// one by one, also with a burst, which must not have filled up meanwhile.
+// Source: https://github.com/gofri/go-github-ratelimit, where all leave at once.
+func TestCoolDownHoldsItsBucketOnly(t *testing.T) {
 	for _, burst := range []int{1, 20} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLimiter(t, Limit{Resource: Messages, Rate: 10, Burst: burst})
@@ -155,8 +156,9 @@ func TestCoolDownReachesWaiters(t *testing.T) {
 	})
 }
 
-// R3a: a waiter that sleeps at one a minute feels new limits at once.
-func TestTrapR3SetLimitsWakesWaiters(t *testing.T) {
+// A waiter that sleeps at one a minute feels new limits at once.
+// Source: https://pkg.go.dev/golang.org/x/time/rate#Limiter.SetLimit, which waiters do not feel.
+func TestSetLimitsWakesWaiters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, Limit{Resource: Messages, Rate: 1.0 / 60})
 		lane := newLane(l, sender)
@@ -195,9 +197,10 @@ func TestTrapR3SetLimitsWakesWaiters(t *testing.T) {
 	})
 }
 
-// R3b, R4: cancelled waiters cost no token. 1,200 come at 40 a second and give up after
-// 2 s at most where 10 a second can leave; the others get every token there is.
-func TestTrapR3CancelledWaitersCostNoToken(t *testing.T) {
+// Cancelled waiters cost no token. 1,200 come at 40 a second and give up after 2 s at most
+// where 10 a second can leave. The others get every token there is.
+// Source: https://github.com/grafana/rollout-operator/issues/441.
+func TestCancelledWaitersCostNoToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 10}), sender)
 		var wg sync.WaitGroup
@@ -253,9 +256,10 @@ func TestCancelledHeadsCostNoToken(t *testing.T) {
 	})
 }
 
-// R1, W9: a wait that cannot end in time is refused at once, with a typed error that
-// is DeadlineExceeded too, and costs those who come after nothing.
-func TestTrapR1RefusedUpFront(t *testing.T) {
+// A wait that cannot end in time is refused at once, with a typed error that is
+// DeadlineExceeded too, and costs those who come after nothing.
+// Source: https://go.dev/issue/54541.
+func TestWaitThatIsTooLongIsRefusedUpFront(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 1}), sender)
 		var wg sync.WaitGroup
@@ -500,9 +504,9 @@ func TestUnlistedResourceIsPacedAfterThrottle(t *testing.T) {
 	})
 }
 
-// R2, R6: there is no burst that refuses all, no rate that strands waiters, and no
-// full burst to begin with unless one is asked for.
-func TestTrapR2BurstAndZeroRate(t *testing.T) {
+// There is no burst that refuses all, no rate that strands waiters, and no full burst to
+// begin with unless one is asked for. Source: https://pkg.go.dev/golang.org/x/time/rate#Limit.
+func TestBurstAndZeroRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 10, Burst: 0}), sender)
 		for range 3 {
@@ -519,12 +523,13 @@ func TestTrapR2BurstAndZeroRate(t *testing.T) {
 	}
 }
 
-// R5: for random schedules of arrivals, cancellations, priorities, limits and cool-downs
-// no window of any length sees more than the rate allows in it and one burst, and none
-// leaves in a cool-down, whether the limiter learns or not. One that learns has a cool-down for the
-// first throttled answer in a while; after it single ones are taken for noise.
-func TestTrapR5NeverMoreThanTheRate(t *testing.T) {
-	for seed := range uint64(60) {
+// For random schedules of arrivals, cancellations, priorities, limits and cool-downs no window
+// of any length sees more than the rate allows in it and one burst. None leaves in a cool-down,
+// whether the limiter learns or not. One that learns has a cool-down for the first throttled
+// answer in a while; after it single ones are taken for noise.
+// Source: https://go.dev/issue/56287.
+func TestNeverMoreThanTheRate(t *testing.T) {
+	for seed := range unlessShort[uint64](60, 15) {
 		synctest.Test(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			burst := 1 + rnd.IntN(5)
@@ -765,8 +770,9 @@ func stacks() int64 {
 	return int64(m.StackInuse)
 }
 
-// W5: a slot is free again before the wait between attempts, and after a panic.
-func TestTrapW5SlotIsFreeDuringBackoff(t *testing.T) {
+// A slot is free again before the wait between attempts, and after a panic.
+// Source: https://github.com/gardener/cc-utils/pull/1704.
+func TestSlotIsFreeDuringBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(n int, r *http.Request) *http.Response {
 			switch {

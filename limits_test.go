@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 const (
@@ -497,14 +496,15 @@ func TestParseLimitsErrors(t *testing.T) {
 			t.Errorf("%s: phone number in %v", rule, err)
 		}
 	}
-	if _, err := ParseLimits([]byte(`[{"resource": "Messages", "rate": "` + strings.Repeat("é", 1<<20) + `"}]`)); err == nil || len(err.Error()) > 300 {
+	if _, err := ParseLimits([]byte(`[{"resource": "Messages", "rate": "` + strings.Repeat("é", unlessShort(1<<20, 1<<14)) + `"}]`)); err == nil || len(err.Error()) > 300 {
 		t.Errorf("an error of %d bytes", len(err.Error()))
 	}
 }
 
-// Ten megabytes of nonsense are refused in a time that does not grow with their square.
+// Ten megabytes of nonsense are refused in a time that does not grow with their square: that would
+// outlast the test's time limit.
 func TestParseLimitsOfGarbageFailsQuickly(t *testing.T) {
-	const size = 10 << 20
+	size := unlessShort(10<<20, 1<<20)
 	rule := `{"resource": "Messages", "rate": 1},`
 	for name, in := range map[string][]byte{
 		"letters":         bytes.Repeat([]byte("x"), size),
@@ -518,12 +518,8 @@ func TestParseLimitsOfGarbageFailsQuickly(t *testing.T) {
 		"many digits":     append([]byte(`[{"resource": "Messages", "rate": `), bytes.Repeat([]byte("9"), size)...),
 		"array in a rule": append([]byte(`[{"resource": [`), bytes.Repeat([]byte("0,"), size/2)...),
 	} {
-		start := time.Now()
 		if _, err := ParseLimits(in); err == nil {
 			t.Errorf("%s: no error", name)
-		}
-		if d := time.Since(start); d > 10*time.Second {
-			t.Errorf("%s: took %v", name, d)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func TestIndexChangesNoRulesPrecedence(t *testing.T) {
 	senders := []string{"", "", sender, sender2, "whatsapp:" + sender}
 	accounts := []string{"", "", account, "AC2"}
 	ops := []Op{"", "", Create, Read, Write}
-	for seed := range uint64(2000) {
+	for seed := range unlessShort[uint64](2000, 300) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		pick := func(from []string) string { return from[rng.IntN(len(from))] }
 		rules := make(Limits, rng.IntN(30))
@@ -108,7 +108,7 @@ func TestRulesOfOthersAreNotLookedAt(t *testing.T) {
 // SetLimits does not keep the lock until it has come to all of 20,000 buckets: others get in
 // while it is at work. Then it has come to every one, to those made meanwhile as well.
 func TestSetLimitsLetsCallsPass(t *testing.T) {
-	const n = 20_000
+	n := unlessShort(20_000, 5000)
 	l := newLimiter(t, Limit{Resource: Messages, Rate: 1e6})
 	pass := func(i int) {
 		done, err := l.Acquire(bg, from(fmt.Sprintf("+1500%07d", i)))

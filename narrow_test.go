@@ -149,6 +149,9 @@ func (tr trouble) others(t *testing.T, troubled bool, opts ...Option) (mean time
 func TestTroubleOfOneReceiverOrObjectDelaysNobodyElse(t *testing.T) {
 	for name, tr := range troubles {
 		for what, opts := range map[string][]Option{"": nil, ", learning off": {WithLearning(false)}} {
+			if testing.Short() && (what != "" || tr.limit.Code != 60212 && tr.limit.Code != codePair) {
+				continue
+			}
 			t.Run(name+what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					without, _ := tr.others(t, false, opts...)
@@ -191,6 +194,9 @@ func TestLimitOfAWholeProductHoldsEverybody(t *testing.T) {
 			return err
 		}},
 	} {
+		if testing.Short() && tt.limit.Resource != "sync/Documents" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				alike := unlisted // without a default, as Verify and Sync

@@ -1,10 +1,40 @@
 #!/usr/bin/env bash
-# Runs every check of every module: ./test.sh
+# Runs the checks of every module, in lanes: ./test.sh --help says which there are.
 #
-# Needs Go, and the Go module proxy for what is not in the module cache. A check that
-# cannot run says SKIP and why; with CI=true it fails instead. Takes about half an hour.
+# It needs Go, and the Go module proxy for what is not in the module cache. It installs nothing.
+# A check that cannot run says SKIP and how to install what it needs; with CI=true it fails instead.
 set -uo pipefail
 cd "$(dirname "$0")"
+
+usage() {
+	cat <<-'END'
+		usage: ./test.sh [long | consumer]
+
+		  ./test.sh            The fast lane, for every change: formatting, vet, go.mod, all packages of all
+		                       modules with -race -short, the examples, the documents' code.
+		  ./test.sh long       The fast lane, and then what takes long by design: whole test suites, engines
+		                       on real disks and servers, kill tests, Prometheus, compat, short benches, the
+		                       rules of the pace, lint, and the consumer check.
+		  ./test.sh consumer   Only the consumer check: each published module, fetched as its users do.
+
+		CONTRIBUTING.md says how long each takes. .ci/setup installs what the tests use beside Go.
+		With CI=true nothing is skipped: what cannot run has failed.
+	END
+}
+
+lane=${1:-fast}
+case $#,$lane in
+0,fast | 1,long | 1,consumer) ;;
+1,-h | 1,--help | 1,help)
+	usage
+	exit
+	;;
+*)
+	echo "./test.sh: $*: expected long, consumer, or nothing" >&2
+	usage >&2
+	exit 2
+	;;
+esac
 
 failed=() skipped=()
 say() { printf '\n== %s\n' "$*"; }
@@ -34,114 +64,152 @@ skip() { # skip NAME REASON
 export GOWORK=off
 modules=(. bench compat otelpacer queue redispacer)
 
+# Programs are built once, to be run as often as they are needed. "go run" would link them each
+# time, and keep each in the build cache: 80 MB for a program that has twilio-go's RestClient.
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# build MODULE PACKAGES FLAGS... puts the module's programs into $tmp/MODULE.
+build() { go -C "$1" build -ldflags='-s -w' "${@:3}" -o "$tmp/$1/" "$2"; }
+
+# quietly COMMAND... shows what the command prints if it fails.
+quietly() { "$@" >"$tmp/out" 2>&1 || { cat "$tmp/out"; return 1; }; }
+
+# together COMMANDS... runs them at the same time, as most of them wait most of the time.
+# It shows what those print that fail.
+together() {
+	local i=0 ok=0 pids=()
+	for command; do
+		(cd "$tmp" && timeout 120 $command) >"$tmp/out.${#pids[@]}" 2>&1 &
+		pids+=($!)
+	done
+	for command; do
+		wait "${pids[i]}" || { ok=1; echo "$command has failed:"; cat "$tmp/out.$i"; }
+		i=$((i + 1))
+	done
+	return $ok
+}
+
+emulator=queue/internal/sqstest/emulator
+redis() { command -v redis-server >/dev/null; }
+sqs() { command -v node >/dev/null && [ -d $emulator/node_modules/fauxqs ]; }
+
 formatted() {
 	local files
 	files=$(gofmt -l .) && [ -z "$files" ] || { echo "not gofmt-clean: $files"; return 1; }
 }
-run "gofmt" formatted
 
-# otelpacer's tests run the rules and the dashboard of deploy/ under a real Prometheus,
-# redispacer's and the queue's real Redis servers. Debian's packages would start servers
-# of their own; policy-rc.d forbids that.
-wanted=()
-command -v promtool >/dev/null || wanted+=(prometheus)
-command -v redis-server >/dev/null || wanted+=(redis-server)
-if [ ${#wanted[@]} -gt 0 ] && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-	say "installing ${wanted[*]}"
-	policy=/usr/sbin/policy-rc.d
-	[ -e $policy ] && policy= || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy; }
-	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } >/dev/null ||
-		echo "${wanted[*]} cannot be installed here"
-	[ -n "$policy" ] && rm -f "$policy"
-fi
-command -v promtool >/dev/null || skip "rules and dashboard under Prometheus" "apt-get install prometheus"
-command -v redis-server >/dev/null || skip "everything with Redis" "apt-get install redis-server"
-
-# sqsqueue's tests have an emulator of SQS, in Node.
-emulator=queue/internal/sqstest/emulator
-if command -v npm >/dev/null; then
-	say "installing the emulator of SQS"
-	npm ci --prefix $emulator --ignore-scripts --silent --no-audit --no-fund || skip "everything with SQS" "npm ci --prefix $emulator has failed"
-else
-	skip "everything with SQS" "node and npm are not installed"
-fi
-
-for m in "${modules[@]}"; do
-	run "$m: go vet" go -C "$m" vet ./...
-	run "$m: go.mod is tidy" go -C "$m" mod tidy -diff
-	# The queue's trials of hours in virtual time are whole without the race detector.
-	[ "$m" = queue ] && short=-short || short=
-	run "$m: go test -race $short" go -C "$m" test -race $short -timeout 25m ./...
-done
-run "queue: whole, without the race detector" go -C queue test -timeout 15m .
-run "memory, without the race detector" go test -run Memory -count 1 .
 workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... ./otelpacer/... ./queue/... ./redispacer/... >/dev/null; }
-run "the workspace is one" workspace
 
 requirements() {
 	local want='github.com/cenkalti/backoff/v4 github.com/twilio/twilio-go golang.org/x/time' have
 	have=$(go list -m -f '{{if not (or .Indirect .Main)}}{{.Path}}{{end}}' all | sed '/^$/d' | sort | tr '\n' ' ')
 	[ "${have% }" = "$want" ] || { echo "the root module requires: $have"; echo "expected:                 $want"; return 1; }
 }
-run "the root module requires three modules" requirements
 
-example() { timeout 120 go run "./examples/$1" ${args[$1]:-} >"$out" 2>&1 || { cat "$out"; return 1; }; }
-declare -A args=([learning]="-unit 100ms") # whole it takes 75 s
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-for dir in examples/*/; do
-	name=$(basename "$dir")
-	[ -f "$dir/main.go" ] && run "example $name" example "$name"
-done
+# finished PID FILE waits for a command in the background, whose output is in the file.
+finished() {
+	local code
+	wait "$1"
+	code=$?
+	cat "$2"
+	return $code
+}
 
-observability() { timeout 120 go -C otelpacer run ./examples/observability -for 5s -addr 127.0.0.1:0 >"$out" 2>&1 || { cat "$out"; return 1; }; }
-run "example observability" observability
+# Everything here is compiled for the race detector, also for vet and the examples, so that
+# twilio-go and SQLite are compiled once. What is left out of the race detector is SQLite itself,
+# which is translated from C: with it, it takes minutes to compile, and is several times as slow.
+# The queue's tests take the longest, on one of two cores; those of the other modules run beside them.
+fast() {
+	local -x GOFLAGS="${GOFLAGS:-} -gcflags=modernc.org/sqlite/lib=-race=false"
+	local tests=(test -race -short -timeout 20m ./...) queue
+	run "gofmt" formatted
+	run "the workspace is one" workspace
+	run "the root module requires three modules" requirements
+	command -v promtool >/dev/null || skip "rules and dashboard under Prometheus" "apt-get install prometheus"
+	redis || skip "everything with Redis" "apt-get install redis-server"
+	sqs || skip "everything with SQS" "apt-get install nodejs npm && npm ci --ignore-scripts --prefix $emulator"
+	for m in "${modules[@]}"; do
+		run "$m: go.mod is tidy" go -C "$m" mod tidy -diff
+		run "$m: go vet" go -C "$m" vet -race ./...
+	done
+	go -C queue "${tests[@]}" >"$tmp/queue.test" 2>&1 &
+	queue=$!
+	for m in "${modules[@]}"; do
+		[ "$m" = queue ] || run "$m: go test -race -short" go -C "$m" "${tests[@]}"
+	done
+	run "examples build" examples_build
+	run "examples" examples
+	run "queue: go test -race -short (since the first of the other modules)" finished $queue "$tmp/queue.test"
+}
 
-# Compiled first: SQLite in Go takes minutes, and counts towards no timeout.
-run "queue: programs build" go -C queue build ./...
-queued() { timeout 120 go -C queue run "./$1" "${@:2}" >"$out" 2>&1 || { cat "$out"; return 1; }; }
-run "example queue/worker" queued examples/worker
-run "example queue/campaign" queued examples/campaign -n 600 -rate 100 -then 300
-run "example queue/otp" queued examples/otp -campaign 40 -otps 3
-run "queue: workers killed, ten times" queued killtest -kills 10
-if command -v redis-server >/dev/null; then
-	run "queue on Redis: workers and server killed, ten times" queued killtest -engine redis -kills 10
-	run "example queue/nodeproducer" queued examples/nodeproducer
-	fleet() { timeout 400 go -C "$1" run "./$2" "${@:3}" >"$out" 2>&1 || { cat "$out"; return 1; }; }
-	run "example redispacer/fleet" fleet redispacer examples/fleet
-	run "bench: fleet, short" fleet bench fleet -short
-fi
-if [ -d $emulator/node_modules ]; then
-	run "queue on SQS: workers killed, ten times" queued killtest -engine sqs -kills 10
-	run "example queue/sqs" queued examples/sqs
-fi
+examples_build() {
+	build . ./examples/... -race && build otelpacer ./examples/... -race && build queue ./examples/... -race
+}
 
-scenarios() { go -C bench run ./scenarios -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
-run "bench: scenarios, short" scenarios
-storms() { go -C bench run ./storms -short -check >"$out" 2>&1 || { cat "$out"; return 1; }; }
-run "bench: storms, short" storms
-run "bench: rules of the pace, without the race detector" go -C bench test -run TestEverySequence ./storms
-queues() { go -C bench run ./queues -short >"$out" 2>&1 || { cat "$out"; return 1; }; }
-run "bench: queues, short" queues
-run "benchmarks run" go test -run '^$' -bench 'Acquire|CreateMessage/.*/(pacer|twilio-go)$' -benchtime 1000x .
-run "otelpacer: benchmarks run" go -C otelpacer test -run '^$' -bench . -benchtime 20x .
+examples() {
+	local commands=(
+		./context ./dropin ./errors ./limits ./quickstart
+		"./learning -unit 100ms" # whole it takes 75 s
+		"otelpacer/observability -for 5s -addr 127.0.0.1:0"
+		queue/worker "queue/campaign -n 600 -rate 100 -then 300" "queue/otp -campaign 40 -otps 3"
+	)
+	redis && commands+=(queue/nodeproducer)
+	sqs && commands+=(queue/sqs)
+	together "${commands[@]}"
+}
+
+consumer() { scripts/consumer.sh; }
 
 lint() (
 	root=$PWD
 	cd "$1" && "$root/tools/bin/golangci-lint" run --config "$root/.golangci.yml" ./...
 )
-say "lint"
-# golangci-lint is a tool of its own module, so that nothing of it is in ours.
-if go -C tools build -o bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint; then
+
+# What takes long by design, beside what the fast lane has done. Without the race detector, which
+# has seen the short runs, it takes a fifth of the time.
+long() {
 	for m in "${modules[@]}"; do
-		run "$m: lint" lint "$m"
+		run "$m: go test, whole" go -C "$m" test -timeout 20m ./...
 	done
-else
-	skip "lint" "golangci-lint does not build here (tools/go.mod says which Go it needs)"
-fi
+	run "programs build" programs_build
+	run "queue: workers killed, ten times" quietly "$tmp/queue/killtest" -kills 10
+	if redis; then
+		run "queue on Redis: workers and server killed, ten times" quietly "$tmp/queue/killtest" -engine redis -kills 10
+		run "example redispacer/fleet" quietly timeout 400 "$tmp/redispacer/fleet"
+		run "bench: fleet, short" quietly timeout 400 "$tmp/bench/fleet" -short
+	fi
+	if sqs; then
+		run "queue on SQS: workers killed, ten times" quietly "$tmp/queue/killtest" -engine sqs -kills 10
+	fi
+	run "bench: scenarios, short" quietly "$tmp/bench/scenarios" -short
+	run "bench: storms, short" quietly "$tmp/bench/storms" -short -check
+	run "bench: queues, short" quietly "$tmp/bench/queues" -short
+	run "benchmarks run" go test -run '^$' -bench 'Acquire|CreateMessage/.*/(pacer|twilio-go)$' -benchtime 1000x .
+	run "otelpacer: benchmarks run" go -C otelpacer test -run '^$' -bench . -benchtime 20x .
+	# golangci-lint is a tool of its own module, so that nothing of it is in ours.
+	if go -C tools build -o bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint; then
+		for m in "${modules[@]}"; do
+			run "$m: lint" lint "$m"
+		done
+	else
+		skip "lint" "golangci-lint does not build here (tools/go.mod says which Go it needs)"
+	fi
+	run "each module as its users get it" consumer
+}
+
+programs_build() {
+	build queue ./killtest && build redispacer ./examples/... && build bench ./...
+}
+
+case $lane in
+fast) fast ;;
+long) fast && long ;;
+consumer) run "each module as its users get it" consumer ;;
+esac
 
 say "summary"
 for s in "${skipped[@]}"; do echo "SKIP: $s"; done
 for f in "${failed[@]}"; do echo "FAIL: $f"; done
-echo "${#failed[@]} failed, ${#skipped[@]} skipped"
+echo "${#failed[@]} failed, ${#skipped[@]} skipped, $SECONDS s"
 [ ${#failed[@]} -eq 0 ]

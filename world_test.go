@@ -141,3 +141,12 @@ func wantTwilioError(t *testing.T, err error, status, code int) {
 		t.Errorf("error %v (%T), expected a TwilioRestError %d/%d", err, err, status, code)
 	}
 }
+
+// unlessShort returns how much of something a test has: less with -short, so that it takes no
+// seconds of the processor. The long lane of test.sh has all of it.
+func unlessShort[T any](all, short T) T {
+	if testing.Short() {
+		return short
+	}
+	return all
+}

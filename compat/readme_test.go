@@ -298,6 +298,10 @@ func TestReadmePrograms(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
+	if testing.Short() {
+		t.Log("-short: the programs are compiled, and are not run")
+		return
+	}
 
 	// To compile whatever mentions RestClient takes the compiler 10 s and more, to emit
 	// the types of all services. So all programs become functions of two executables.

@@ -60,6 +60,15 @@ func TestNothingIsDoubledOrLost(t *testing.T) {
 	all.print(t)
 }
 
+// unlessShort returns how much of something a test has: less with -short, so that it takes no
+// seconds of the processor. The long lane of test.sh has all of it.
+func unlessShort[T any](all, short T) T {
+	if testing.Short() {
+		return short
+	}
+	return all
+}
+
 // virtualTrial runs a trial in virtual time, on a file.
 func virtualTrial(t *testing.T, number uint64, path string) *trial {
 	defer removeAll(path)

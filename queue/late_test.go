@@ -10,7 +10,8 @@ import (
 
 // An answer that comes after others have put the request back is Twilio's all the same.
 func TestAnswerOfARequestThatWasPutBackCounts(t *testing.T) {
-	for to, due := range map[queue.State]time.Duration{queue.Ready: 0, queue.Delayed: time.Hour} {
+	hour := unlessShort(time.Hour, 2*time.Minute)
+	for to, due := range map[queue.State]time.Duration{queue.Ready: 0, queue.Delayed: hour} {
 		t.Run(string(to), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := newWorld(t, twiliotest.Config{Latency: 20 * time.Second})
@@ -20,13 +21,13 @@ func TestAnswerOfARequestThatWasPutBackCounts(t *testing.T) {
 				m := queue.Move{ID: id, From: []queue.State{queue.Sending}, To: to}
 				if due > 0 {
 					m.DueIn = due
-				} else if _, err := w.q.Engine().Park(t.Context(), w.is(id, queue.Sending, 0).Lane.Resource, time.Hour); err != nil {
+				} else if _, err := w.q.Engine().Park(t.Context(), w.is(id, queue.Sending, 0).Lane.Resource, hour); err != nil {
 					t.Fatal(err)
 				}
 				if err := w.q.Engine().Move(t.Context(), m); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(2 * time.Hour)
+				time.Sleep(2 * hour)
 				w.want(id, queue.Sent)
 				w.once(1)
 			})
@@ -37,12 +38,13 @@ func TestAnswerOfARequestThatWasPutBackCounts(t *testing.T) {
 // A person who has found the message at Twilio can say so, whatever has become of the
 // request meanwhile; then it is not sent again.
 func TestConfirmedRequestIsNotSent(t *testing.T) {
+	hour := unlessShort(time.Hour, 2*time.Minute)
 	for name, from := range map[string]struct {
 		move queue.Move
 		opts []queue.EnqueueOption
 	}{
 		"ready":    {},
-		"delayed":  {opts: []queue.EnqueueOption{queue.In(time.Hour)}},
+		"delayed":  {opts: []queue.EnqueueOption{queue.In(hour)}},
 		"failed":   {move: queue.Move{To: queue.Failed, Outcome: &queue.Outcome{Reason: "no"}}},
 		"in doubt": {move: queue.Move{To: queue.InDoubt}},
 	} {
@@ -61,7 +63,7 @@ func TestConfirmedRequestIsNotSent(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.work(w.client(unlimited))
-				time.Sleep(2 * time.Hour)
+				time.Sleep(2 * hour)
 				if r := w.want(id, queue.Sent); r.SID != sid {
 					t.Errorf("SID %q", r.SID)
 				}

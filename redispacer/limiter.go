@@ -94,7 +94,7 @@ func New(opts *redis.UniversalOptions, limits pacer.Limits, more ...Option) (*Li
 	if opts == nil || len(opts.Addrs) == 0 {
 		return nil, errors.New("redispacer: New: opts.Addrs: empty: expected the address of a Redis server, such as \"localhost:6379\"")
 	}
-	s := &store{name: "pacer", logger: slog.Default(), who: rand.Text()[:12]}
+	s := &store{name: "pacer", logger: slog.Default(), who: rand.Text()[:12], patience: patience}
 	for _, o := range more {
 		if err := o(s); err != nil {
 			return nil, err
@@ -104,7 +104,7 @@ func New(opts *redis.UniversalOptions, limits pacer.Limits, more ...Option) (*Li
 	if err != nil {
 		return nil, err
 	}
-	s.rdb = redis.NewUniversalClient(quick(opts))
+	s.rdb = redis.NewUniversalClient(quick(opts, s.patience))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	l := &Limiter{BucketLimiter: local, store: s, own: limits, ended: make(chan struct{})}
 	go l.watch()
@@ -114,8 +114,8 @@ func New(opts *redis.UniversalOptions, limits pacer.Limits, more ...Option) (*Li
 // patience is how long Redis is waited for.
 const patience = 250 * time.Millisecond
 
-// quick returns opts with what go-redis would take seconds for made quick.
-func quick(opts *redis.UniversalOptions) *redis.UniversalOptions {
+// quick returns opts with what go-redis would take seconds for made as quick as patience.
+func quick(opts *redis.UniversalOptions, patience time.Duration) *redis.UniversalOptions {
 	o := *opts
 	o.ContextTimeoutEnabled = true
 	for _, t := range []*time.Duration{&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout} {
@@ -151,10 +151,10 @@ func (l *Limiter) SetLimits(limits pacer.Limits) error {
 	if err != nil {
 		return fmt.Errorf("redispacer: SetLimits: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(l.store.ctx, 4*patience)
+	ctx, cancel := context.WithTimeout(l.store.ctx, 4*l.store.patience)
 	defer cancel()
 	if err := l.store.rdb.Set(ctx, l.store.limitsKey(), text, 0).Err(); err != nil {
-		return fmt.Errorf("redispacer: SetLimits: %w", explain(err))
+		return fmt.Errorf("redispacer: SetLimits: %w", l.store.explain(err))
 	}
 	return l.BucketLimiter.SetLimits(limits)
 }
@@ -242,7 +242,7 @@ func (l *Limiter) follow(seen *string) {
 
 // limits returns the text of the limits in Redis; "": there are none.
 func (s *store) limits() (text string, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	ctx, cancel := context.WithTimeout(s.ctx, s.patience)
 	defer cancel()
 	text, err = s.rdb.Get(ctx, s.limitsKey()).Result()
 	if errors.Is(err, redis.Nil) {

@@ -23,10 +23,10 @@ func pair(t *testing.T, limits pacer.Limits) (a, b *fixture) {
 }
 
 func TestTogetherAtOneRate(t *testing.T) {
-	const rate, length = 50, 2 * time.Second
+	const rate, n = 50, 100
 	a, b := pair(t, perSecond(rate))
 	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(length, cancel)
+	defer cancel()
 	var mu sync.Mutex
 	var passed []time.Time
 	var wg sync.WaitGroup
@@ -41,24 +41,21 @@ func TestTogetherAtOneRate(t *testing.T) {
 				mu.Lock()
 				passed = append(passed, time.Now())
 				of[f]++
+				if len(passed) == n {
+					cancel()
+				}
 				mu.Unlock()
 				done(pacer.Outcome{})
 			}
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(passed, time.Time.Compare)
-	if n, most := len(passed), int(rate*length.Seconds())+1; n > most || n < most/2 {
-		t.Errorf("%d passed in %v, expected up to %d", n, length, most)
+	// Each at the whole rate would take a second. A busy machine only takes longer.
+	if took := passed[n-1].Sub(passed[0]); took < n/rate*time.Second*3/4 {
+		t.Errorf("%d passed within %v, expected that two processes have %d/s together", n, took, rate)
 	}
-	for i := range passed { // what a machine that stalls may add is allowed for
-		if j := i + rate + rate/10; j < len(passed) && passed[j].Sub(passed[i]) < time.Second {
-			t.Errorf("%d passed within a second from %v on", rate+rate/10+1, passed[i])
-			break
-		}
-	}
-	if of[a] < len(passed)/5 || of[b] < len(passed)/5 {
-		t.Errorf("%d and %d, expected about the same", of[a], of[b])
+	if of[a] == 0 || of[b] == 0 {
+		t.Errorf("%d and %d, expected some of each", of[a], of[b])
 	}
 	if asked := a.Store().Asked + b.Store().Asked; asked == 0 || a.raised(pacer.AlertNotShared) > 0 {
 		t.Errorf("%d round trips, alert %q", asked, a.lastAlert())
@@ -83,12 +80,8 @@ func TestThrottleStopsOthers(t *testing.T) {
 				f.pass(t, c.r, pacer.Outcome{})
 				f.subscribed(t)
 			}
-			a.pass(t, c.r, pacer.Outcome{Throttled: true, RetryAfter: time.Second})
-			throttled := time.Now()
-			within(t, 350*time.Millisecond, "the other one keeps still", func() bool { return b.held(c.r) }) // 250 ms, and 100 to see that
-			if after := b.pass(t, c.r, pacer.Outcome{}).Sub(throttled); after < 900*time.Millisecond {
-				t.Errorf("it goes on after %v, expected a second", after)
-			}
+			a.pass(t, c.r, pacer.Outcome{Throttled: true, RetryAfter: time.Hour})
+			b.heldForAnHour(t, c.r)
 		})
 	}
 }
@@ -98,7 +91,7 @@ func (f *fixture) subscribed(t *testing.T) {
 	t.Helper()
 	rdb := redis.NewClient(&redis.Options{Addr: one.server.Addr})
 	defer rdb.Close()
-	within(t, 5*time.Second, "it listens", func() bool {
+	until(t, "it listens", func() bool {
 		n, err := rdb.PubSubNumSub(context.Background(), f.store.channel()).Result()
 		return err == nil && n[f.store.channel()] == 2
 	})
@@ -111,7 +104,7 @@ func TestThrottleTooLong(t *testing.T) {
 		f.subscribed(t)
 	}
 	a.pass(t, addresses, pacer.Outcome{Throttled: true, RetryAfter: time.Minute, TooLong: true})
-	within(t, time.Second, "calls of the other one fail at once", func() bool {
+	until(t, "calls of the other one fail at once", func() bool {
 		_, err := b.Acquire(context.Background(), addresses)
 		return errors.Is(err, pacer.ErrWaitTooLong)
 	})
@@ -123,18 +116,17 @@ func TestLimitsInRedis(t *testing.T) {
 	is := func(f *fixture, want pacer.Limits) func() bool {
 		return func() bool { return slices.Equal(f.Limits(), want) }
 	}
-	const soon = 2 * time.Second // a second, on a machine with nothing else to do
 	if err := a.SetLimits(perSecond(9)); err != nil || !is(a, perSecond(9))() {
 		t.Fatalf("%v, %v: expected the new ones at once", err, a.Limits())
 	}
-	within(t, soon, "those that another process has set", is(b, perSecond(9)))
+	until(t, "those that another process has set", is(b, perSecond(9)))
 
 	cli(t, server(t), "SET", b.name+":limits", `[{"resource": "Messages", "rate": 11}]`)
-	within(t, soon, "those that were set by hand", is(a, perSecond(11)))
-	within(t, soon, "those that were set by hand", is(b, perSecond(11)))
+	until(t, "those that were set by hand", is(a, perSecond(11)))
+	until(t, "those that were set by hand", is(b, perSecond(11)))
 
 	cli(t, server(t), "SET", b.name+":limits", `[{"resource": "Messages", "sender": "`+sender+`", "rate": -1}]`)
-	within(t, soon, "an alert", func() bool { return b.raised(pacer.AlertLimitsRejected) == 1 })
+	until(t, "an alert", func() bool { return b.raised(pacer.AlertLimitsRejected) == 1 })
 	time.Sleep(2 * lookEvery)
 	if n := b.raised(pacer.AlertLimitsRejected); n != 1 || !is(b, perSecond(11))() {
 		t.Errorf("%d alerts, %v: expected one, and what was in force before", n, b.Limits())
@@ -145,8 +137,8 @@ func TestLimitsInRedis(t *testing.T) {
 	}
 
 	cli(t, server(t), "DEL", b.name+":limits")
-	within(t, soon, "the constructor's", is(a, own))
-	within(t, soon, "the constructor's", is(b, own))
+	until(t, "the constructor's", is(a, own))
+	until(t, "the constructor's", is(b, own))
 
 	if err := a.SetLimits(pacer.Limits{{Resource: pacer.Messages, Rate: -3}}); err == nil || !is(a, own)() {
 		t.Errorf("%v, %v: expected an error, and nothing changed", err, a.Limits())
@@ -156,23 +148,34 @@ func TestLimitsInRedis(t *testing.T) {
 	if err := a.SetLimits(nil); err != nil || len(a.Limits()) != 0 {
 		t.Errorf("none: %v, %v", err, a.Limits())
 	}
-	within(t, soon, "none as well", is(b, nil))
+	until(t, "none as well", is(b, nil))
 }
 
 // A limit that was set is felt by those who wait.
 func TestLimitsWhileWaiting(t *testing.T) {
-	a, b := pair(t, perSecond(0.1))
+	a, b := pair(t, perSecond(0.001))
 	a.pass(t, messages, pacer.Outcome{})
-	passed := make(chan time.Time, 1)
-	go func() { passed <- b.pass(t, messages, pacer.Outcome{}) }()
-	time.Sleep(50 * time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	passed := make(chan error, 1)
+	go func() {
+		done, err := b.Acquire(ctx, messages)
+		if err == nil {
+			done(pacer.Outcome{})
+		}
+		passed <- err
+	}()
+	until(t, "a call waits", func() bool { return b.bucket(t, messages).Waiting == 1 })
 	if err := a.SetLimits(perSecond(100)); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-passed:
-	case <-time.After(4 * time.Second):
-		t.Error("a call that waits at one in ten seconds: it still waits 4 s after the limit was raised")
+	case err := <-passed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(hang):
+		t.Errorf("a call that waits at one in 1000 s: it still waits %v after the limit was raised", hang)
 	}
 }
 
@@ -181,7 +184,7 @@ func TestNothingReadable(t *testing.T) {
 	a.pass(t, messages, pacer.Outcome{})
 	b.pass(t, messages, pacer.Outcome{Throttled: true, RetryAfter: time.Millisecond})
 	var keys string
-	within(t, 2*time.Second, "a bucket", func() bool {
+	until(t, "a bucket", func() bool {
 		keys = cli(t, server(t), "KEYS", a.name+":*")
 		return strings.Contains(keys, "Messages")
 	})
@@ -240,7 +243,7 @@ func TestAlertsAreLogged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		within(t, 2*time.Second, c.text, func() bool { return strings.Contains(f.logged(), c.text) })
+		until(t, c.text, func() bool { return strings.Contains(f.logged(), c.text) })
 		contains(t, f.logged(), "level=ERROR", "error=", "advice=")
 		if err := l.Close(); err != nil {
 			t.Error(err)
@@ -254,7 +257,7 @@ func TestOptionsAreNotChanged(t *testing.T) {
 	if opts.ReadTimeout != 0 || opts.MaxRetries != 0 {
 		t.Errorf("%+v: expected the caller's options as they were", opts)
 	}
-	given := quick(&redis.UniversalOptions{ReadTimeout: time.Minute, MaxRetries: 5, DialerRetries: 3})
+	given := quick(&redis.UniversalOptions{ReadTimeout: time.Minute, MaxRetries: 5, DialerRetries: 3}, patience)
 	if given.ReadTimeout != time.Minute || given.MaxRetries != 5 || given.DialerRetries != 3 || given.WriteTimeout != patience {
 		t.Errorf("%+v: expected what was given, and patience for the rest", given)
 	}
@@ -299,13 +302,13 @@ func TestClose(t *testing.T) {
 		if err != nil {
 			t.Errorf("a call that waited: %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(hang):
 		t.Error("no call goes on after Close")
 	}
 	cancel()
 	<-errs
 	<-errs
-	within(t, 3*time.Second, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+	until(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestCloseAtOnce(t *testing.T) {
@@ -326,5 +329,5 @@ func TestCloseAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	within(t, 3*time.Second, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+	until(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 }

@@ -45,13 +45,23 @@ func (f *fixture) busy(t *testing.T, r pacer.Resource, callers int) (passed *ato
 
 func (f *fixture) byLease() bool { return f.Store().Err == nil }
 
+// paced waits until the bucket of messages has a pace, or the 2 % less that processes keep below a
+// shared rate. That requests keep to it is for the root module's tests, in virtual time.
+func (f *fixture) paced(t *testing.T, perSecond float64, what string) {
+	t.Helper()
+	until(t, fmt.Sprintf("a pace of %v/s: %s", perSecond, what), func() bool {
+		pace := f.bucket(t, messages).Pace
+		return pace > 0.97*perSecond && pace < 1.001*perSecond
+	})
+}
+
 const returns = "Redis answers again"
 
 // returned waits until it has logged the end of the last of so many outages, and looks
 // whether there was one alert for each.
 func (f *fixture) returned(t *testing.T, outages int) {
 	t.Helper()
-	within(t, 4*time.Second, "that Redis is back is logged", func() bool { return strings.Count(f.logged(), returns) >= outages })
+	until(t, "that Redis is back is logged", func() bool { return strings.Count(f.logged(), returns) >= outages })
 	if f.raised(pacer.AlertNotShared) != outages || strings.Count(f.logged(), returns) != outages {
 		t.Errorf("%d outages: %d alerts, log %q: expected one each", outages, f.raised(pacer.AlertNotShared), f.logged())
 	}
@@ -65,15 +75,10 @@ func TestAwayFromTheStart(t *testing.T) {
 	f := start(t, on(s), newName(), perSecond(20))
 	began := time.Now()
 	f.pass(t, messages, pacer.Outcome{})
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("the first call passes after %v, expected about one second", took)
-	}
 	passed, stop := f.busy(t, messages, 2)
 	defer stop()
-	time.Sleep(1200 * time.Millisecond)
-	if n := passed.Load(); n < 1 || n > 5 {
-		t.Errorf("%d calls in 1.2 s, expected two: 20/s, of which a process that knows nothing of others takes 9 %%", n)
-	}
+	until(t, "calls pass", func() bool { return passed.Load() > 0 })
+	f.paced(t, 20*0.09, "a process that knows nothing of others takes 9 %")
 	if st := f.Store(); st.Err == nil || st.Since.Before(began) || st.Since.After(time.Now()) {
 		t.Errorf("%+v: expected why, and since when", st)
 	} else {
@@ -87,9 +92,10 @@ func TestAwayFromTheStart(t *testing.T) {
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 5*time.Second, "limits are shared", f.byLease)
+	until(t, "limits are shared", f.byLease)
+	f.paced(t, 20, "the whole rate")
 	n := passed.Load()
-	within(t, 5*time.Second, "the whole rate", func() bool { return passed.Load() >= n+20 })
+	until(t, "calls pass", func() bool { return passed.Load() >= n+20 })
 	f.returned(t, 1)
 	if !f.Store().Since.IsZero() {
 		t.Errorf("%+v: expected no time", f.Store())
@@ -105,24 +111,26 @@ func TestKilled(t *testing.T) {
 	defer stopA()
 	ofB, stopB := b.busy(t, messages, 4)
 	defer stopB()
-	time.Sleep(time.Second)
+	for _, f := range []*fixture{a, b} {
+		asked := f.Store().Asked
+		until(t, "each knows of the other", func() bool { return f.Store().Asked > asked+2 })
+	}
 	for outage := 1; outage <= 2; outage++ {
 		if err := s.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 2*time.Second, "both notice", func() bool { return !a.byLease() && !b.byLease() })
-		before, began := ofA.Load()+ofB.Load(), time.Now()
-		time.Sleep(2 * time.Second)
-		perSecond := float64(ofA.Load()+ofB.Load()-before) / time.Since(began).Seconds()
-		if perSecond > rate || perSecond < rate/4 {
-			t.Errorf("outage %d: %.1f/s, expected up to nine tenths of %d, less half a second", outage, perSecond, rate)
+		until(t, "both notice", func() bool { return !a.byLease() && !b.byLease() })
+		before := ofA.Load() + ofB.Load()
+		for _, f := range []*fixture{a, b} {
+			f.paced(t, rate*0.9/2, "half of nine tenths")
 		}
+		until(t, "they go on", func() bool { return ofA.Load()+ofB.Load() > before+rate/2 })
 		if err := s.Restart(); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 5*time.Second, "limits are shared", func() bool { return a.byLease() && b.byLease() })
+		until(t, "limits are shared", func() bool { return a.byLease() && b.byLease() })
 		before = ofA.Load() + ofB.Load()
-		within(t, 5*time.Second, "they go on", func() bool { return ofA.Load()+ofB.Load() > before+rate })
+		until(t, "they go on", func() bool { return ofA.Load()+ofB.Load() > before+rate })
 		for _, f := range []*fixture{a, b} {
 			f.returned(t, outage)
 		}
@@ -131,7 +139,7 @@ func TestKilled(t *testing.T) {
 
 func TestFrozen(t *testing.T) {
 	s := redistest.For(t)
-	f := start(t, on(s), newName(), perSecond(50))
+	f := start(t, on(s), newName(), perSecond(50), waits(2*time.Second))
 	f.pass(t, messages, pacer.Outcome{})
 	if err := s.Freeze(); err != nil {
 		t.Fatal(err)
@@ -142,19 +150,13 @@ func TestFrozen(t *testing.T) {
 			_ = s.Thaw()
 		}
 	}()
-	began := time.Now()
-	_, err := f.Take(context.Background(), messages, pacer.Demand{N: 1, Rate: 50, Burst: 1})
-	if took := time.Since(began); err == nil || took > 2*patience {
-		t.Errorf("%v after %v: expected an error after 250 ms", err, took)
+	if err := take(f); err == nil {
+		t.Error("a frozen server: no error")
 	} else {
-		contains(t, err.Error(), "redispacer: Redis does not answer within 250ms")
+		contains(t, err.Error(), "redispacer: Redis does not answer within 2s")
 	}
-	began = time.Now()
 	for range 3 {
 		f.pass(t, messages, pacer.Outcome{})
-	}
-	if took := time.Since(began); took > 3*time.Second {
-		t.Errorf("three calls take %v, expected 250 ms, half a second, and their turn at nine tenths", took)
 	}
 	if f.raised(pacer.AlertNotShared) != 1 {
 		t.Errorf("%d alerts, expected one", f.raised(pacer.AlertNotShared))
@@ -163,7 +165,7 @@ func TestFrozen(t *testing.T) {
 		t.Fatal(err)
 	}
 	thawed = true
-	within(t, 5*time.Second, "limits are shared", func() bool {
+	until(t, "limits are shared", func() bool {
 		f.pass(t, messages, pacer.Outcome{})
 		return f.byLease()
 	})
@@ -178,11 +180,16 @@ func TestThrottledWhileAway(t *testing.T) {
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	f.pass(t, messages, pacer.Outcome{Throttled: true, RetryAfter: time.Second})
-	began := time.Now()
-	if after := f.pass(t, messages, pacer.Outcome{}).Sub(began); after < 900*time.Millisecond || after > 4*time.Second {
-		t.Errorf("the next call passes after %v, expected a second", after)
+	f.pass(t, messages, pacer.Outcome{Throttled: true, RetryAfter: time.Hour})
+	until(t, "it is noticed", func() bool { return !f.byLease() })
+	f.heldForAnHour(t, messages)
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
 	}
+	until(t, "others hear of it", func() bool {
+		out, err := s.CLI("HGET", f.store.bucketKey(messages), "until")
+		return err == nil && out != "" && out != "0"
+	})
 }
 
 func take(f *fixture) error {
@@ -196,7 +203,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	cli(t, guarded, "CONFIG", "SET", "requirepass", "secret-of-the-server")
 	cli(t, s, "CONFIG", "SET", "repl-diskless-sync-delay", "0")
 	replica := redistest.For(t, "--replicaof", fmt.Sprintf("127.0.0.1 %d", s.Port))
-	within(t, 10*time.Second, "the replica is in sync", func() bool {
+	until(t, "the replica is in sync", func() bool {
 		return strings.Contains(cli(t, replica, "INFO", "replication"), "master_link_status:up")
 	})
 	full := redistest.For(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
@@ -229,7 +236,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 					t.Errorf("%q holds %q", err, secret)
 				}
 			}
-			within(t, time.Second, "an alert", func() bool { return f.raised(pacer.AlertNotShared) > 0 })
+			until(t, "an alert", func() bool { return f.raised(pacer.AlertNotShared) > 0 })
 			contains(t, f.lastAlert(), c.want)
 			f.pass(t, messages, pacer.Outcome{}) // all the same
 		})
@@ -260,7 +267,7 @@ func TestInPart(t *testing.T) {
 	}
 	contains(t, f.lastAlert(), "WRONGTYPE", "choose another with WithName")
 	cli(t, server(t), "DEL", f.name+":limits")
-	within(t, 3*time.Second, "it is over", func() bool { return strings.Count(f.logged(), returns) == 1 })
+	until(t, "it is over", func() bool { return strings.Count(f.logged(), returns) == 1 })
 }
 
 // The rights that the package's documentation asks for are enough.
@@ -281,8 +288,8 @@ func TestRights(t *testing.T) {
 		t.Error(err)
 	}
 	a.pass(t, messages, pacer.Outcome{})
-	a.pass(t, addresses, pacer.Outcome{Throttled: true, RetryAfter: time.Second})
-	within(t, time.Second, "the other one hears of a throttle", func() bool { return b.held(addresses) })
+	a.pass(t, addresses, pacer.Outcome{Throttled: true, RetryAfter: time.Hour})
+	b.heldForAnHour(t, addresses)
 	if a.raised(pacer.AlertNotShared)+b.raised(pacer.AlertNotShared) > 0 {
 		t.Errorf("alerts: %s %s", a.lastAlert(), b.lastAlert())
 	}
@@ -306,7 +313,7 @@ func TestWarnsOfEviction(t *testing.T) {
 	for policy, want := range map[string]bool{"allkeys-lru": true, "noeviction": false} {
 		f := start(t, on(redistest.For(t, "--maxmemory", "100mb", "--maxmemory-policy", policy)), newName(), nil)
 		if want {
-			within(t, 2*time.Second, "a warning", func() bool { return strings.Contains(f.logged(), "maxmemory-policy="+policy) })
+			until(t, "a warning", func() bool { return strings.Contains(f.logged(), "maxmemory-policy="+policy) })
 			continue
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -317,28 +324,32 @@ func TestWarnsOfEviction(t *testing.T) {
 }
 
 func TestSentinel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for Sentinel")
+	}
 	fo := redistest.FailoverFor(t)
 	f := start(t, &redis.UniversalOptions{Addrs: fo.Addrs(), MasterName: fo.Name}, newName(), perSecond(50))
 	passed, stop := f.busy(t, messages, 2)
 	defer stop()
-	within(t, 5*time.Second, "calls pass by lease", func() bool { return passed.Load() > 20 && f.byLease() })
+	until(t, "calls pass by lease", func() bool { return passed.Load() > 20 && f.byLease() })
 	if err := fo.Master.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 3*time.Second, "it is noticed", func() bool { return !f.byLease() })
+	until(t, "it is noticed", func() bool { return !f.byLease() })
 	n := passed.Load()
-	within(t, 20*time.Second, "limits are shared through the new master", f.byLease)
-	if passed.Load() == n {
-		t.Error("no call passed meanwhile")
-	}
-	within(t, 5*time.Second, "the bucket is there", func() bool {
+	until(t, "calls pass meanwhile", func() bool { return passed.Load() > n })
+	until(t, "limits are shared through the new master", f.byLease)
+	until(t, "the bucket is there", func() bool {
 		return strings.Contains(cli(t, fo.Replica, "KEYS", f.name+":*"), "Messages")
 	})
 	n = passed.Load()
-	within(t, 5*time.Second, "the whole rate", func() bool { return passed.Load() > n+40 })
+	until(t, "the whole rate", func() bool { return passed.Load() > n+40 })
 }
 
 func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts three servers")
+	}
 	nodes := redistest.ClusterFor(t)
 	opts := &redis.UniversalOptions{Addrs: redistest.Addrs(nodes)}
 	name := newName()
@@ -351,10 +362,10 @@ func TestCluster(t *testing.T) {
 	if err := a.SetLimits(perSecond(60)); err != nil {
 		t.Error(err)
 	}
-	within(t, 2*time.Second, "limits reach the other one", func() bool { return len(b.Limits()) == 1 && b.Limits()[0].Rate == 60 })
+	until(t, "limits reach the other one", func() bool { return len(b.Limits()) == 1 && b.Limits()[0].Rate == 60 })
 	b.pass(t, addresses, pacer.Outcome{})
-	a.pass(t, addresses, pacer.Outcome{Throttled: true, RetryAfter: time.Second})
-	within(t, time.Second, "the other one hears of a throttle", func() bool { return b.held(addresses) })
+	a.pass(t, addresses, pacer.Outcome{Throttled: true, RetryAfter: time.Hour})
+	b.heldForAnHour(t, addresses)
 	if !a.byLease() || a.raised(pacer.AlertNotShared)+b.raised(pacer.AlertNotShared) > 0 {
 		t.Errorf("%v, alerts: %s %s", a.Store().Err, a.lastAlert(), b.lastAlert())
 	}

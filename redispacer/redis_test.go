@@ -66,6 +66,17 @@ type fixture struct {
 	log    bytes.Buffer
 }
 
+// hang is how long a test waits for what must come. It is no promise: a machine may be busy.
+const hang = time.Minute
+
+// waits sets how long Redis is waited for. Tests wait long, so that a busy machine is no outage.
+func waits(d time.Duration) Option {
+	return func(s *store) error {
+		s.patience = d
+		return nil
+	}
+}
+
 // start makes a limiter that ends with the test. more come after the fixture's own options.
 func start(t testing.TB, opts *redis.UniversalOptions, name string, limits pacer.Limits, more ...Option) *fixture {
 	t.Helper()
@@ -76,7 +87,7 @@ func start(t testing.TB, opts *redis.UniversalOptions, name string, limits pacer
 		f.alerts = append(f.alerts, a)
 	})
 	var err error
-	f.Limiter, err = New(opts, limits, append([]Option{WithName(name), alert, WithLogger(slog.New(slog.NewTextHandler(f, nil)))}, more...)...)
+	f.Limiter, err = New(opts, limits, append([]Option{WithName(name), alert, waits(hang), WithLogger(slog.New(slog.NewTextHandler(f, nil)))}, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,39 +145,48 @@ var (
 
 func perSecond(n float64) pacer.Limits { return pacer.Limits{{Resource: pacer.Messages, Rate: n}} }
 
-// pass has one request pass, and returns when.
-func (f *fixture) pass(t testing.TB, r pacer.Resource, o pacer.Outcome) time.Time {
+// pass has one request pass.
+func (f *fixture) pass(t testing.TB, r pacer.Resource, o pacer.Outcome) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), hang)
 	defer cancel()
 	done, err := f.Acquire(ctx, r)
 	if err != nil {
 		t.Fatalf("Acquire: %v", err)
 	}
-	now := time.Now()
 	done(o)
-	return now
 }
 
-// held reports that the bucket keeps still for the next 100 ms. The limiter is not to know
-// that the call does not wait longer.
-func (f *fixture) held(r pacer.Resource) bool {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	defer time.AfterFunc(100*time.Millisecond, cancel).Stop()
-	done, err := f.Acquire(ctx, r)
-	if err == nil {
-		done(pacer.Outcome{Unused: true})
-	}
-	return err != nil
-}
-
-// within waits until something is so.
-func within(t testing.TB, d time.Duration, what string, is func() bool) {
+// bucket returns the statistics of a bucket; zero if it is not in use.
+func (f *fixture) bucket(t testing.TB, r pacer.Resource) pacer.BucketStats {
 	t.Helper()
-	for end := time.Now().Add(d); !is(); time.Sleep(5 * time.Millisecond) {
+	c, err := pacer.New(pacer.ClientParams{Username: account, Password: "token"}, pacer.WithLimiter(f.Limiter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range c.Stats().Buckets {
+		if b.Resource == r {
+			return b
+		}
+	}
+	return pacer.BucketStats{}
+}
+
+// heldForAnHour waits until the bucket has a cool-down of about one hour.
+func (f *fixture) heldForAnHour(t testing.TB, r pacer.Resource) {
+	t.Helper()
+	until(t, "the bucket has a cool-down of an hour", func() bool {
+		left := f.bucket(t, r).CoolDown
+		return left > 50*time.Minute && left <= time.Hour+time.Second
+	})
+}
+
+// until waits until something is so.
+func until(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(hang); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("expected within %v: %s", d, what)
+			t.Fatalf("not so after %v: %s", hang, what)
 		}
 	}
 }

@@ -22,14 +22,15 @@ import (
 
 // A store is a [pacer.BucketStore] on Redis.
 type store struct {
-	name    string
-	who     string // this process
-	rdb     redis.UniversalClient
-	logger  *slog.Logger
-	alerts  []func(pacer.Alert)
-	demands atomic.Int64 // so far: the number of the last one
-	ctx     context.Context
-	cancel  context.CancelFunc
+	name     string
+	who      string // this process
+	rdb      redis.UniversalClient
+	logger   *slog.Logger
+	alerts   []func(pacer.Alert)
+	patience time.Duration // how long an answer of Redis is waited for
+	demands  atomic.Int64  // so far: the number of the last one
+	ctx      context.Context
+	cancel   context.CancelFunc
 
 	mu      sync.Mutex
 	calls   sync.WaitGroup // added to with mu held, and not after closed
@@ -96,12 +97,12 @@ func (s *store) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pac
 	began := time.Now()
 	g, err := s.ask(ctx, keys, args)
 	if err != nil && ctx.Err() == nil && damaged(err) {
-		s.breaks(keys[0], explain(err))
-		return pacer.Grant{}, fmt.Errorf("%w (key %s): %w", explain(err), keys[0], pacer.ErrBucketOnly)
+		s.breaks(keys[0], s.explain(err))
+		return pacer.Grant{}, fmt.Errorf("%w (key %s): %w", s.explain(err), keys[0], pacer.ErrBucketOnly)
 	}
 	s.answered(err, began)
 	if err != nil {
-		return pacer.Grant{}, explain(err)
+		return pacer.Grant{}, s.explain(err)
 	}
 	s.heals(keys[0])
 	return g, nil
@@ -136,7 +137,7 @@ func number(rate float64) string {
 
 // ask runs the script, and again while it does not answer. The first answer counts.
 func (s *store) ask(ctx context.Context, keys []string, args []any) (g pacer.Grant, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
 	type result struct {
@@ -323,7 +324,7 @@ func (s *store) answered(err error, asked time.Time) {
 	switch {
 	case is && !was:
 		s.alert(pacer.Alert{
-			Kind: pacer.AlertNotShared, Time: now, Err: explain(err),
+			Kind: pacer.AlertNotShared, Time: now, Err: s.explain(err),
 			Advice: "bring Redis back: until then each process keeps to its share of nine tenths of the rate, and learns of no throttle but its own",
 		})
 	case was && !is:
@@ -398,7 +399,7 @@ func (s *store) heals(key string) {
 
 // checkEviction warns of a server that may drop buckets when its memory is full.
 func (s *store) checkEviction() {
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	ctx, cancel := context.WithTimeout(s.ctx, s.patience)
 	defer cancel()
 	info, err := s.rdb.Info(ctx, "memory").Result()
 	if err != nil {
@@ -412,7 +413,7 @@ func (s *store) checkEviction() {
 }
 
 // explain adds to an error of Redis' what to do.
-func explain(err error) error {
+func (s *store) explain(err error) error {
 	for _, known := range [...]struct{ prefix, advice string }{
 		{"NOAUTH", "give the password in UniversalOptions.Password"},
 		{"Protocol error: unauthenticated", "give the password in UniversalOptions.Password"}, // to a command of more than ten words
@@ -434,7 +435,7 @@ func explain(err error) error {
 	var n net.Error
 	switch {
 	case errors.As(err, &n) && n.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("redispacer: Redis does not answer within %v: %w", patience, err)
+		return fmt.Errorf("redispacer: Redis does not answer within %v: %w", s.patience, err)
 	case errors.Is(err, errNoGrant):
 		return err
 	}

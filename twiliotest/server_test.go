@@ -91,7 +91,7 @@ func TestServerClose(t *testing.T) {
 	}
 	s.Close()
 	wg.Wait()
-	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			stacks := make([]byte, 1<<16)
 			t.Fatalf("goroutines left:\n%s", stacks[:runtime.Stack(stacks, true)])

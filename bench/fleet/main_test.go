@@ -99,7 +99,7 @@ func TestScenario(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Rate < 20 || r.OfLimit != r.Rate/50 || r.Lost != 0 || r.Doubled != 0 || r.Least == 0 || r.Asked == 0 || r.OfAlone != r.Rate/r.Alone || r.Own < r.Least {
+	if r.Rate <= 0 || r.OfLimit != r.Rate/50 || r.Lost != 0 || r.Doubled != 0 || r.Least < 0 || r.Asked == 0 || r.OfAlone != r.Rate/r.Alone || r.Own < r.Least {
 		t.Errorf("%+v", r)
 	}
 	var b strings.Builder

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,8 @@ func TestCheckFailsLoudly(t *testing.T) {
 	if code := o.run(t.Context(), &stdout, &stderr); code != cmdline.Failed {
 		t.Errorf("exit code %d, expected %d", code, cmdline.Failed)
 	}
-	if !strings.Contains(stderr.String(), "scenarios: missed: far: pacer: 0.0 % of the possible, expected at least 90 %\n") {
-		t.Errorf("stderr is %q", &stderr)
+	// How many of the hundred it was allowed is the machine's business.
+	if missed := regexp.MustCompile(`scenarios: missed: far: pacer: \d\.\d % of the possible, expected at least 90 %\n`); !missed.MatchString(stderr.String()) {
+		t.Errorf("stderr is %q, expected %s in it", &stderr, missed)
 	}
 }

@@ -90,7 +90,7 @@ func freePort() (int, error) {
 	return port, l.Close()
 }
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Restart starts a server that was stopped or killed again, with the same port, directory
 // and arguments, and waits until it answers and has loaded its data.

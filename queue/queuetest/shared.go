@@ -144,10 +144,10 @@ var sharedTests = []test{
 		c.at("Parked", lanes[0].Parked, until)
 	}},
 	{"Reserve/places are spaced", func(c *check) {
-		first := c.reserve(c.e, "s", 2, 3)
+		first := c.reserve(c.e, "s", 0.002, 3)
 		c.atOnce("the first place", first)
-		c.after("the place after three", first, c.reserve(c.e, "s", 2, 1), 1500*time.Millisecond)
-		c.after("the place after four", first, c.reserve(c.e, "s", 2, 1), 2*time.Second)
+		c.after("the place after three", first, c.reserve(c.e, "s", 0.002, 1), 1500*time.Second)
+		c.after("the place after four", first, c.reserve(c.e, "s", 0.002, 1), 2000*time.Second)
 		c.atOnce("the first place of another schedule", c.reserve(c.e, "t", 2, 1))
 	}},
 	{"Reserve/not in the past", func(c *check) {
@@ -156,18 +156,18 @@ var sharedTests = []test{
 		c.atOnce("a place after a pause", c.reserve(c.e, "s", 1000, 1))
 	}},
 	{"Reserve/the rate may change", func(c *check) {
-		first := c.reserve(c.e, "s", 1, 1)
-		second := c.reserve(c.e, "s", 4, 2)
-		c.after("the place after one at 1/s", first, second, time.Second)
-		c.after("the place after two at 4/s", second, c.reserve(c.e, "s", 0.5, 1), 500*time.Millisecond)
-		c.after("the place after one at 0.5/s", second, c.reserve(c.e, "s", 1, 1), 2500*time.Millisecond)
+		first := c.reserve(c.e, "s", 0.001, 1)
+		second := c.reserve(c.e, "s", 0.004, 2)
+		c.after("the place after one at 1 in 1000 s", first, second, 1000*time.Second)
+		c.after("the place after two at 4 in 1000 s", second, c.reserve(c.e, "s", 0.0005, 1), 500*time.Second)
+		c.after("the place after one at 1 in 2000 s", second, c.reserve(c.e, "s", 1, 1), 2500*time.Second)
 	}},
 	{"Reserve/says how long, and not when", func(c *check) {
 		// A second caller sees what is left of the wait, whatever its own clock shows.
 		c.reserve(c.e, "s", 0.001, 1)
 		was := c.now()
 		wait := c.reserve(c.e, "s", 1, 1).wait
-		c.between("the end of the wait", was.Add(wait), was.Add(999*time.Second), was.Add(1000*time.Second))
+		c.between("the end of the wait", was.Add(wait), was.Add(900*time.Second), was.Add(1000*time.Second))
 		time.Sleep(soon)
 		if left := c.reserve(c.e, "s", 1, 1).wait; left > wait+time.Second-soon {
 			c.Fatalf("a wait of %v, and one of %v after %v: expected it to end a second later", wait, left, soon)

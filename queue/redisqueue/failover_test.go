@@ -59,7 +59,11 @@ func failover(t *testing.T, kill bool, opts ...redisqueue.Option) (added, lost, 
 			}
 		})
 	}
-	time.Sleep(500 * time.Millisecond)
+	for some := false; !some; time.Sleep(10 * time.Millisecond) {
+		mu.Lock()
+		some = len(acked) >= 20 && len(done) >= 5
+		mu.Unlock()
+	}
 	if kill {
 		if err := f.Master.Kill(); err != nil {
 			t.Fatal(err)
@@ -67,12 +71,12 @@ func failover(t *testing.T, kill bool, opts ...redisqueue.Option) (added, lost, 
 	} else if out, err := f.Sentinels[0].CLI("SENTINEL", "FAILOVER", f.Name); out != "OK" {
 		t.Fatal(out, err)
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if out, err := f.Replica.CLI("ROLE"); err == nil && strings.HasPrefix(out, "master") {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("no failover within 30 s")
+			t.Fatal("no failover within two minutes")
 		}
 	}
 	time.Sleep(time.Second)

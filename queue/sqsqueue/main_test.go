@@ -113,7 +113,7 @@ func unique(key string) func(*queue.Job) { return func(j *queue.Job) { j.Unique 
 // eventually ends the test if something is not so in time.
 func eventually(tb testing.TB, what string, is func() bool) {
 	tb.Helper()
-	const patience = 30 * time.Second
+	const patience = 2 * time.Minute
 	for end := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			tb.Fatalf("expected within %v that %s", patience, what)

@@ -522,7 +522,7 @@ func TestAwaitAndClose(t *testing.T) {
 	waited := make(chan error, 1)
 	go func() {
 		for {
-			if err := worker.Await(context.WithoutCancel(t.Context()), time.Minute); err != nil {
+			if err := worker.Await(context.WithoutCancel(t.Context()), 10*time.Minute); err != nil {
 				waited <- err
 				return
 			}
@@ -538,7 +538,7 @@ func TestAwaitAndClose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(5 * time.Minute):
 		t.Fatal("nothing is told")
 	}
 	if err := worker.Close(); err != nil {

@@ -72,7 +72,7 @@ func For(t testing.TB) *Server {
 	return s
 }
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Start starts an emulator without queues and waits until it listens. The caller is to
 // Kill it; it ends with this process in any case.
