@@ -97,7 +97,8 @@ func run(t *testing.T, dir, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir = dir
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "GIT_") { // a hook of git's may have called this test
+		// A hook of git's may have called this test, and test.sh turns the workspace off.
+		if !strings.HasPrefix(v, "GIT_") && !strings.HasPrefix(v, "GOWORK=") {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
