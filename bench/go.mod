@@ -13,8 +13,8 @@ require (
 	github.com/riverqueue/river/riverdriver v0.51.2
 	github.com/riverqueue/river/riverdriver/riversqlite v0.51.2
 	github.com/throttled/throttled/v2 v2.15.0
-	github.com/twilio-pacer/pacer v0.0.0
-	github.com/twilio-pacer/pacer/queue v0.0.0-00010101000000-000000000000
+	github.com/twilio-pacer/pacer v0.1.0
+	github.com/twilio-pacer/pacer/queue v0.1.0
 	github.com/twilio/twilio-go v1.31.0
 	maragu.dev/goqite v0.4.0
 	modernc.org/sqlite v1.62.0
@@ -44,7 +44,7 @@ require (
 	github.com/tidwall/match v1.2.0 // indirect
 	github.com/tidwall/pretty v1.2.1 // indirect
 	github.com/tidwall/sjson v1.2.5 // indirect
-	github.com/twilio-pacer/pacer/redispacer v0.0.0
+	github.com/twilio-pacer/pacer/redispacer v0.1.0
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/time v0.15.0 // indirect

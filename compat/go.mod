@@ -5,7 +5,7 @@ go 1.25.0
 require (
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	github.com/stretchr/testify v1.7.0
-	github.com/twilio-pacer/pacer v0.0.0-00010101000000-000000000000
+	github.com/twilio-pacer/pacer v0.1.0
 	github.com/twilio/twilio-go v1.31.0
 )
 

@@ -10,7 +10,7 @@ pids=()
 trap 'kill "${pids[@]}" 2>/dev/null; wait; rm -rf "$dir"' EXIT
 
 export GOWORK=off
-go -C otelpacer build -o "$dir/" ./examples/observability ./internal/plot
+go -C otelpacer/otelqueue build -o "$dir/" ./examples/observability ./internal/plot
 sed 's/\(scrape\|evaluation\)_interval: 15s/\1_interval: 1s/; s/9464/19464/' deploy/prometheus.yml >"$dir/prometheus.yml"
 cp deploy/alerts.yml "$dir"
 prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/data" --web.listen-address=127.0.0.1:19090 2>"$dir/prometheus.log" &
@@ -19,4 +19,4 @@ pids+=($!)
 pids+=($!)
 sleep 180
 "$dir/plot" -prometheus http://127.0.0.1:19090 -dashboard deploy/grafana-dashboard.json -o docs/dashboard.svg -last 3m -trouble 1m \
-	-note "A run of otelpacer/examples/observability. Shaded: the limit for messages falls from 30/s to 8/s per sender, and one request in eight is throttled."
+	-note "A run of otelpacer/otelqueue/examples/observability. Shaded: the limit for messages falls from 30/s to 8/s per sender, and one request in eight is throttled."

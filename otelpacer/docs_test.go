@@ -23,13 +23,25 @@ func names(t *testing.T, re string, files ...string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
+// TestNeedsNoMoreThanPacerAndOpenTelemetry: a client's metrics need no newer Go than the
+// client does, and not the queue with its stores. That is why otelqueue is apart.
+func TestNeedsNoMoreThanPacerAndOpenTelemetry(t *testing.T) {
+	const goLine = `(?m)^go (\S+)$`
+	if have, want := names(t, goLine, "go.mod"), names(t, goLine, "../go.mod"); len(have) != 1 || !slices.Equal(have, want) {
+		t.Errorf("go.mod needs Go %v; expected %v, as pacer does", have, want)
+	}
+	if have := names(t, `(github\.com/twilio-pacer/pacer/\S+) v`, "go.mod"); len(have) != 0 {
+		t.Errorf("go.mod requires %v", have)
+	}
+}
+
 // TestWatching: docs/watching.md lists every metric there is and no other, and says what
 // to do for every alert.
 func TestWatching(t *testing.T) {
 	const doc = "../docs/watching.md"
 	for what, pair := range map[string][2][]string{
 		"metrics": {
-			names(t, `(?:Histogram|[Cc]ounter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go", "queue.go"),
+			names(t, `(?:Histogram|[Cc]ounter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go", "otelqueue/otelqueue.go"),
 			names(t, "(?m)^\\| `((?:http|pacer)\\.[a-z_.]+)` \\|", doc),
 		},
 		"alerts": {

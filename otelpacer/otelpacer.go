@@ -5,7 +5,8 @@
 //	rest := pacer.NewRestClient(otelpacer.Instrument())
 //
 // The metrics, and what to do about them, are in docs/watching.md; deploy has rules and a
-// dashboard for Prometheus and Grafana.
+// dashboard for Prometheus and Grafana. Those of a durable queue are in a module of their
+// own, otelpacer/otelqueue.
 //
 // Each call has a span named after its resource, such as "api/Messages:create", a child
 // of the span in the context that [pacer.Client.WithContext] was given. It is of kind

@@ -8,7 +8,7 @@ require (
 	github.com/aws/smithy-go v1.28.8
 	github.com/google/uuid v1.6.0
 	github.com/redis/go-redis/v9 v9.23.0
-	github.com/twilio-pacer/pacer v0.0.0
+	github.com/twilio-pacer/pacer v0.1.0
 	github.com/twilio/twilio-go v1.31.0
 	golang.org/x/sys v0.49.0
 	modernc.org/sqlite v1.62.0

@@ -1,4 +1,13 @@
-package otelpacer
+// Package otelqueue gives a durable queue OpenTelemetry metrics:
+//
+//	unregister, err := otelqueue.Instrument(q)
+//
+// It is a module of its own, beside otelpacer. The queue's module needs a newer Go and
+// many more modules than a client's metrics do; who has no queue needs none of them.
+//
+// The metrics, and what to do about them, are in docs/watching.md. No account, SID, phone
+// number, campaign or text becomes an attribute.
+package otelqueue
 
 import (
 	"context"
@@ -10,21 +19,42 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// keyState is the attribute of pacer.queue.requests: ready, delayed, sending, in_doubt or
-// failed.
-const keyState = attribute.Key("pacer.state")
+// scope is that of otelpacer: one filter finds the metrics of clients and of queues.
+const scope = "github.com/twilio-pacer/pacer/otelpacer"
 
-// InstrumentQueue measures the depth of a queue, whenever somebody collects, until
-// unregister is called; call that before the queue is closed. It shows the whole queue,
-// whichever process asks: of several processes on one store instrument one, or take the
-// maximum of what they show, not the sum. Lanes of one resource are added up: neither senders nor campaigns become
-// attributes. Traces are not made; requests that a worker sends have those of its client
-// ([Instrument]). It is safe for concurrent use.
-func InstrumentQueue(q *queue.Queue, opts ...Option) (unregister func() error, err error) {
+const (
+	// keyResource is the attribute of all metrics: the name of pacer.Resource, as
+	// otelpacer has it.
+	keyResource = attribute.Key("pacer.resource")
+	// keyState is the attribute of pacer.queue.requests: ready, delayed, sending, in_doubt
+	// or failed.
+	keyState = attribute.Key("pacer.state")
+)
+
+// An Option changes where [Instrument] sends what it sees.
+type Option func(*config)
+
+type config struct{ meters metric.MeterProvider }
+
+// WithMeterProvider sets where metrics go. The default is otel.GetMeterProvider; one
+// from package metric/noop turns metrics off.
+func WithMeterProvider(mp metric.MeterProvider) Option { return func(c *config) { c.meters = mp } }
+
+// Instrument measures the depth of a queue, whenever somebody collects, until unregister
+// is called. Call unregister before the queue is closed.
+//
+// It shows the whole queue, whichever process asks. Of several processes on one store
+// instrument one, or take the maximum of what they show, not the sum. Lanes of one
+// resource are added up: neither senders nor campaigns become attributes.
+//
+// It makes no traces. Requests that a worker sends have those of its client, which
+// otelpacer.Instrument makes. The error says that q is nil, or what the meter provider
+// refused. Instrument is safe for concurrent use.
+func Instrument(q *queue.Queue, opts ...Option) (unregister func() error, err error) {
 	if q == nil {
-		return nil, errors.New("otelpacer: InstrumentQueue: nil: expected a queue")
+		return nil, errors.New("otelqueue: Instrument: nil: expected a queue")
 	}
-	cfg := config{otel.GetMeterProvider(), otel.GetTracerProvider()}
+	cfg := config{otel.GetMeterProvider()}
 	for _, opt := range opts {
 		opt(&cfg)
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer"
-	"github.com/twilio-pacer/pacer/otelpacer"
+	"github.com/twilio-pacer/pacer/otelpacer/otelqueue"
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/queue/sqlitequeue"
 	"github.com/twilio-pacer/pacer/twiliotest"
@@ -34,7 +34,7 @@ func enqueue(ctx context.Context, c *pacer.Client) (wait func(), err error) {
 	if err != nil {
 		return nil, errors.Join(err, engine.Close(), os.RemoveAll(dir))
 	}
-	unregister, err := otelpacer.InstrumentQueue(q) // all that the queue's metrics need
+	unregister, err := otelqueue.Instrument(q) // all that the queue's metrics need
 	if err != nil {
 		return nil, errors.Join(err, q.Close(), os.RemoveAll(dir))
 	}

@@ -2,7 +2,7 @@
 // serves what OpenTelemetry has counted at /metrics, for Prometheus to scrape. It needs
 // no account.
 //
-//	go -C otelpacer run ./examples/observability
+//	go -C otelpacer/otelqueue run ./examples/observability
 //
 // After a minute there is trouble: Twilio's limit for messages falls from 30/s to 8/s, and
 // somebody else sends for the account as well, so that one request in eight is throttled.

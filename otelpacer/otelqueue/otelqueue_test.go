@@ -1,4 +1,4 @@
-package otelpacer_test
+package otelqueue_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer"
-	"github.com/twilio-pacer/pacer/otelpacer"
+	"github.com/twilio-pacer/pacer/otelpacer/otelqueue"
 	"github.com/twilio-pacer/pacer/queue"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
@@ -32,7 +32,7 @@ func lane(campaign, sender string) queue.Lane {
 	}}
 }
 
-func TestInstrumentQueue(t *testing.T) {
+func TestInstrument(t *testing.T) {
 	engine := &depths{lanes: []queue.LaneStats{
 		{Lane: lane("", "+15005550006"), Ready: 3, Delayed: 4, Sending: 1, InDoubt: 1, Failed: 2, Sent: 9, Arrived: 20, Departed: 11,
 			Oldest: time.Now().Add(-time.Hour), Parked: time.Now().Add(time.Minute)},
@@ -43,7 +43,7 @@ func TestInstrumentQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader := metric.NewManualReader()
-	unregister, err := otelpacer.InstrumentQueue(q, otelpacer.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(reader))))
+	unregister, err := otelqueue.Instrument(q, otelqueue.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(reader))))
 	if err != nil {
 		t.Fatal(err)
 	}

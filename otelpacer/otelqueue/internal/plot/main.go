@@ -14,13 +14,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twilio-pacer/pacer/otelpacer/internal/dashboard"
+	"github.com/twilio-pacer/pacer/otelpacer/otelqueue/internal/dashboard"
 )
 
 var (
 	server = flag.String("prometheus", "http://127.0.0.1:9090", "`URL` of the server to ask")
-	file   = flag.String("dashboard", "../deploy/grafana-dashboard.json", "`file` to read panels from")
-	out    = flag.String("o", "../docs/dashboard.svg", "`file` to write")
+	file   = flag.String("dashboard", "../../deploy/grafana-dashboard.json", "`file` to read panels from")
+	out    = flag.String("o", "../../docs/dashboard.svg", "`file` to write")
 	last   = flag.Duration("last", 3*time.Minute, "how far to go back")
 	rate   = flag.Duration("rate", 10*time.Second, "what rates are taken over")
 	shade  = flag.Duration("trouble", 0, "shade from this on, for as long as that; 0: nothing")

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twilio-pacer/pacer/otelpacer/internal/dashboard"
+	"github.com/twilio-pacer/pacer/otelpacer/otelqueue/internal/dashboard"
 )
 
-const deploy = "../../../deploy"
+const deploy = "../../../../deploy"
 
 // tool returns the path of one of Prometheus's programs.
 func tool(t *testing.T, name string) string {
