@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,6 +35,12 @@ const (
 	lookForThem  = 10 * time.Second
 	keepRejected = 1000
 )
+
+// An intake is where an engine's reading of the stream stands. One call at a time reads.
+type intake struct {
+	sync.Mutex
+	takeover time.Time // when entries that other engines have read were last taken over
+}
 
 // An intakeJob is what stands in an entry of the intake.
 type intakeJob struct {
@@ -118,12 +125,12 @@ func (e *Engine) takeIn(ctx context.Context) error {
 		return nil // another call is at it
 	}
 	defer e.intake.Unlock()
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
-	if time.Since(e.takeover) > lookForThem {
-		e.takeover = time.Now()
+	defer e.calls.End()
+	if time.Since(e.intake.takeover) > lookForThem {
+		e.intake.takeover = time.Now()
 		left, _, err := e.rdb.XAutoClaim(ctx, &redis.XAutoClaimArgs{
 			Stream: e.key("in"), Group: intakeGroup, Consumer: e.consumer, MinIdle: abandoned, Start: "0", Count: intakeAtOnce,
 		}).Result()

@@ -3,7 +3,6 @@ package redisqueue
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // A place is a job in the order of Add.
@@ -42,10 +42,8 @@ const listAtOnce = 1000
 // then repeat or leave out those whose IDs are not in the order of Add: of other processes,
 // within milliseconds. Damaged jobs are listed as [Engine.Get] returns them.
 func (e *Engine) List(ctx context.Context, f queue.Filter, after queue.ID, max int) (jobs []queue.Job, err error) {
-	for _, s := range f.States {
-		if !states[s] {
-			return nil, fmt.Errorf("redisqueue: listing jobs of state %.20q: there is no such state", s)
-		}
+	if err := pkg.CheckFilter(f); err != nil {
+		return nil, err
 	}
 	var from int64
 	if after != "" {
@@ -99,7 +97,7 @@ func (e *Engine) lookup(f queue.Filter) func(ctx context.Context, from int64, ma
 	case f.SID != "":
 		how = []any{"sid", f.SID}
 	case !f.LookBefore.IsZero():
-		how = []any{"look", micros(f.LookBefore)}
+		how = []any{"look", engine.Micros(f.LookBefore)}
 	case f.Unreported:
 		how = []any{"index", "unreported"}
 	case len(f.States) > 0 && !slices.ContainsFunc(f.States, func(s queue.State) bool { return rare[s] == "" }):

@@ -29,6 +29,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // layout is the version of what the keys hold.
@@ -44,32 +45,21 @@ type Engine struct {
 	name       string
 	prefix     string // of all keys
 	consumer   string // this engine, in the streams' groups
-	replicas   int
-	within     time.Duration    // replicas are to have it
+	epoch      string // what the key of the version says
+	replicas   replicas
 	operations queue.Operations // that the intake takes
-	epoch      string           // what the key of the version says
 
 	names   sync.Map // of lanes' numbers to queue.Lane
 	unnamed sync.Map // of lanes' numbers to true: those that were found in nobody's names
-	calls   sync.WaitGroup
-	open    context.Context // until Close
-	shut    context.CancelFunc
-
-	mu      sync.Mutex
-	closed  bool
-	news    chan struct{} // closed, and renewed, by announce
-	newsAt  time.Time
-	pending bool   // news that no call of Work has begun after
-	looking bool   // whether others have written
-	seen    string // what was there when last looked
-
-	repairs  sync.Mutex // of where Sweep's look at jobs and lanes goes on
-	fromJob  string
-	fromLane string
-
-	intake   sync.Mutex
-	takeover time.Time // when what other readers have left was last looked for
+	calls   *engine.Calls
+	news    *engine.News
+	others  others
+	mending mending
+	intake  intake
 }
+
+// pkg begins the errors of this package.
+const pkg engine.Package = "redisqueue"
 
 var _ queue.Engine = (*Engine)(nil)
 
@@ -124,7 +114,7 @@ func Replicas(n int, timeout time.Duration) Option {
 		if n < 1 || timeout < time.Millisecond {
 			return fmt.Errorf("redisqueue: Replicas: %d within %v: expected at least 1, and 1ms", n, timeout)
 		}
-		e.replicas, e.within = n, timeout
+		e.replicas = replicas{n, timeout}
 		return nil
 	}
 }
@@ -137,7 +127,8 @@ func Open(ctx context.Context, rdb redis.UniversalClient, opts ...Option) (*Engi
 	if rdb == nil {
 		return nil, errors.New("redisqueue: Open: nil client: expected one such as redis.NewUniversalClient returns")
 	}
-	e := &Engine{rdb: rdb, log: slog.Default(), name: "queue", news: make(chan struct{}), fromJob: "0", fromLane: "1"}
+	e := &Engine{rdb: rdb, log: slog.Default(), name: "queue", calls: engine.NewCalls(), mending: mending{fromJob: "0", fromLane: "1"}}
+	e.news = engine.NewNews(e.calls, nil, e.lookAround)
 	for _, o := range opts {
 		if o == nil {
 			continue
@@ -146,7 +137,6 @@ func Open(ctx context.Context, rdb redis.UniversalClient, opts ...Option) (*Engi
 			return nil, err
 		}
 	}
-	e.open, e.shut = context.WithCancel(context.Background())
 	e.prefix = "pacer:{" + e.name + "}:"
 	host, err := os.Hostname()
 	if err != nil {
@@ -303,27 +293,5 @@ func warnings(s map[string]string) (all []string) {
 	return all
 }
 
-// begin counts a call that Close is to wait for.
-func (e *Engine) begin() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return queue.ErrClosed
-	}
-	e.calls.Add(1)
-	return nil
-}
-
 // Close implements [queue.Engine]. It leaves the client open.
-func (e *Engine) Close() error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return queue.ErrClosed
-	}
-	e.closed = true
-	e.mu.Unlock()
-	e.shut()
-	e.calls.Wait()
-	return nil
-}
+func (e *Engine) Close() error { return e.calls.Close() }

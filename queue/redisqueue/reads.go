@@ -15,14 +15,15 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // pipe sends commands in one go. Who reads commands' results has their errors.
 func (e *Engine) pipe(ctx context.Context, fill func(redis.Pipeliner)) error {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	_, err := e.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { fill(p); return nil })
 	if errors.Is(err, redis.Nil) {
 		err = nil
@@ -140,9 +141,7 @@ const dueAtOnce = 3 * slice
 
 // Work implements [queue.Engine]. It also takes in what the intake has.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
-	e.mu.Lock()
-	e.pending = false
-	e.mu.Unlock()
+	e.news.Read()
 	var now time.Time
 	for taken, left := false, int64(dueAtOnce); ; {
 		v, err := e.run(ctx, promoteScript, slice)
@@ -168,9 +167,9 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 			if err != nil || !ok {
 				return nil, 0, e.nonsense("Work")
 			}
-			now, next = fromMicros(at), queue.Never
+			now, next = engine.FromMicros(at), queue.Never
 			if us > 0 {
-				next = max(fromMicros(us).Sub(now), 0)
+				next = max(engine.FromMicros(us).Sub(now), 0)
 			}
 			break
 		}
@@ -198,7 +197,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 		case n["n"] > 0:
 			r.Top = pacer.Normal
 		}
-		r.Parked = parkedUntil(parked, l)
+		r.Parked = engine.HeldUntil(parked, l)
 		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 	}
@@ -210,28 +209,10 @@ func parksOf(fields map[string]string) map[string]time.Time {
 	parks := make(map[string]time.Time, len(fields))
 	for key, text := range fields {
 		if us, err := strconv.ParseInt(text, 10, 64); err == nil {
-			parks[key] = fromMicros(us)
+			parks[key] = engine.FromMicros(us)
 		}
 	}
 	return parks
-}
-
-// noMore is what follows the account in the key of a resource that has nothing else.
-var noMore = queue.BucketKey(pacer.Resource{})
-
-// parkedUntil returns the later of the times until which a lane's bucket and its account
-// are parked.
-func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
-	if len(parks) == 0 {
-		return time.Time{}
-	}
-	key := queue.BucketKey(l.Resource)
-	until := parks[key]
-	account, _, _ := strings.Cut(key, "|")
-	if of := parks[account+noMore]; of.After(until) {
-		until = of
-	}
-	return until
 }
 
 // statsAtOnce is how many lanes' counters are asked for in one go.
@@ -283,7 +264,7 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 			s := queue.LaneStats{
 				Lane: of[n], Ready: c["h"] + c["n"] + c["l"], Delayed: h.int("delayed", &ok), Sending: h.int("sending", &ok), InDoubt: h.int("in doubt", &ok),
 				Sent: h.int("sent", &ok), Failed: h.int("failed", &ok), Cancelled: h.int("cancelled", &ok), Arrived: h.int("arrived", &ok), Departed: h.int("departed", &ok),
-				Oldest: oldest[n], Parked: parkedUntil(parked, of[n]),
+				Oldest: oldest[n], Parked: engine.HeldUntil(parked, of[n]),
 			}
 			stats = append(stats, s)
 		}
@@ -311,7 +292,7 @@ func (e *Engine) oldestOf(ctx context.Context, numbers []any) (map[string]time.T
 		if err != nil {
 			return nil, e.nonsense("Stats")
 		}
-		oldest[n.(string)] = fromMicros(us)
+		oldest[n.(string)] = engine.FromMicros(us)
 	}
 	return oldest, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -48,12 +49,18 @@ func script(name string) *redis.Script {
 
 // run runs a script. Redis may have forgotten it: then it is sent again.
 func (e *Engine) run(ctx context.Context, s *redis.Script, args ...any) (any, error) {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return nil, err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	v, err := s.Run(ctx, e.rdb, []string{e.key("v")}, append([]any{e.epoch}, args...)...).Result()
 	return v, e.explain(err)
+}
+
+// replicas are what Replicas asks for. The zero value waits for none.
+type replicas struct {
+	n      int
+	within time.Duration
 }
 
 // errReplicas is wrapped where a call has not reached as many replicas as it is to.
@@ -62,13 +69,13 @@ var errReplicas = errors.New("written, but not received by as many replicas as R
 // write is run for what is to survive a failover as well. If it returns errReplicas the
 // script's answer is valid.
 func (e *Engine) write(ctx context.Context, s *redis.Script, args ...any) (any, error) {
-	if e.replicas == 0 {
+	if e.replicas.n == 0 {
 		return e.run(ctx, s, args...)
 	}
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return nil, err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	node, err := e.node(ctx)
 	if err != nil {
 		return nil, err
@@ -79,7 +86,7 @@ func (e *Engine) write(ctx context.Context, s *redis.Script, args ...any) (any, 
 	try := func(run func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd) (any, error, error) {
 		p := node.Pipeline()
 		answer := run(ctx, p, keys, args...)
-		wait := p.Do(ctx, "WAIT", e.replicas, e.within.Milliseconds())
+		wait := p.Do(ctx, "WAIT", e.replicas.n, e.replicas.within.Milliseconds())
 		_, _ = p.Exec(ctx) // each command has its error
 		v, err := answer.Result()
 		if err != nil {
@@ -89,8 +96,8 @@ func (e *Engine) write(ctx context.Context, s *redis.Script, args ...any) (any, 
 		switch {
 		case err != nil:
 			return v, nil, fmt.Errorf("redisqueue: %w: %w", errReplicas, err)
-		case n < e.replicas:
-			return v, nil, fmt.Errorf("redisqueue: %d of %d replicas within %v: %w", n, e.replicas, e.within, errReplicas)
+		case n < e.replicas.n:
+			return v, nil, fmt.Errorf("redisqueue: %d of %d replicas within %v: %w", n, e.replicas.n, e.replicas.within, errReplicas)
 		}
 		return v, nil, nil
 	}

@@ -35,10 +35,14 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // busyTimeout is how long another process's transaction is waited for.
 const busyTimeout = 10 * time.Second
+
+// journalPause is how long another process's change of the journal is waited for at a time.
+const journalPause = 50 * time.Millisecond
 
 // oldestLibrary is the first that does not lose commits when the WAL is reset while two
 // connections are open; 3.7.0 to 3.51.2 may.
@@ -48,32 +52,26 @@ const oldestLibrary = 3_051_003
 // Calls that write at the same time share a transaction. A call whose context ends before its turn has done nothing; one whose turn
 // has come waits for the commit.
 type Engine struct {
-	given  string // path, which may be a symbolic link
-	path   string // of the file itself
-	nosync bool
-	file   os.FileInfo // as they were when opened
-	wal    os.FileInfo
+	location
+	connections
+	ops
+	calls *engine.Calls
+	news  *engine.News
+	lanes sync.Map // of laneRow to queue.Lane: the rows that were read and checked
+}
 
+// connections are an engine's connections to the file, and what is prepared on them.
+type connections struct {
 	db         *sql.DB // of the one connection that writes
 	writer     *sql.Conn
 	statements map[string]*sql.Stmt // the writer's
 	seen       int64                // what version returned last
 	readers    *sql.DB
 	prepared   sync.Map // of text to *sql.Stmt, the readers'
-	lanes      sync.Map // of laneRow to queue.Lane
-
-	turn    chan struct{} // has room for one: who uses the writer, and the turnstile
-	others  turnstile     // between processes
-	closing chan struct{}
-	calls   sync.WaitGroup
-
-	mu      sync.Mutex
-	closed  bool
-	waiting []*op
-	news    chan struct{} // closed, and renewed, by announce
-	newsAt  time.Time
-	pending bool // news that no call of Work has begun after
 }
+
+// pkg begins the errors of this package.
+const pkg engine.Package = "sqlitequeue"
 
 var _ queue.Engine = (*Engine)(nil)
 
@@ -106,9 +104,10 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	opening.Lock()
 	defer opening.Unlock()
 	e := &Engine{
-		given: path, statements: map[string]*sql.Stmt{}, turn: make(chan struct{}, 1),
-		closing: make(chan struct{}), news: make(chan struct{}),
+		location: location{given: path}, connections: connections{statements: map[string]*sql.Stmt{}},
+		ops: ops{turn: make(chan struct{}, 1)}, calls: engine.NewCalls(),
 	}
+	e.news = engine.NewNews(e.calls, e.turn, e.lookAround)
 	for _, o := range opts {
 		o(e)
 	}
@@ -238,7 +237,7 @@ func (e *Engine) outdated(version int) error {
 
 // journal turns the WAL on. SQLite does not wait for another process that does the same.
 func (e *Engine) journal(ctx context.Context) error {
-	for start := time.Now(); ; time.Sleep(tick) {
+	for start := time.Now(); ; time.Sleep(journalPause) {
 		var mode string
 		err := e.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
 		var s *sqlite.Error
@@ -290,29 +289,12 @@ func (e *Engine) readStatement(ctx context.Context, query string) (*sql.Stmt, er
 	return s, nil
 }
 
-// begin counts a call that Close is to wait for.
-func (e *Engine) begin() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return queue.ErrClosed
-	}
-	e.calls.Add(1)
-	return nil
-}
-
 // Close implements [queue.Engine]: what was called before it is done first. The last
 // engine of a file leaves no -wal.
 func (e *Engine) Close() error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return queue.ErrClosed
+	if err := e.calls.Close(); err != nil {
+		return err
 	}
-	e.closed = true
-	e.mu.Unlock()
-	close(e.closing)
-	e.calls.Wait()
 	e.turn <- struct{}{} // from a call of Await
 	return e.shut()
 }

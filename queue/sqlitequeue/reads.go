@@ -9,15 +9,16 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // read runs a query on a connection that only reads, and so does not wait for the
 // writer, and has each called for every row.
 func (e *Engine) read(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	if err := e.present(); err != nil {
 		return err
 	}
@@ -80,32 +81,12 @@ func (e *Engine) parks(ctx context.Context) (map[string]time.Time, error) {
 	return until, err
 }
 
-// noMore is what follows the account in the key of a resource that has nothing else.
-var noMore = queue.BucketKey(pacer.Resource{})
-
-// parkedUntil returns the later of the times until which a lane's bucket and its account
-// are parked.
-func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
-	if len(parks) == 0 {
-		return time.Time{}
-	}
-	key := queue.BucketKey(l.Resource)
-	until := parks[key]
-	account, _, _ := strings.Cut(key, "|")
-	if of := parks[account+noMore]; of.After(until) {
-		until = of
-	}
-	return until
-}
-
 // dueAtOnce is how many jobs Work makes Ready at most, so that it returns within some 0.2 s.
 const dueAtOnce = 3 * slice
 
 // Work implements [queue.Engine]. It writes only if something is due.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
-	e.mu.Lock()
-	e.pending = false
-	e.mu.Unlock()
+	e.news.Read()
 	for n := 0; ; n += slice {
 		due, err := e.due(ctx)
 		if err != nil {
@@ -151,7 +132,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 		for i := high; i < low && ready[i] == 0; i++ {
 			r.Top--
 		}
-		r.Parked = parkedUntil(parked, l)
+		r.Parked = engine.HeldUntil(parked, l)
 		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 		return nil
@@ -189,10 +170,10 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 		s := queue.LaneStats{
 			Lane: l, Ready: c[high] + c[normal] + c[low], Delayed: c[delayed], Sending: c[sending], InDoubt: c[inDoubt],
 			Sent: c[sent], Failed: c[failed], Cancelled: c[cancelled], Arrived: c[arrived], Departed: c[departed],
-			Parked: parkedUntil(parked, l),
+			Parked: engine.HeldUntil(parked, l),
 		}
 		for _, d := range due {
-			if d != nil && (s.Oldest.IsZero() || *d < micros(s.Oldest)) {
+			if d != nil && (s.Oldest.IsZero() || *d < engine.Micros(s.Oldest)) {
 				s.Oldest = time.UnixMicro(*d).UTC()
 			}
 		}
@@ -287,6 +268,9 @@ const isRare = "j.state IN ('sending', 'in doubt', 'failed', 'cancelled')"
 // to begin after, and the last, how many. States stand in its text, for the sake of the
 // partial indexes; they are of the known ones.
 func listing(f queue.Filter) (string, []any, error) {
+	if err := pkg.CheckFilter(f); err != nil {
+		return "", nil, err
+	}
 	var query strings.Builder
 	query.WriteString("SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j CROSS JOIN lanes l ON l.id = j.lane WHERE j.seq > ?")
 	var args []any
@@ -298,9 +282,6 @@ func listing(f queue.Filter) (string, []any, error) {
 		words := make([]string, len(f.States))
 		all := true
 		for i, s := range slices.Sorted(slices.Values(f.States)) { // so that there are few texts
-			if _, ok := column(s, pacer.Normal); !ok {
-				return "", nil, fmt.Errorf("sqlitequeue: listing jobs of state %.20q: there is no such state", s)
-			}
 			words[i] = "'" + string(s) + "'"
 			all = all && slices.Contains(rare, s)
 		}
@@ -322,7 +303,7 @@ func listing(f queue.Filter) (string, []any, error) {
 		and("j.sid <> '' AND j.sid = ?", f.SID)
 	}
 	if !f.LookBefore.IsZero() {
-		and("j.state = 'in doubt' AND "+isRare+" AND j.look > 0 AND j.look < ?", micros(f.LookBefore))
+		and("j.state = 'in doubt' AND "+isRare+" AND j.look > 0 AND j.look < ?", engine.Micros(f.LookBefore))
 	}
 	if f.Unreported {
 		and("j.reported = 0 AND j.state IN ('sent', 'failed')")

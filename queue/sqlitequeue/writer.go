@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite"
@@ -20,6 +21,15 @@ type op struct {
 	rows int // about how many it writes
 	err  error
 	done chan struct{}
+}
+
+// ops are the calls of this process that wait to write, and the right to write.
+type ops struct {
+	turn   chan struct{} // has room for one: who uses the writer, and the turnstile
+	others turnstile     // between processes
+
+	mu      sync.Mutex
+	waiting []*op
 }
 
 // What one transaction holds at most: so that it ends soon for those who wait for the
@@ -40,10 +50,10 @@ func (e *Engine) write(ctx context.Context, rows int, do func(*tx) error) error 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	o := &op{do: do, rows: rows, done: make(chan struct{})}
 	e.mu.Lock()
 	e.waiting = append(e.waiting, o)
@@ -120,7 +130,7 @@ func (e *Engine) commit(batch []*op) {
 		}
 	}
 	if news {
-		e.announce()
+		e.news.Announce()
 	}
 	for _, o := range batch {
 		close(o.done)

@@ -32,10 +32,10 @@ import (
 //     for as long as it keeps the job.
 //   - The order given is kept within a lane.
 func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return nil, err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	if e.ledger && !e.toSQS {
 		added, err := e.Engine.Add(ctx, jobs)
 		if err == nil || !e.down(ctx, err) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
@@ -52,8 +53,8 @@ func idOf(unique string) queue.ID {
 // encode returns a job as a message, and an error if it would not arrive as it is: what
 // is not UTF-8, or a request that no worker takes.
 func encode(j queue.Job) (string, error) {
-	if j.ID == "" {
-		return "", errors.New("sqsqueue: adding a job without an ID: give it one")
+	if err := engine.Package("sqsqueue").CheckID(j); err != nil {
+		return "", err
 	}
 	m := message{
 		Version: formatVersion, ID: j.ID, Lane: j.Lane.Key(), Priority: int(j.Priority), Due: within(j.Due), Deadline: within(j.Deadline),
