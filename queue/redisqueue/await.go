@@ -9,9 +9,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Await implements [queue.Engine]. What this engine writes ends it at once, what others
-// write after 50 ms. A Delayed job that becomes due does not: d is to end when Work has
-// said that it is.
+// Await implements [queue.Engine]. What this engine writes ends it at once, what others write
+// after 50 ms. A Delayed job that becomes due does not end it, so the caller gives a d that
+// ends then.
 func (e *Engine) Await(ctx context.Context, d time.Duration) error { return e.news.Await(ctx, d) }
 
 // others is what this engine knows of what others write.

@@ -60,7 +60,7 @@ func parseIntake(name, entry string, text []byte) (queue.Job, error) {
 		return queue.Job{}, fmt.Errorf("field job: %w", err)
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields() // a misspelt "deadline" is to be seen
+	d.DisallowUnknownFields() // a misspelt "deadline" must not go unseen
 	if err := d.Decode(&in); err != nil {
 		return queue.Job{}, fmt.Errorf("field job: expected JSON as in docs/redis.md: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,8 +32,8 @@ func (e *Engine) pipe(ctx context.Context, fill func(redis.Pipeliner)) error {
 	return e.explain(err)
 }
 
-// each is pipe for commands that each read a key of one job or lane: a key of another type
-// is damage of that one alone, and must not hide the others.
+// each is pipe for commands that each read a key of one job or lane. If a key has another type,
+// only that job or lane is damaged, which must not hide the others.
 func (e *Engine) each(ctx context.Context, fill func(redis.Pipeliner)) error {
 	err := e.pipe(ctx, fill)
 	if errors.Is(err, queue.ErrDamaged) {
@@ -61,6 +62,12 @@ type saidError string
 
 func (s saidError) Error() string { return string(s) }
 func (saidError) RedisError()     {}
+
+// laneNames remember which lanes the numbers stand for that are stored instead of lanes.
+type laneNames struct {
+	names   sync.Map // of lanes' numbers to queue.Lane
+	unnamed sync.Map // of lanes' numbers to true: those that were found in nobody's names
+}
 
 // lanesOf returns the lanes of numbers. Those that nobody can name are left out, and
 // logged once: they must not stop the others.
@@ -96,8 +103,8 @@ func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queu
 	return lanes, nil
 }
 
-// renamed returns a lane whose name is damaged, from the numbers by name, and writes its
-// name anew; the zero lane if it is not there either.
+// renamed finds a lane whose name is damaged in the hash of numbers by name, and writes its
+// name anew. It returns the zero lane if that hash does not have it either.
 func (e *Engine) renamed(ctx context.Context, number string) (found queue.Lane, err error) {
 	if _, told := e.unnamed.LoadOrStore(number, true); told {
 		return queue.Lane{}, nil
@@ -174,13 +181,13 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 			break
 		}
 	}
-	var ready, parks *redis.MapStringStringCmd
+	var ready, holds *redis.MapStringStringCmd
 	if err := e.pipe(ctx, func(p redis.Pipeliner) {
-		ready, parks = p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
+		ready, holds = p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
 	}); err != nil {
 		return nil, 0, err
 	}
-	counts, parked := readyOf(ready.Val()), parksOf(parks.Val())
+	counts, held := readyOf(ready.Val()), holdsOf(holds.Val())
 	of, err := e.lanesOf(ctx, slices.Collect(maps.Keys(counts)))
 	if err != nil {
 		return nil, 0, err
@@ -197,22 +204,22 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 		case n["n"] > 0:
 			r.Top = pacer.Normal
 		}
-		r.Parked = engine.HeldUntil(parked, l)
+		r.Parked = engine.HeldUntil(held, l)
 		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 	}
 	return lanes, next, nil
 }
 
-// parksOf reads the hash parks. What is no time is left out.
-func parksOf(fields map[string]string) map[string]time.Time {
-	parks := make(map[string]time.Time, len(fields))
+// holdsOf reads the hash parks, which has until when buckets are held. What is no time is left out.
+func holdsOf(fields map[string]string) map[string]time.Time {
+	held := make(map[string]time.Time, len(fields))
 	for key, text := range fields {
 		if us, err := strconv.ParseInt(text, 10, 64); err == nil {
-			parks[key] = engine.FromMicros(us)
+			held[key] = engine.FromMicros(us)
 		}
 	}
-	return parks
+	return held
 }
 
 // statsAtOnce is how many lanes' counters are asked for in one go.
@@ -221,18 +228,18 @@ const statsAtOnce = 200
 // Stats implements [queue.Engine]. It takes time by the number of lanes, not of jobs; what
 // happens meanwhile may be in some of the figures.
 func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
-	var names, ready, parks *redis.MapStringStringCmd
+	var names, ready, holds *redis.MapStringStringCmd
 	var present func() error
 	if err := e.pipe(ctx, func(p redis.Pipeliner) {
 		present = e.present(p)
-		names, ready, parks = p.HGetAll(ctx, e.key("names")), p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
+		names, ready, holds = p.HGetAll(ctx, e.key("names")), p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
 	}); err != nil {
 		return nil, err
 	}
 	if err := present(); err != nil {
 		return nil, err
 	}
-	counts, parked := readyOf(ready.Val()), parksOf(parks.Val())
+	counts, held := readyOf(ready.Val()), holdsOf(holds.Val())
 	numbers := slices.Collect(maps.Keys(names.Val()))
 	slices.SortFunc(numbers, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	of, err := e.lanesOf(ctx, numbers)
@@ -264,7 +271,7 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 			s := queue.LaneStats{
 				Lane: of[n], Ready: c["h"] + c["n"] + c["l"], Delayed: h.int("delayed", &ok), Sending: h.int("sending", &ok), InDoubt: h.int("in doubt", &ok),
 				Sent: h.int("sent", &ok), Failed: h.int("failed", &ok), Cancelled: h.int("cancelled", &ok), Arrived: h.int("arrived", &ok), Departed: h.int("departed", &ok),
-				Oldest: oldest[n], Parked: engine.HeldUntil(parked, of[n]),
+				Oldest: oldest[n], Parked: engine.HeldUntil(held, of[n]),
 			}
 			stats = append(stats, s)
 		}

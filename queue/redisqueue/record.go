@@ -13,8 +13,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
-// A job is two keys: r:ID, a string, has what never changes, after a checksum; j:ID, a
-// hash, what does, in fields so short and few that Redis keeps it in one piece.
+// A job is two keys. The string r:ID has a checksum and what never changes. The hash j:ID has
+// what changes, in fields so short and few that Redis keeps them in one piece.
 
 // body is what never changes of a job.
 type body struct {

@@ -63,10 +63,10 @@ type replicas struct {
 	within time.Duration
 }
 
-// errReplicas is wrapped where a call has not reached as many replicas as it is to.
+// errReplicas is wrapped where a call has not reached as many replicas as it must.
 var errReplicas = errors.New("written, but not received by as many replicas as Replicas asks for: look at the replicas' links (INFO replication)")
 
-// write is run for what is to survive a failover as well. If it returns errReplicas the
+// write is run for what must survive a failover as well. If it returns errReplicas, the
 // script's answer is valid.
 func (e *Engine) write(ctx context.Context, s *redis.Script, args ...any) (any, error) {
 	if e.replicas.n == 0 {
@@ -138,8 +138,8 @@ func (e *Engine) explain(err error) error {
 
 var errExists = errors.New("adding a job: there is another one of this ID")
 
-// known are what Redis says. 6.2 wraps what a script meets in a text of its own, so that
-// the code need not be at the beginning.
+// known has what Redis says. Redis 6.2 puts its own text around the error that a script meets,
+// so that the code need not be at the beginning.
 var known = []struct {
 	code   string
 	is     error

@@ -27,9 +27,9 @@ func flag(is bool) string {
 	return "0"
 }
 
-// Add implements [queue.Engine]. What is added at once is one script: a thousand jobs
-// keep Redis busy for some 40 ms. A job whose ID is there already with the same content
-// counts as added, so that a call whose answer was lost may be repeated as it was.
+// Add implements [queue.Engine]. What is added at once is one script: a thousand jobs keep
+// Redis busy for some 40 ms. A job whose ID is there already with the same content counts as
+// added. So a call whose answer was lost may be repeated as it was.
 func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
 	lanes := map[queue.Lane]int{}
 	var of, args []any
@@ -230,10 +230,9 @@ const (
 	repairLanes = 50
 )
 
-// Sweep implements [queue.Engine]. A Lease of 0 shortens none. Each call also looks at a
-// part of the jobs and lanes, the next call at the next: what is nowhere although it waits
-// is put back, what vanished engines have in their hands is taken over, and their names
-// are forgotten.
+// Sweep implements [queue.Engine]. A Lease of 0 shortens none. Each call also looks at a part
+// of the jobs and lanes, and the next call at the next part. It puts back jobs that wait and
+// stand in no lane. It takes over what vanished engines have claimed, and forgets their names.
 func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) {
 	keep := s.Keep.Microseconds()
 	if s.Keep > 0 {

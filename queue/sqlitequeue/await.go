@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Await implements [queue.Engine]. Commits of this process end it at once, those of
-// others after 50 ms. A Delayed job that becomes due does not: d is to end when Work has
-// said that it is.
+// Await implements [queue.Engine]. Commits of this process end it at once, those of others
+// after 50 ms. A Delayed job that becomes due does not end it, so the caller gives a d that
+// ends then.
 func (e *Engine) Await(ctx context.Context, d time.Duration) error { return e.news.Await(ctx, d) }
 
 // lookAround announces that another connection has committed. It asks the connection that
-// writes, as what that has committed does not count, and so needs the turn.
+// writes, as what that has committed does not count. So it needs the lock.
 func (e *Engine) lookAround() {
 	v, err := e.version()
 	if err != nil {

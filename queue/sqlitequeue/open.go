@@ -6,17 +6,17 @@
 // systems do not hold. It holds phone numbers and texts, and is made readable by its
 // owner only.
 //
-// Processes that write to the same file take turns, one commit each, by a lock of the file
-// with -turn at the end of its name, which holds nothing. A busy process so does not keep a
-// quiet one waiting. A process that was stopped at its turn is passed over after a second.
+// Processes that write to the same file write one after the other, one commit each. They lock a
+// file with -turn at the end of its name, which holds nothing. So a busy process does not keep
+// a quiet one waiting. A process that was stopped while it has the lock is passed over after a
+// second.
 //
-// Rows carry checksums. A job that the disk has changed is not sent but Failed, or in
-// doubt, with ReasonDamaged, and so is what waits in a lane whose row has changed; the
-// others go on. If SQLite cannot read a page, that is ErrDamaged. Not covered are the
-// counters that Stats shows, the keys of Unique, holds of buckets and schedules; and jobs
-// that have vanished altogether are only seen by [Engine.Check]. Of a -wal that was
-// damaged before SQLite has read it again after a crash, what follows the damage is lost:
-// no checksum of a row can tell.
+// Rows carry checksums. A job that the disk has changed is not sent but Failed, or in doubt,
+// with ReasonDamaged. So is what waits in a lane whose row has changed. All others go on. If
+// SQLite cannot read a page, that is ErrDamaged. No checksums cover the counters that Stats
+// shows, the keys of Unique, the holds of buckets, and schedules. Only [Engine.Check] sees that
+// jobs have vanished altogether. If a -wal is damaged before SQLite reads it again after a
+// crash, what follows the damage is lost. No checksum of a row can tell.
 package sqlitequeue
 
 import (
@@ -48,9 +48,9 @@ const journalPause = 50 * time.Millisecond
 // connections are open; 3.7.0 to 3.51.2 may.
 const oldestLibrary = 3_051_003
 
-// An Engine is a [queue.Engine] on one SQLite file. It is safe for concurrent use.
-// Calls that write at the same time share a transaction. A call whose context ends before its turn has done nothing; one whose turn
-// has come waits for the commit.
+// An Engine is a [queue.Engine] on one SQLite file. It is safe for concurrent use. Calls that
+// write at the same time share a transaction. A call whose context ends before it is in a
+// transaction has done nothing. After that, the call waits for the commit.
 type Engine struct {
 	location
 	connections
@@ -82,32 +82,34 @@ type Option func(*Engine)
 // file is still there. It is for tests, which it makes fast.
 func WithoutSync() Option { return func(e *Engine) { e.nosync = true } }
 
-// opening keeps a file that this process has just made from being closed while another
-// engine has it locked: with the first descriptor of a file that is closed, POSIX drops
-// all the process's locks on it. For the same reason nothing but SQLite opens the file.
+// opening is held while a file is opened. So a file that this process has just made is not
+// closed while another engine has it locked. When any descriptor of a file is closed, POSIX
+// drops all the process's locks on the file. For the same reason nothing but SQLite opens the
+// file.
 var opening sync.Mutex
 
-// Open opens the queue in the file path, which it makes if there is none; the directory has
-// to exist. The path may be a symbolic link. The file is readable by its owner only: one
-// that was there with other rights is given mode 0600 (not on Windows), and if that is not
-// permitted Open fails. It returns an error that wraps [queue.ErrDamaged] if the file
-// cannot be read, [queue.ErrOutdated] if it is a newer version's, and others if it is not a
-// queue's. The caller is to call [Engine.Close].
+// Open opens the queue in the file path, which it makes if there is none; the directory has to
+// exist. The path may be a symbolic link. The file is readable by its owner only. A file that
+// was there with other rights is given mode 0600 (not on Windows). If that is not permitted,
+// Open fails. The error wraps [queue.ErrDamaged] if the file cannot be read, and
+// [queue.ErrOutdated] if a newer version has changed it. A file that is not a queue's is an
+// error, too. The caller must call [Engine.Close].
 //
 // What retention deletes is overwritten in the file (PRAGMA secure_delete). The -wal holds
 // it for longer: until SQLite overwrites that place or the last engine is closed.
 //
-// Open has SQLite commit with fdatasync where there is one, as Linux distributions' builds
-// do: in the whole process, as durably as with fsync, and often sooner. A program that may
-// not call it (seccomp) calls sqlite.Fdatasync(false) of modernc.org/sqlite after Open.
+// Open has SQLite commit with fdatasync where there is one, as the builds of Linux
+// distributions do. This applies to the whole process. It is as durable as fsync, and often
+// sooner. A program that may not call it (seccomp) calls sqlite.Fdatasync(false) of
+// modernc.org/sqlite after Open.
 func Open(path string, opts ...Option) (*Engine, error) {
 	opening.Lock()
 	defer opening.Unlock()
 	e := &Engine{
 		location: location{given: path}, connections: connections{statements: map[string]*sql.Stmt{}},
-		ops: ops{turn: make(chan struct{}, 1)}, calls: engine.NewCalls(),
+		ops: ops{lock: make(chan struct{}, 1)}, calls: engine.NewCalls(),
 	}
-	e.news = engine.NewNews(e.calls, e.turn, e.lookAround)
+	e.news = engine.NewNews(e.calls, e.lock, e.lookAround)
 	for _, o := range opts {
 		o(e)
 	}
@@ -295,7 +297,7 @@ func (e *Engine) Close() error {
 	if err := e.calls.Close(); err != nil {
 		return err
 	}
-	e.turn <- struct{}{} // from a call of Await
+	e.lock <- struct{}{} // from a call of Await
 	return e.shut()
 }
 

@@ -30,7 +30,7 @@ func (e *Engine) read(ctx context.Context, query string, args []any, each func(s
 	if err != nil {
 		return e.explain(err)
 	}
-	defer func() { _ = rows.Close() }() // what there is to report, rows.Err does
+	defer func() { _ = rows.Close() }() // rows.Err has reported its error
 	for rows.Next() {
 		if err := each(func(dest ...any) error {
 			if err := rows.Scan(dest...); err != nil {
@@ -52,7 +52,7 @@ func (e *Engine) read(ctx context.Context, query string, args []any, each func(s
 
 const (
 	selectDue   = "SELECT due FROM jobs WHERE state = 'delayed' ORDER BY due LIMIT 1"
-	selectParks = "SELECT bucket, until FROM parks"
+	selectHolds = "SELECT bucket, until FROM parks"
 	selectReady = "SELECT id, key, sum, high, normal, low FROM lanes WHERE ready = 1"
 	selectJob   = "SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j JOIN lanes l ON l.id = j.lane WHERE j.id = ?"
 	selectStats = `SELECT id, key, sum, high, normal, low, delayed, sending, in_doubt, sent, failed, cancelled, arrived, departed,
@@ -68,10 +68,10 @@ func (e *Engine) due(ctx context.Context) (next time.Time, err error) {
 	return next, err
 }
 
-// parks returns which buckets are parked, and until when.
-func (e *Engine) parks(ctx context.Context) (map[string]time.Time, error) {
+// holds returns which buckets and accounts are held, and until when.
+func (e *Engine) holds(ctx context.Context) (map[string]time.Time, error) {
 	until := map[string]time.Time{}
-	err := e.read(ctx, selectParks, nil, func(scan func(...any) error) error {
+	err := e.read(ctx, selectHolds, nil, func(scan func(...any) error) error {
 		var bucket string
 		var t time.Time
 		err := scan(&bucket, stored{&t})
@@ -102,7 +102,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 			return nil, 0, err
 		}
 	}
-	parked, err := e.parks(ctx)
+	held, err := e.holds(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -132,7 +132,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 		for i := high; i < low && ready[i] == 0; i++ {
 			r.Top--
 		}
-		r.Parked = engine.HeldUntil(parked, l)
+		r.Parked = engine.HeldUntil(held, l)
 		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 		return nil
@@ -150,7 +150,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 
 // Stats implements [queue.Engine]. It takes time by the number of lanes, not of jobs.
 func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error) {
-	parked, err := e.parks(ctx)
+	held, err := e.holds(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 		s := queue.LaneStats{
 			Lane: l, Ready: c[high] + c[normal] + c[low], Delayed: c[delayed], Sending: c[sending], InDoubt: c[inDoubt],
 			Sent: c[sent], Failed: c[failed], Cancelled: c[cancelled], Arrived: c[arrived], Departed: c[departed],
-			Parked: engine.HeldUntil(parked, l),
+			Parked: engine.HeldUntil(held, l),
 		}
 		for _, d := range due {
 			if d != nil && (s.Oldest.IsZero() || *d < engine.Micros(s.Oldest)) {
@@ -183,8 +183,8 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 	return stats, err
 }
 
-// scanJob reads a job. One that is damaged has an Outcome that says so, and what is not
-// to be relied on is left out: a job is never shown as another.
+// scanJob reads a job. A damaged one has an Outcome that says so. Fields that cannot be relied
+// on are left out, so that a job is never shown as another.
 func (e *Engine) scanJob(scan func(...any) error) (queue.Job, error) {
 	r, row := &record{}, laneRow{}
 	if err := scan(append(r.all(), &row.id, &row.key, &row.sum)...); err != nil {
@@ -219,10 +219,10 @@ func (e *Engine) Get(ctx context.Context, id queue.ID) (job queue.Job, err error
 	return job, err
 }
 
-// List implements [queue.Engine]. What chooses by Unreported, LookBefore, SID, or States
-// other than Ready, Delayed and Sent, takes time by what is found; the rest, by what is
-// stored. If the job after was deleted, the list goes on where its ID would be, and may
-// then repeat a few jobs. Damaged jobs are listed as [Engine.Get] returns them.
+// List implements [queue.Engine]. A filter by Unreported, LookBefore, SID, or States other than
+// Ready, Delayed and Sent takes time by what is found. Other filters take time by what is
+// stored. If the job after was deleted, the list goes on where its ID would be, and may then
+// repeat a few jobs. Damaged jobs are listed as [Engine.Get] returns them.
 func (e *Engine) List(ctx context.Context, f queue.Filter, after queue.ID, max int) (jobs []queue.Job, err error) {
 	var from int64
 	if after != "" {
@@ -251,8 +251,8 @@ const selectPosition = `SELECT coalesce(
 	min((SELECT seq FROM jobs WHERE id < ?1 ORDER BY id DESC LIMIT 1), coalesce((SELECT seq - 1 FROM jobs WHERE id > ?1 ORDER BY id LIMIT 1), 9223372036854775807)),
 	0)`
 
-// position returns the place of a job in the order of Add: of one that is not there any
-// more, a place not after it, as its neighbours by ID tell.
+// position returns the place of a job in the order of Add. For a job that is not there any
+// more, it returns a place not after it, by the IDs of its neighbours.
 func (e *Engine) position(ctx context.Context, id queue.ID) (seq int64, err error) {
 	err = e.read(ctx, selectPosition, []any{string(id)}, func(scan func(...any) error) error { return scan(&seq) })
 	return seq, err

@@ -50,9 +50,9 @@ const (
 	allColumns = movingColumns + `, j.request, j.labels, j.key, j.created, j.deadline, j.sum`
 )
 
-// fromIndex finds rows by a partial index and reads them by themselves. In a plain query
-// SQLite takes for granted what the condition of the index says, such as the state, and a
-// row that the disk has changed would look as it should.
+// fromIndex finds rows by a partial index and reads them by themselves. In a plain query SQLite
+// takes for granted what the condition of the index says, such as the state. A row that the
+// disk has changed would look as it should.
 const fromIndex = " FROM jobs i CROSS JOIN jobs j ON j.seq = i.seq WHERE "
 
 // moving returns where movingColumns are scanned to.
@@ -235,7 +235,7 @@ func (t *tx) records(whole bool, query string, args ...any) ([]*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // what there is to report, rows.Err does
+	defer func() { _ = rows.Close() }() // rows.Err has reported its error
 	var all []*record
 	for rows.Next() {
 		r := &record{}
@@ -253,8 +253,8 @@ func (t *tx) records(whole bool, query string, args ...any) ([]*record, error) {
 	return all, rows.Err()
 }
 
-// salvage reads of a row that cannot be read as it should be what is needed to move it to
-// where it does no harm. n is how many columns it has.
+// salvage reads a row that cannot be read as it should be. It reads what is needed to move the
+// row to where it does no harm. n is how many columns there are.
 func salvage(n int, scan func(...any) error) (*record, error) {
 	values, err := anything(n, scan)
 	if err != nil {
@@ -278,8 +278,8 @@ func anything(n int, scan func(...any) error) ([]any, error) {
 	return values, scan(dest...)
 }
 
-// in reports whether a record that an index holds under one of states is in it. If not,
-// the disk has changed the row or the index: the indexes are made anew, and the record is
+// in reports whether a record that an index holds under one of states is in it. If not, the
+// disk has changed the row or the index. Then the indexes are made anew, and the record is
 // condemned unless it is as it was stored.
 func (t *tx) in(r *record, states ...queue.State) (bool, error) {
 	if slices.Contains(states, r.State) {

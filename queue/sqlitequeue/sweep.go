@@ -26,8 +26,8 @@ func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (w queue.Swept, err e
 	return w, nil
 }
 
-// vanished moves to InDoubt what has been Sending for longer than its lease, after it
-// has shortened those leases that the clock, set back, has made too long.
+// vanished moves to InDoubt what has been Sending for longer than its lease. It also shortens
+// the leases that have become too long because the clock was set back.
 func (t *tx) vanished(s queue.Sweep) (int, error) {
 	over, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'sending' AND i.lease < ? ORDER BY i.lease LIMIT ?", engine.Micros(t.now), s.Max)
 	if err != nil {

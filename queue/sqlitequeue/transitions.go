@@ -14,7 +14,7 @@ import (
 )
 
 // slice is how many rows one operation changes at most where the caller has not said
-// how many: so that others get their turn.
+// how many: so that others can write in between.
 const slice = 500
 
 // Add implements [queue.Engine]. What is added at once is one transaction: some hundreds

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Kinds of errors, by what is to be done.
+// Kinds of errors, by what a person must do.
 const (
 	other = iota
 	missing

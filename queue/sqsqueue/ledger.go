@@ -20,10 +20,10 @@ import (
 
 // What of the ledger's methods is not quite as the ledger has it.
 
-// InSQS is the lane under which Stats shows what waits in SQS, of all lanes: Ready is what
-// may be moved, Delayed what is being moved, or was delivered and is to be shown again.
-// SQS counts approximately, and the count is up to 2 s old. There is no such lane while
-// nothing waits.
+// InSQS is the lane under which Stats shows what waits in SQS, of all lanes. Ready is what may
+// be moved. Delayed is what is being moved, or was delivered and will be shown again. SQS
+// counts approximately, and the count is up to 2 s old. There is no such lane while nothing
+// waits.
 var InSQS = queue.Lane{Resource: pacer.Resource{Product: "sqs", Name: "messages", Op: "waiting"}}
 
 const countAge = 2 * time.Second
@@ -75,9 +75,9 @@ func (e *Engine) count(ctx context.Context) queue.LaneStats {
 	return d.waiting
 }
 
-// Sweep implements [queue.Engine]. It logs once if results are kept for a shorter time
-// than SQS keeps messages: one that is delivered again after its job has been deleted is
-// not known any more, and would be sent again.
+// Sweep implements [queue.Engine]. It logs once if results are kept for a shorter time than SQS
+// keeps messages. A message that is delivered again after its job was deleted is not known any
+// more, and would be sent again.
 func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) {
 	if e.ledger && s.Keep > 0 && s.Keep < e.retention {
 		e.warned.Do(func() {
@@ -88,8 +88,8 @@ func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) 
 	return e.Engine.Sweep(ctx, s)
 }
 
-// A queue and its ledger know each other: a document in the ledger has a name that was
-// drawn, and so has a tag of the queue.
+// A queue and its ledger know each other by a random name. A document in the ledger has it, and
+// so has a tag of the queue.
 const (
 	document = "sqsqueue"
 	tag      = "pacer-ledger"

@@ -1,16 +1,18 @@
-// Package sqsqueue has AWS SQS as the front door of a [queue.Queue]: programs without a
-// store of their own (Lambdas, web servers on many machines) send jobs to an SQS FIFO
-// queue, which keeps them until a worker moves them into its ledger, another
-// [queue.Engine], where all the rest happens. SQS alone can neither list nor count by
-// lane, remember a key for longer than 5 minutes, delay one message of a FIFO queue, nor
-// keep results or doubts; and while one message of a group is in flight it hands out no
-// others of it, so that a lane would stand still behind one request in doubt.
+// Package sqsqueue has AWS SQS as the front door of a [queue.Queue]. Programs without a store
+// of their own (Lambdas, web servers on many machines) send jobs to an SQS FIFO queue. It keeps
+// them until a worker moves them into its ledger, another [queue.Engine], where all the rest
+// happens.
+//
+// SQS alone can neither list jobs nor count them by lane. It remembers a key for 5 minutes
+// only, cannot delay one message of a FIFO queue, and keeps neither results nor doubts. While
+// one message of a group is in flight, it hands out no others of the group. So one request in
+// doubt would stop a lane.
 //
 //   - A producer has no ledger: Open with nil. [Engine.Add] and [Engine.Close] work, all
 //     else returns [ErrNoLedger].
-//   - A program with the ledger does all that the ledger does, at no SQS call: what it
-//     adds goes into the ledger itself, or to SQS if the ledger cannot take it. Meanwhile
-//     the engine moves what producers have sent.
+//   - A program with the ledger does all that the ledger does, without a call to SQS. What it
+//     adds goes into the ledger itself, or to SQS if the ledger cannot take it. Meanwhile the
+//     engine moves what producers have sent.
 //
 // Everybody who moves messages of a queue has to use the same ledger: one file of
 // sqlitequeue on one machine, or one Redis. Two ledgers know nothing of each other, and

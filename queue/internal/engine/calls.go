@@ -1,7 +1,8 @@
 // Package engine has the logic that the engines of a queue share, so that each engine has only what its store needs.
 //
-// It holds the calls under way until Close ([Calls]), the wait for news ([News]), the stored form of times ([Micros]),
-// the checks of arguments ([Package]) and the holds of buckets ([HeldUntil]).
+// [Calls] are the calls under way until Close, and [News] ends the waits of Await. [Micros] is
+// the stored form of times. [Package] checks arguments, and [HeldUntil] reads the holds of
+// buckets.
 package engine
 
 import (

@@ -20,7 +20,7 @@ const (
 // [NewNews] makes one.
 type News struct {
 	calls *Calls
-	turn  chan struct{} // room for one; nil: look needs no turn
+	lock  chan struct{} // room for one; nil: look needs no lock
 	look  func()        // looks for what other processes have written, and announces it
 
 	mu     sync.Mutex
@@ -29,10 +29,10 @@ type News struct {
 	unread bool          // no call of Work has begun since then
 }
 
-// NewNews returns the news of an engine. While somebody waits, look is called every 50 ms: it must not block, and must call
-// Announce if another process has written. If turn is not nil, a caller of Await has its place while it calls look.
-func NewNews(calls *Calls, turn chan struct{}, look func()) *News {
-	return &News{calls: calls, turn: turn, look: look, next: make(chan struct{})}
+// NewNews returns the news of an engine. While somebody waits, look is called every 50 ms. It must not block, and must call
+// Announce if another process has written. If lock is not nil, look is called while a value of its caller's is in lock.
+func NewNews(calls *Calls, lock chan struct{}, look func()) *News {
+	return &News{calls: calls, lock: lock, look: look, next: make(chan struct{})}
 }
 
 // Announce ends the calls of Await. If none waits, the next one returns at once, unless Work is called before.
@@ -79,7 +79,7 @@ func (n *News) Await(ctx context.Context, d time.Duration) error {
 	defer end.Stop()
 	ticks := time.NewTicker(tick)
 	defer ticks.Stop()
-	var turn chan<- struct{} // nil: it is not time to look
+	var lock chan<- struct{} // nil: it is not time to look
 	for {
 		select {
 		case <-news:
@@ -91,13 +91,13 @@ func (n *News) Await(ctx context.Context, d time.Duration) error {
 		case <-closed:
 			return queue.ErrClosed
 		case <-ticks.C:
-			if turn = n.turn; turn == nil {
+			if lock = n.lock; lock == nil {
 				n.look()
 			}
-		case turn <- struct{}{}:
+		case lock <- struct{}{}:
 			n.look()
-			<-n.turn
-			turn = nil
+			<-n.lock
+			lock = nil
 		}
 	}
 }

@@ -59,18 +59,18 @@ func TestAwaitEndsByWhateverComesFirst(t *testing.T) {
 	}
 }
 
-func TestAwaitLooksForOthersEachTickInItsTurn(t *testing.T) {
-	for name, turn := range map[string]chan struct{}{"with a turn": make(chan struct{}, 1), "without": nil} {
+func TestAwaitLooksForOthersEachTickWithTheLock(t *testing.T) {
+	for name, lock := range map[string]chan struct{}{"with a lock": make(chan struct{}, 1), "without": nil} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if turn != nil {
-					turn = make(chan struct{}, 1) // of this bubble
+				if lock != nil {
+					lock = make(chan struct{}, 1) // of this bubble
 				}
 				looks := 0
 				var n *News
-				n = NewNews(NewCalls(), turn, func() {
-					if turn != nil && len(turn) != 1 {
-						t.Error("it looks without its turn")
+				n = NewNews(NewCalls(), lock, func() {
+					if lock != nil && len(lock) != 1 {
+						t.Error("it looks without the lock")
 					}
 					if looks++; looks == 3 {
 						n.Announce()
@@ -84,15 +84,15 @@ func TestAwaitLooksForOthersEachTickInItsTurn(t *testing.T) {
 	}
 }
 
-func TestAwaitDoesNotLookWhileSomebodyElseHasTheTurn(t *testing.T) {
+func TestAwaitDoesNotLookWhileSomebodyElseHasTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turn := make(chan struct{}, 1)
-		turn <- struct{}{}
-		time.AfterFunc(time.Minute, func() { <-turn })
+		lock := make(chan struct{}, 1)
+		lock <- struct{}{}
+		time.AfterFunc(time.Minute, func() { <-lock })
 		var n *News
-		n = NewNews(NewCalls(), turn, func() { n.Announce() })
+		n = NewNews(NewCalls(), lock, func() { n.Announce() })
 		if took, err := waited(t.Context(), n); took != time.Minute || err != nil {
-			t.Errorf("%v, %v: expected a look when the turn is free, after a minute", took, err)
+			t.Errorf("%v, %v: expected a look when the lock is free, after a minute", took, err)
 		}
 	})
 }
