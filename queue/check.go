@@ -184,8 +184,9 @@ func (r *Request) has(field string) bool {
 	return slices.ContainsFunc(r.Form[field], func(s string) bool { return strings.TrimSpace(s) != "" })
 }
 
-// E.164 is the form of phone numbers that Twilio wants: a plus, the country code, the rest of
-// the number without the 0 that is dialled within some countries; 7 to 15 digits here.
+// E.164 is the form of phone numbers that Twilio wants: a plus, the country code, and the rest
+// of the number. The 0 that is dialled within some countries is left out. Here it has 7 to 15
+// digits.
 var (
 	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	channel = regexp.MustCompile(`^[a-z][a-z0-9_.-]*:.*[^\s]`)

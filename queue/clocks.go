@@ -16,8 +16,8 @@ func (i interval) widen(with interval) interval {
 }
 
 // A drift is by how much a clock was ahead of this process's time of late. All that was
-// measured in the last hour or two is one interval: a clock that was set in between makes
-// the interval wide, and not wrong. The zero value knows nothing.
+// measured in the last hour or two is one interval. A clock that was set in between makes the
+// interval wide, and not wrong. The zero value knows nothing.
 type drift struct {
 	hour        time.Time // when now began
 	now, before *interval // what was measured since, and in the hour before
@@ -55,8 +55,8 @@ type clocks struct {
 	engine, twilio drift
 }
 
-// measure returns by how much a clock is ahead of this process's time that showed from at
-// to at+within, some time between the instants from and to.
+// measure returns by how much a clock is ahead of this process's time. The clock has shown a
+// time from at to at+within, at an instant between from and to.
 func (c *clocks) measure(at time.Time, within time.Duration, from, to time.Time) interval {
 	if c.began.IsZero() {
 		c.began = from
@@ -95,14 +95,10 @@ func (c *clocks) ahead() (interval, bool) {
 }
 
 // askEngine reads the engine's clock.
-func (w *Worker) askEngine(ctx context.Context) (at time.Time, err error) {
+func (b *base) askEngine(ctx context.Context) (at time.Time, err error) {
 	from := time.Now()
-	if at, err = w.q.engine.Now(ctx); err == nil {
-		w.clocks.engineSaid(at, from, time.Now())
+	if at, err = b.engine.Now(ctx); err == nil {
+		b.clocks.engineSaid(at, from, time.Now())
 	}
 	return at, err
 }
-
-// storeNow is what the engine's clock shows now, as far as resolve knows, which has asked it
-// when its look began.
-func (w *Worker) storeNow() time.Time { return w.storeTime.Add(time.Since(w.looking)) }

@@ -156,8 +156,8 @@ func (s *slots) forget(r pacer.Resource, b *seats) {
 	delete(s.buckets, r)
 }
 
-// mayTake reports whether a bucket may take a slot, with mu held. urgent: for what is High, or
-// for a class that has waited for long.
+// mayTake reports whether a bucket may take a slot, with mu held. urgent says that it is for
+// what is High, or for a class that has waited for long.
 func (s *slots) mayTake(b *seats, urgent bool) bool {
 	free := s.size - s.all.taken
 	return free > 0 && (s.size <= fewSlots || b.taken < bucketShare*free) && s.mayServe(b.of, urgent)

@@ -20,8 +20,8 @@ type LaneDepth struct {
 	// OldestAge is how long the first of the Ready ones has been waiting for its turn;
 	// 0: none is ready.
 	OldestAge time.Duration
-	// ArrivalRate and DepartureRate are requests a second over the last 30 to 60 s, or
-	// since the Queue was opened; 0 as long as Stats has been called only once.
+	// ArrivalRate and DepartureRate are requests a second over the last 30 to 60 s, or since
+	// the Queue was opened. They are 0 as long as Stats has been called only once.
 	ArrivalRate, DepartureRate float64
 }
 
@@ -106,70 +106,4 @@ func (d *depth) sample(lanes []LaneStats, now time.Time) {
 		d.before = c
 	}
 	d.since = c
-}
-
-// The growth alert: what is ready has grown in each of so many windows, while the worker
-// was sending.
-const (
-	growthWindow  = 10 * time.Second
-	growthWindows = 6
-)
-
-// watch raises AlertGrowing, once for each time that the queue grows, and again only
-// after it has shrunk to half of what it was then.
-func (w *Worker) watch(ctx context.Context) error {
-	var g growth
-	store := &trouble{w: w, kind: AlertStore, advice: adviceStore, what: "reading how much waits"}
-	for pause(ctx, growthWindow) {
-		s, err := w.q.Stats(ctx)
-		if err != nil {
-			store.failed(ctx, err)
-			continue
-		}
-		store.worked()
-		if g.grows(s.Total.Ready, s.Total.Departed) {
-			w.raise(Alert{Kind: AlertGrowing, Advice: adviceGrowing, Lane: fastest(s), Err: fmt.Errorf(
-				"%d requests are ready, more than a minute ago; %.3g a second arrive, %.3g are sent; the first has waited for %v",
-				s.Total.Ready, s.Total.ArrivalRate, s.Total.DepartureRate, s.Total.OldestAge.Round(time.Second))})
-		}
-	}
-	return nil
-}
-
-// growth watches the depth from window to window.
-type growth struct {
-	ready, departed int64 // in the last window
-	known           bool
-	risen           int   // windows in a row
-	alarmed         int64 // the depth at the alert; 0: none, or it is over
-}
-
-// grows takes the depth of a window, and reports whether it is time for an alert.
-func (g *growth) grows(ready, departed int64) bool {
-	busy := departed > g.departed
-	if g.known && ready > g.ready && busy {
-		g.risen++
-	} else {
-		g.risen = 0
-	}
-	g.ready, g.departed, g.known = ready, departed, true
-	if ready < g.alarmed/2 || ready == 0 {
-		g.alarmed = 0
-	}
-	if g.risen < growthWindows || g.alarmed > 0 {
-		return false
-	}
-	g.alarmed = ready
-	return true
-}
-
-// fastest is the lane that grows most.
-func fastest(s Stats) (most Lane) {
-	by := 0.0
-	for _, l := range s.Lanes {
-		if grows := l.ArrivalRate - l.DepartureRate; grows > by {
-			most, by = l.Lane, grows
-		}
-	}
-	return most
 }

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// How often, and how many at a time.
 const (
-	sweepEvery  = time.Second
-	sweepAtOnce = 500
+	sweepEvery  = time.Second // unless a lease is shorter
+	sweepAtOnce = 500         // jobs of each kind
 )
 
-// sweep lets time do its work on the store. It waits for nothing of the program's.
-func (w *Worker) sweep(ctx context.Context) error {
-	store := &trouble{w: w, kind: AlertStore, advice: adviceStore, what: "the sweep of leases, deadlines and old results"}
-	// First at once: a worker that keeps crashing lives for less than a second, too.
-	for on := true; on; on = pause(ctx, min(sweepEvery, w.lease())) {
+// sweep has the engine do what time brings, until ctx ends: leases and deadlines end, old
+// results go. It waits for no function of the program's.
+func (b *base) sweep(ctx context.Context) error {
+	store := &trouble{n: &b.notifier, kind: AlertStore, advice: adviceStore, what: "the sweep of leases, deadlines and old results"}
+	// The first sweep comes at once: a worker that keeps crashing may live for less than a second.
+	for on := true; on; on = pause(ctx, min(sweepEvery, b.lease())) {
 		for {
-			done, err := w.q.engine.Sweep(ctx, Sweep{Lease: w.lease(), Keep: w.retention, Max: sweepAtOnce, Report: w.onResult != nil})
+			done, err := b.engine.Sweep(ctx, Sweep{Lease: b.lease(), Keep: b.retention, Max: sweepAtOnce, Report: b.onResult != nil})
 			if fatal(err) {
 				return err
 			}
