@@ -19,12 +19,14 @@ func (i interval) widen(with interval) interval {
 // measured in the last hour or two is one interval. A clock that was set in between makes the
 // interval wide, and not wrong. The zero value knows nothing.
 type drift struct {
-	hour        time.Time // when now began
-	now, before *interval // what was measured since, and in the hour before
+	hour        time.Time // when the present hour began
+	now, before *interval // what was measured in this hour, and in the one before; nil: nothing
 }
 
+// driftKept is how long an interval is added to before another one begins.
 const driftKept = time.Hour
 
+// add takes in what was measured at a time.
 func (d *drift) add(i interval, t time.Time) {
 	if t.Sub(d.hour) > driftKept {
 		d.before, d.now, d.hour = d.now, nil, t
@@ -35,6 +37,7 @@ func (d *drift) add(i interval, t time.Time) {
 	d.now = &i
 }
 
+// all returns the interval that has all of it, and false if nothing was measured.
 func (d *drift) all() (interval, bool) {
 	switch {
 	case d.now == nil:

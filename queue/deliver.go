@@ -99,7 +99,7 @@ func (o *outlet) flush(d time.Duration) (left int) {
 type calmHandler struct {
 	out *outlet
 	to  func() slog.Handler
-	own bool // it is of WithLogger, and not slog.Default's
+	own bool // to is the handler of WithLogger, and not slog.Default's
 }
 
 // newLogger returns a logger that does not wait for l, or, if l is nil, for slog.Default.

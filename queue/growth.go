@@ -32,11 +32,11 @@ func (b *base) watch(ctx context.Context) error {
 	return nil
 }
 
-// growth watches the depth from window to window.
+// A growth watches from window to window whether the queue grows.
 type growth struct {
 	ready, departed int64 // in the last window
-	known           bool
-	risen           int   // windows in a row
+	known           bool  // there was a last window
+	risen           int   // windows in a row in which more was ready than before
 	alarmed         int64 // the depth at the alert; 0: none, or it is over
 }
 

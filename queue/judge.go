@@ -63,8 +63,8 @@ func judge(a attempt) (meaning, Outcome) {
 	case fact.Fate == pacer.Answered && twilioCode(fact.Code):
 		return wasRefused, o
 	}
-	// Nothing was written, or somebody refused it who is not Twilio: Twilio's own
-	// refusals have a code.
+	// Nothing was written, or somebody has refused it who is not Twilio. Refusals of Twilio's
+	// have a code.
 	return wasUntaken, o
 }
 
@@ -130,8 +130,8 @@ func isJSON(a attempt) bool {
 	return a.whole && json.Valid(body)
 }
 
-// answeredReason returns why an attempt has failed. Of an answer that has no code of
-// Twilio's only the status is told: the rest is a page of somebody else's, or says nothing.
+// answeredReason returns why an attempt has failed. Of an answer without a code of Twilio's
+// only the status is told. The rest is a page of somebody else's, or says nothing.
 func answeredReason(fact pacer.Attempt, err error) string {
 	switch {
 	case fact.Status < http.StatusBadRequest || twilioCode(fact.Code):

@@ -27,8 +27,8 @@ func heldFor(err error) (time.Duration, bool) {
 	return limit.RetryAfter, limit.Kind == pacer.NotSent && limit.Scope.Narrow() && limit.RetryAfter > 0
 }
 
-// dueAfter is after how long a request may be tried again. Those for one receiver or object
-// do not all come back at the same moment.
+// dueAfter is after how long a request may be tried again. A random part keeps the requests for
+// one receiver or object from coming back at the same moment.
 func dueAfter(wait time.Duration) time.Duration {
 	return min(wait, maxHold) + rand.N(time.Second)
 }

@@ -90,16 +90,16 @@ func (r *resolver) resolveSome(ctx context.Context) error {
 func (r *resolver) ask(ctx context.Context, jobs []Job) []list {
 	lists := make([]list, len(jobs))
 	var asking sync.WaitGroup
-	slots := make(chan struct{}, asksAtOnce)
+	asks := make(chan struct{}, asksAtOnce)
 	var failed sync.Map // of resources whose list cannot be read now: what the error was
 	for i := range jobs {
 		j := &jobs[i]
 		if r.policyFor(j.Lane.Resource, &j.Request) != Reconcile || r.settled(j).After(r.storeNow()) {
 			continue
 		}
-		slots <- struct{}{}
+		asks <- struct{}{}
 		asking.Go(func() {
-			defer func() { <-slots }()
+			defer func() { <-asks }()
 			of := j.Lane.Resource
 			of.Sender = ""
 			if err, ok := failed.Load(of); ok { // the rest need not wait for as long each

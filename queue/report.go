@@ -36,7 +36,7 @@ type reporter struct {
 	ctx   context.Context // of OnResult: it ends with the grace period
 	fresh chan handed
 	old   chan handed   // from the look; each waits for its teller
-	slots chan struct{} // one for each call of OnResult
+	calls chan struct{} // one for each call of OnResult
 	last  chan struct{} // closed when nothing more is handed over
 	done  chan struct{} // closed when nothing more is begun
 
@@ -63,7 +63,7 @@ type untaken struct {
 func newReporter(ctx context.Context, b *base) *reporter {
 	return &reporter{
 		b: b, ctx: ctx,
-		fresh: make(chan handed, maxFresh), old: make(chan handed), slots: make(chan struct{}, b.tellers),
+		fresh: make(chan handed, maxFresh), old: make(chan handed), calls: make(chan struct{}, b.tellers),
 		last: make(chan struct{}), done: make(chan struct{}), untaken: make(map[ID]untaken),
 	}
 }
@@ -96,7 +96,7 @@ func (r *reporter) run() {
 	defer close(r.done)
 	for {
 		select {
-		case r.slots <- struct{}{}:
+		case r.calls <- struct{}{}:
 		case <-r.ctx.Done():
 			return
 		}
@@ -105,13 +105,13 @@ func (r *reporter) run() {
 		case h = <-r.fresh:
 		case h = <-r.old:
 		case <-r.ctx.Done():
-			<-r.slots
+			<-r.calls
 			return
 		case <-r.last:
 			select {
 			case h = <-r.fresh:
 			default:
-				<-r.slots
+				<-r.calls
 				return
 			}
 		}
@@ -180,7 +180,7 @@ var errGoexit = errors.New("the function has ended its goroutine with runtime.Go
 // tell tells one result. All that follows the call is deferred, since the program's
 // function may panic or end the goroutine.
 func (r *reporter) tell(h handed) {
-	defer func() { <-r.slots }()
+	defer func() { <-r.calls }()
 	defer r.leave(h.job.ID)
 	j := h.job
 	if time.Since(h.at) > staleAfter {
@@ -302,9 +302,9 @@ func (r *reporter) finish(over context.Context) (running, left int) {
 			more = false
 		}
 	}
-	for running = cap(r.slots); running > 0; running-- {
+	for running = cap(r.calls); running > 0; running-- {
 		select {
-		case r.slots <- struct{}{}:
+		case r.calls <- struct{}{}:
 		case <-over.Done():
 			return running, left
 		}

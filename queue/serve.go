@@ -88,11 +88,11 @@ func (d *dispatcher) rousable(ctx context.Context, l *lane) (context.Context, fu
 // So no priority starves.
 const oldestAfter = 10
 
-// maxTurns is how many requests are claimed in one transaction. All of them are in doubt
+// maxTurns is how many requests are claimed in one transaction, at most. All of them are in doubt
 // if the worker dies at that moment.
 const maxTurns = 8
 
-// turns waits for a slot and a turn, and takes more of both if there are any to be had at once.
+// turns waits for a slot and a turn, and takes more of both if they are free at once.
 func (d *dispatcher) turns(ctx context.Context, l *lane) (turns []*pacer.Turn) {
 	if !d.noDiscovery {
 		d.client.DiscoverPool(ctx, l.Resource)
@@ -178,11 +178,12 @@ func (d *dispatcher) slot(ctx context.Context, l *lane, first bool) bool {
 	return false
 }
 
-// refused handles the error of a wait for a turn.
+// refused has a lane wait before it asks for a turn again, after the client has refused one. An
+// error that is no refusal shows that the client's limiter fails, which an alert tells.
 func (d *dispatcher) refused(l *lane, err error) {
 	var wait *pacer.WaitError
 	if errors.Is(err, context.Canceled) {
-		return // roused
+		return // the wait was ended by rouse
 	}
 	until := time.Now().Add(time.Second)
 	if errors.As(err, &wait) && wait.RetryAfter > 0 {

@@ -9,7 +9,7 @@ import (
 
 // Stats is the depth of a queue: how much waits, and how fast it comes and goes.
 type Stats struct {
-	Time  time.Time   // by the engine's clock, of which all times of the lanes are
+	Time  time.Time   // when it was read, by the engine's clock, as are all times of the lanes
 	Lanes []LaneDepth // of all lanes that have or had jobs
 	Total LaneDepth   // its Lane is the zero Lane
 }
@@ -25,23 +25,24 @@ type LaneDepth struct {
 	ArrivalRate, DepartureRate float64
 }
 
-// depth remembers counts, for rates.
+// A depth remembers two samples of the counts, from which rates are computed.
 type depth struct {
 	mu            sync.Mutex
 	before, since counts
 }
 
-// counts are what had arrived and departed at a time.
+// counts are how many jobs of each lane had arrived and departed at a time.
 type counts struct {
 	at    time.Time
 	lanes map[Lane][2]int64
 }
 
-// rateOver is how old the older of two samples is, to twice that.
+// rateOver is how old the older of the two samples is at least. It is twice as old at most.
 const rateOver = 30 * time.Second
 
 // Stats returns the depth now. It costs some milliseconds for each hundred lanes, whatever
-// waits in them; call it every few seconds, not for each request. It may be called by any process, worker or not.
+// waits in them. Call it every few seconds, not for each request. It may be called by any
+// process, worker or not.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	lanes, err := q.engine.Stats(ctx)
 	if err != nil {
@@ -94,6 +95,7 @@ func (t *LaneDepth) Add(d *LaneDepth) {
 	}
 }
 
+// sample takes a sample of the counts if the last one is old enough.
 func (d *depth) sample(lanes []LaneStats, now time.Time) {
 	if !d.since.at.IsZero() && now.Sub(d.since.at) < rateOver {
 		return

@@ -54,7 +54,7 @@ func (t *trouble) failed(ctx context.Context, err error) {
 	}
 }
 
-// lasted returns for how long it has failed; 0: it works.
+// lasted returns for how long the work has failed. It is 0 if the work has not failed since it has worked last.
 func (t *trouble) lasted() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
