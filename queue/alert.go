@@ -11,6 +11,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file tells people what happens in a worker: the alerts, and who hears of them.
+
 // An AlertKind names what an [Alert] is about.
 type AlertKind string
 

@@ -21,6 +21,8 @@ import (
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 )
 
+// This file reads a campaign's recipients from CSV, and checks every row before the first is enqueued.
+
 // maxBody is how many characters a message's Body may have:
 // https://www.twilio.com/docs/messaging/api/message-resource
 const maxBody = 1600

@@ -17,6 +17,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
+// This file refuses requests that could only fail later, when nobody waits for an answer any more.
+
 // check reports what makes a request unfit to be stored: what could only fail later, when
 // nobody waits for an answer any more. What is stored already is not checked again.
 func (r *Request) check(resource pacer.Resource) error {

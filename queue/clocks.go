@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// This file compares the clocks of Twilio, of the engine and of this process.
+
 // An interval bounds by how much one clock is ahead of another.
 type interval struct{ lo, hi time.Duration }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+// This file calls functions and loggers of the program's without waiting for them.
+
 // maxBacklog is how many calls wait for one function of the program's.
 const maxBacklog = 1000
 

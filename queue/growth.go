@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+// This file raises an alert when more arrives than is sent.
+
 const (
 	growthWindow  = 10 * time.Second
 	growthWindows = 6 // in each of which more was ready than in the one before, while the worker sent

@@ -6,6 +6,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file has what engines keep and are asked for: jobs, moves, claims and counts.
+
 // An ID names a job. IDs of one process sort by the time of their creation. They hold
 // nothing of the request and are safe in logs and URLs.
 type ID string

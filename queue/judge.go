@@ -13,6 +13,8 @@ import (
 	"github.com/twilio/twilio-go/client"
 )
 
+// This file decides what one attempt means, by what was written and answered.
+
 // A meaning says what an attempt means for its request, and for the bucket and account of it.
 type meaning string
 

@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// This file compares a request with what Twilio's lists have.
+
 // A created is a message or call as Twilio's lists have it.
 type created struct {
 	SID                 string `json:"sid"`

@@ -9,6 +9,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file moves requests out of doubt, as the policies say.
+
 // The operations whose requests Twilio can be asked about.
 const (
 	createMessage = "api/" + pacer.Messages + ":create"

@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// This file has the store record what became of an attempt.
+
 // record moves a job out of Sending, and reports whether the job is where m says. While the
 // store fails it goes on trying, beyond the grace period by a few seconds. A job that was sent
 // and is not recorded is in doubt.

@@ -10,6 +10,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file tells OnResult of results, at least once each.
+
 // How results are told.
 const (
 	tellers    = 16               // calls of OnResult at a time, unless WithResultConcurrency says otherwise

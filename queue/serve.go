@@ -8,6 +8,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file serves one lane: it waits for its slots and turns, and claims its jobs.
+
 // serve sends what is ready in a lane, until nothing more is ready or the lane is held. Later the
 // dispatcher starts it anew.
 func (d *dispatcher) serve(ctx context.Context, l *lane) {

@@ -8,6 +8,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file shares out the slots of a worker among products, buckets and priorities.
+
 // How the slots are shared. Requests that hang must leave some slots to all others.
 const (
 	// fewSlots is how many slots have no shares, since they are too few to be shared.

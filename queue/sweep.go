@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+// This file has the engine end leases and deadlines, and delete old results.
+
 const (
 	sweepEvery  = time.Second // unless a lease is shorter
 	sweepAtOnce = 500         // jobs of each kind

@@ -10,6 +10,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file alerts people when the work of a loop fails again and again.
+
 // troubleAfter is how many failures in a row raise an alert: one or two pass by themselves.
 const troubleAfter = 3
 

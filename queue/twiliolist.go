@@ -15,6 +15,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file asks Twilio's lists for messages and calls.
+
 // What is read of Twilio's lists.
 const (
 	listPages   = 5

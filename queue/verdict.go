@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+// This file has the rule that decides what became of a request in doubt.
+
 // A span is when a request may have been sent, by Twilio's clock. A zero to has no end.
 type span struct{ from, to time.Time }
 

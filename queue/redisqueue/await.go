@@ -9,6 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// This file notices what other processes have written.
+
 // Await implements [queue.Engine]. What this engine writes ends it at once, what others write
 // after 50 ms. A Delayed job that becomes due does not end it, so the caller gives a d that
 // ends then.

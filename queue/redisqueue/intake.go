@@ -20,6 +20,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
+// This file takes in what programs in other languages have written to the intake.
+
 // Programs in any language add requests to the stream in: XADD with one field, job, whose
 // value is the JSON of an intakeJob. Engines read it in Work, and add what they have read
 // as Queue.EnqueueRequest would. The job's ID follows from the entry's, so that what is

@@ -13,6 +13,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file lists jobs.
+
 // A place is a job in the order of Add.
 type place struct {
 	seq int64

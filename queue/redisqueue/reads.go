@@ -19,6 +19,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file has the methods that read, and Work.
+
 // pipe sends commands in one go. Who reads commands' results has their errors.
 func (e *Engine) pipe(ctx context.Context, fill func(redis.Pipeliner)) error {
 	if err := e.calls.Begin(); err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file has the stored form of jobs.
+
 // A job is two keys. The string r:ID has a checksum and what never changes. The hash j:ID has
 // what changes, in fields so short and few that Redis keeps them in one piece.
 

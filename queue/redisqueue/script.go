@@ -13,6 +13,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file runs scripts, and says what errors of Redis mean for the queue.
+
 //go:embed lua/*.lua
 var sources embed.FS
 

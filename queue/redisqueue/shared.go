@@ -18,7 +18,7 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
-// What processes share besides jobs: holds of buckets, schedules, documents.
+// This file has what processes share besides jobs: holds of buckets, schedules, documents.
 
 // Now implements [queue.Engine]. It is the clock of the server that has the queue, to the
 // microsecond, and takes one round trip. It is a script, as TIME alone would go to any

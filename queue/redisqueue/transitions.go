@@ -15,6 +15,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file moves jobs between states.
+
 // slice is how many jobs one script looks at, at most, where the caller has not said how
 // many: Redis does nothing else meanwhile.
 const slice = 500

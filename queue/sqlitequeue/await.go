@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+// This file notices what other processes have committed.
+
 // Await implements [queue.Engine]. Commits of this process end it at once, those of others
 // after 50 ms. A Delayed job that becomes due does not end it, so the caller gives a d that
 // ends then.

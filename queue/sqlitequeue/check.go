@@ -5,6 +5,8 @@ import (
 	"fmt"
 )
 
+// This file checks the whole of a queue's file.
+
 // selectCounts returns, for every lane, each counter beside the number of jobs that are there.
 // They must agree. It is one statement, so that both are of the same moment.
 const selectCounts = `SELECT l.id, l.campaign, l.ready = (l.high + l.normal + l.low > 0),

@@ -11,6 +11,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file finds, makes and guards the file that a queue is in.
+
 // A location is the file of an engine, and how it was when it was opened.
 type location struct {
 	given  string // as the program has named it; it may be a symbolic link

@@ -10,6 +10,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file has the rows of lanes and their counters.
+
 // counts are the counters of a lane, or what is added to them, in the order of the table's
 // columns.
 type counts [11]int64

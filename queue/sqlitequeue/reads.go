@@ -12,6 +12,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file has the methods that only read, on connections of their own.
+
 // read runs a query on a connection that only reads, and so does not wait for the
 // writer, and has each called for every row.
 func (e *Engine) read(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {

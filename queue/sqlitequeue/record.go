@@ -17,6 +17,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file has the rows of jobs, with their checksums.
+
 // A record is a job's row.
 type record struct {
 	queue.Job

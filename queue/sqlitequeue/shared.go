@@ -13,7 +13,7 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
-// What processes share besides jobs: holds of buckets, schedules, documents.
+// This file has what processes share besides jobs: holds of buckets, schedules, documents.
 
 // Now implements [queue.Engine]. It is this machine's clock, to the microsecond.
 func (e *Engine) Now(ctx context.Context) (time.Time, error) {

@@ -7,6 +7,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file does what time brings.
+
 // Sweep implements [queue.Engine]. A Lease of 0 shortens none.
 func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (w queue.Swept, err error) {
 	err = e.write(ctx, 2*s.Max, func(t *tx) error {

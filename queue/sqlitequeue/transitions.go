@@ -13,6 +13,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file moves jobs between states.
+
 // slice is how many rows one operation changes at most where the caller has not said
 // how many: so that others can write in between.
 const slice = 500

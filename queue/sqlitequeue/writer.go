@@ -15,6 +15,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file puts calls that write into transactions, many calls into one.
+
 // An op is one call's part of a transaction.
 type op struct {
 	do   func(*tx) error

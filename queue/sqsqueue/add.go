@@ -15,6 +15,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file adds jobs, to the ledger or to SQS.
+
 // Add implements [queue.Engine]. With a ledger it stores the jobs there, as the ledger does. If
 // the ledger cannot take them (it is unreachable, full or gone), Add sends them to SQS. From
 // there they are moved as soon as the ledger can take them.

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
+// This file says what errors of AWS mean.
+
 // Kinds of errors, by what a person must do.
 const (
 	other = iota

@@ -18,7 +18,7 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
-// What of the ledger's methods is not quite as the ledger has it.
+// This file has the methods that are not quite as the ledger has them.
 
 // InSQS is the lane under which Stats shows what waits in SQS, of all lanes. Ready is what may
 // be moved. Delayed is what is being moved, or was delivered and will be shown again. SQS

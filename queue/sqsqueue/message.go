@@ -20,6 +20,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
+// This file has the form in which a job travels through SQS.
+
 // A message is one job as it travels, in the body of an SQS message. It is JSON in ASCII, since
 // SQS does not take every character. For programs in other languages, docs/sqs.md describes it.
 type message struct {

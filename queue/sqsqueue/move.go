@@ -12,6 +12,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file moves messages from SQS into the ledger.
+
 const (
 	fullPause  = 250 * time.Millisecond // while the window is full
 	leastPause = 500 * time.Millisecond // after an error; doubled for each more in a row
