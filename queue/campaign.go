@@ -16,9 +16,9 @@ import (
 	"github.com/twilio/twilio-go"
 )
 
-// A Campaign sends to many recipients at a rate of its own, below the account's limits,
-// when it may, and to each recipient once, however often they are enqueued. It is kept in
-// the queue's engine: whatever a method changes holds for all processes, and after a
+// A Campaign sends to many recipients at a rate of its own, below the account's limits, and
+// within its window. It sends to each recipient once, however often they are enqueued. It is
+// kept in the queue's engine: whatever a method changes holds for all processes, and after a
 // restart; workers see it within a second. It is safe for concurrent use.
 type Campaign struct {
 	queue *Queue
@@ -134,13 +134,14 @@ func (o *CampaignOptions) expired(now time.Time) bool {
 	return !o.Expires.IsZero() && !now.Before(o.Expires)
 }
 
-// Campaign creates a campaign. If there is one of that name already it is returned as it
-// is, and opts are only checked (Progress.Options are those that hold): what an operator has changed since survives a restart of
-// the program that calls Campaign. [Campaign.Update] and [Campaign.SetRate] change it.
+// Campaign creates a campaign. If there is one of that name already, it is returned as it is,
+// and opts are only checked. Progress.Options are the options that hold. So what an operator
+// has changed since survives a restart of the program that calls Campaign. [Campaign.Update]
+// and [Campaign.SetRate] change it.
 //
-// Until the first recipient is enqueued, or one of its methods has changed it, a campaign
-// is a draft: opts replace those of an earlier call. So a program whose list of recipients
-// was refused can be put right and run again.
+// A campaign is a draft until the first recipient is enqueued, or one of its methods has
+// changed it. The opts of a draft replace those of an earlier call. So a program whose list of
+// recipients was refused can be put right and run again.
 //
 // A name is 1 to 100 bytes of printable characters other than |. Names are for ever, as
 // is the memory of who has received the campaign.
@@ -280,10 +281,10 @@ func (c *Campaign) setState(ctx context.Context, what string, s CampaignState) e
 	})
 }
 
-// Cancel ends a campaign for good: nothing of it that waits is sent any more, and nobody
-// can be enqueued. What is being sent is not interrupted. If Cancel returns an error the
-// campaign may be cancelled with some of its recipients still counted as waiting; they
-// are not sent, and calling Cancel again makes them Cancelled.
+// Cancel ends a campaign for good: nothing of it that waits is sent any more, and nobody can be
+// enqueued. What is being sent is not interrupted. If Cancel returns an error, the campaign may
+// be cancelled although some of its recipients still count as waiting. They are not sent, and
+// calling Cancel again makes them Cancelled.
 func (c *Campaign) Cancel(ctx context.Context) error {
 	// The state comes first: workers heed it, so that nothing slips through meanwhile.
 	if err := c.setState(ctx, "cancel", CampaignCancelled); err != nil {
@@ -310,11 +311,11 @@ type Recipient struct {
 	Fields map[string]string // for the function that makes the request
 }
 
-// Enqueue stores a request for each recipient, made by build as for [Queue.Enqueue], in
-// batches of 1,000. A recipient of whom the campaign knows already is not enqueued again,
-// whatever has become of the first request: after an error or a crash run Enqueue again
-// with the same recipients. It stops at the first error, which says at which recipient,
-// counted from 0; what Enqueued counts is stored then.
+// Enqueue stores a request for each recipient, made by build as for [Queue.Enqueue], in batches
+// of 1,000. A recipient of whom the campaign knows already is not enqueued again, whatever has
+// become of the first request. So after an error or a crash, run Enqueue again with the same
+// recipients. It stops at the first error, which says at which recipient, counted from 0; what
+// Enqueued counts is stored then.
 func (c *Campaign) Enqueue(ctx context.Context, recipients iter.Seq[Recipient], build func(*twilio.RestClient, Recipient) error) (Enqueued, error) {
 	if recipients == nil || build == nil {
 		return Enqueued{}, fmt.Errorf("queue: campaign %q: enqueue: nil: expected recipients, and a function that makes a request", c.name)

@@ -21,6 +21,8 @@ import (
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 )
 
+// This file reads a campaign's recipients from CSV, and checks every row before the first is enqueued.
+
 // maxBody is how many characters a message's Body may have:
 // https://www.twilio.com/docs/messaging/api/message-resource
 const maxBody = 1600
@@ -28,22 +30,22 @@ const maxBody = 1600
 // maxRowErrors is how many bad rows are listed.
 const maxRowErrors = 20
 
-// EnqueueCSV stores a message for each row of a file, as [Campaign.Enqueue] does. The
-// first line names the columns; one of them is "to", in any case, which is the recipient:
-// a phone number in the form of E.164 such as +15005550006, or one behind whatsapp: or rcs:.
+// EnqueueCSV stores a message for each row of a file, as [Campaign.Enqueue] does. The first
+// line names the columns. The column "to", in upper or lower case, is the recipient. It has a
+// phone number in the form of E.164 such as +15005550006, or one behind whatsapp: or rcs:.
 // Blanks, brackets, dots and dashes in it are left out, as by [Queue.Enqueue]. What is no
 // letter, digit or underscore in the name of another column becomes an underscore.
 //
-// message is what is sent. Its To comes from the row, so one in message is an error; its Body and ContentVariables are
-// templates of text/template over the row's columns: "Hello {{.First_Name}}". A column
-// that the file does not have is an error. {{json .name}} is a column as a JSON string,
-// for ContentVariables: {"1": {{json .name}}}.
+// message is what is sent. Its To comes from the row, so one in message is an error. Its Body
+// and ContentVariables are templates of text/template over the row's columns, such as "Hello
+// {{.First_Name}}". A column that the file does not have is an error. {{json .name}} is a
+// column as a JSON string, for ContentVariables: {"1": {{json .name}}}.
 //
-// Nothing is enqueued unless every row is good: the file is read twice, so that a bad
-// list is put right as a whole before the first message goes out. The error says, for the
-// first 20 bad rows, the line, the column, and what was expected; numbers in it are
-// masked. A recipient that occurs twice gets the message of the first row, and counts as
-// Known. Of a file of any size only a few rows are in memory; one row is at most 1 MiB.
+// Nothing is enqueued unless every row is good. The file is read twice, so that a bad list is
+// put right as a whole before the first message goes out. The error says, for the first 20 bad
+// rows, the line, the column, and what was expected; numbers in it are masked. A recipient that
+// occurs twice gets the message of the first row, and counts as Known. Of a file of any size
+// only a few rows are in memory; one row is at most 1 MiB.
 //
 // The file is UTF-8 with commas. Lines end with LF, CRLF or CR. A byte order mark and quoted
 // fields are understood. Empty rows are skipped, also those of nothing but commas and

@@ -105,9 +105,9 @@ func loadCampaigns(ctx context.Context, e Engine, known map[string]*campaignDoc,
 	return campaigns, errors.Join(errs...)
 }
 
-// schedule is the name under which workers reserve the campaign's places: one for each
-// rate, so that a rate that is raised need not wait until the places have passed that its
-// lanes have taken at the old one.
+// schedule is the name under which workers reserve the campaign's places. There is one for each
+// rate. So a raised rate need not wait until the places have passed that were reserved at the
+// old one.
 func (c *campaignDoc) schedule() string {
 	return fmt.Sprintf("%s%s@%v", campaignPrefix, c.name, c.Rate)
 }

@@ -87,8 +87,8 @@ var (
 	errReadsResult = errors.New("queue: the function used a result that is not there yet (a nil SID, perhaps): expected one that only makes its request; the result comes from Queue.Result; nothing was enqueued")
 )
 
-// call runs build. What a captured request answers has no fields, so that a function
-// which reads one dereferences nil: that is the caller's mistake, and not worth a crash.
+// call runs build. The answer to a captured request has no fields, so that a function which
+// reads one dereferences nil. That is the caller's mistake, and must not end the program.
 func call(build func(*twilio.RestClient) error, rc *twilio.RestClient) (err error) {
 	defer func() {
 		switch p := recover().(type) {

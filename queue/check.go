@@ -17,6 +17,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
+// This file refuses requests that could only fail later, when nobody waits for an answer any more.
+
 // check reports what makes a request unfit to be stored: what could only fail later, when
 // nobody waits for an answer any more. What is stored already is not checked again.
 func (r *Request) check(resource pacer.Resource) error {
@@ -184,8 +186,9 @@ func (r *Request) has(field string) bool {
 	return slices.ContainsFunc(r.Form[field], func(s string) bool { return strings.TrimSpace(s) != "" })
 }
 
-// E.164 is the form of phone numbers that Twilio wants: a plus, the country code, the rest of
-// the number without the 0 that is dialled within some countries; 7 to 15 digits here.
+// E.164 is the form of phone numbers that Twilio wants: a plus, the country code, and the rest
+// of the number. The 0 that is dialled within some countries is left out. Here it has 7 to 15
+// digits.
 var (
 	e164    = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	channel = regexp.MustCompile(`^[a-z][a-z0-9_.-]*:.*[^\s]`)

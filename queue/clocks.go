@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// This file compares the clocks of Twilio, of the engine and of this process.
+
 // An interval bounds by how much one clock is ahead of another.
 type interval struct{ lo, hi time.Duration }
 
@@ -16,15 +18,17 @@ func (i interval) widen(with interval) interval {
 }
 
 // A drift is by how much a clock was ahead of this process's time of late. All that was
-// measured in the last hour or two is one interval: a clock that was set in between makes
-// the interval wide, and not wrong. The zero value knows nothing.
+// measured in the last hour or two is one interval. A clock that was set in between makes the
+// interval wide, and not wrong. The zero value knows nothing.
 type drift struct {
-	hour        time.Time // when now began
-	now, before *interval // what was measured since, and in the hour before
+	hour        time.Time // when the present hour began
+	now, before *interval // what was measured in this hour, and in the one before; nil: nothing
 }
 
+// driftKept is how long an interval is added to before another one begins.
 const driftKept = time.Hour
 
+// add takes in what was measured at a time.
 func (d *drift) add(i interval, t time.Time) {
 	if t.Sub(d.hour) > driftKept {
 		d.before, d.now, d.hour = d.now, nil, t
@@ -35,6 +39,7 @@ func (d *drift) add(i interval, t time.Time) {
 	d.now = &i
 }
 
+// all returns the interval that has all of it, and false if nothing was measured.
 func (d *drift) all() (interval, bool) {
 	switch {
 	case d.now == nil:
@@ -55,8 +60,8 @@ type clocks struct {
 	engine, twilio drift
 }
 
-// measure returns by how much a clock is ahead of this process's time that showed from at
-// to at+within, some time between the instants from and to.
+// measure returns by how much a clock is ahead of this process's time. The clock has shown a
+// time from at to at+within, at an instant between from and to.
 func (c *clocks) measure(at time.Time, within time.Duration, from, to time.Time) interval {
 	if c.began.IsZero() {
 		c.began = from
@@ -95,14 +100,10 @@ func (c *clocks) ahead() (interval, bool) {
 }
 
 // askEngine reads the engine's clock.
-func (w *Worker) askEngine(ctx context.Context) (at time.Time, err error) {
+func (b *base) askEngine(ctx context.Context) (at time.Time, err error) {
 	from := time.Now()
-	if at, err = w.q.engine.Now(ctx); err == nil {
-		w.clocks.engineSaid(at, from, time.Now())
+	if at, err = b.engine.Now(ctx); err == nil {
+		b.clocks.engineSaid(at, from, time.Now())
 	}
 	return at, err
 }
-
-// storeNow is what the engine's clock shows now, as far as resolve knows, which has asked it
-// when its look began.
-func (w *Worker) storeNow() time.Time { return w.storeTime.Add(time.Since(w.looking)) }

@@ -11,6 +11,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file records what a person, or a status callback, knows about a request.
+
 // Confirm says that Twilio has a request, with the SID of what it has created: a status
 // callback proves it, or a person has looked. The request may be in doubt, wait to be sent
 // again, or have failed wrongly. One that is Sent or Cancelled is a [*StateError].

@@ -6,6 +6,8 @@ import (
 	"io"
 )
 
+// This file splits a CSV file into rows of a bounded size.
+
 // maxRecord bounds a row of a CSV file, in bytes.
 const maxRecord = 1 << 20
 

@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+// This file calls functions and loggers of the program's without waiting for them.
+
 // maxBacklog is how many calls wait for one function of the program's.
 const maxBacklog = 1000
 
@@ -18,7 +20,7 @@ const maxBacklog = 1000
 type outlet struct {
 	mu      sync.Mutex
 	waiting []func()
-	idle    chan struct{} // closed when all is delivered; nil: nothing is to be delivered
+	idle    chan struct{} // closed when all is delivered; nil: there is nothing to deliver
 	lost    int           // calls for which there was no room
 }
 
@@ -94,62 +96,12 @@ func (o *outlet) flush(d time.Duration) (left int) {
 	}
 }
 
-// A listener is a function of WithAlert's.
-type listener struct {
-	outlet
-	tell func(Alert)
-}
-
-// raise tells the program of a, and does not wait for it. It may be called from anywhere.
-func (w *Worker) raise(a Alert) {
-	a.Time = time.Now()
-	logged := w.logger != nil || len(w.alerts) == 0
-	attrs := []any{"error", a.shownError(), "advice", a.Advice}
-	if a.Lane != (Lane{}) {
-		attrs = append(attrs, "lane", a.Lane)
-	}
-	if a.ID != "" {
-		attrs = append(attrs, "id", a.ID)
-	}
-	for _, l := range w.alerts {
-		if lost := l.put(func() { w.guarded("a function given to WithAlert", func() { l.tell(a) }) }); lost > 0 {
-			logged = true // else nobody would hear of it
-			attrs = append(attrs, "alerts_not_delivered", lost)
-		}
-	}
-	if logged {
-		w.loud.Error("pacer queue: "+string(a.Kind), attrs...)
-	}
-}
-
-// passed logs, where alerts are logged, that the cause of one has passed.
-func (w *Worker) passed(what string, attrs ...any) {
-	if w.logger != nil || len(w.alerts) == 0 {
-		w.loud.Info("pacer queue: "+what, attrs...)
-	}
-}
-
-// guarded calls a function of the program's. A panic of it is logged with its stack.
-func (w *Worker) guarded(what string, f func()) {
-	defer func() {
-		if p := recover(); p != nil {
-			w.panicked(what, p)
-		}
-	}()
-	f()
-}
-
-// panicked logs a panic, with the stack of the goroutine that has recovered it.
-func (w *Worker) panicked(what string, p any) {
-	w.loud.Error("pacer queue: "+what+" has panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-}
-
 // A calmHandler hands what is logged to another handler without waiting for it: a
 // program's handler may block, panic or call the queue.
 type calmHandler struct {
 	out *outlet
 	to  func() slog.Handler
-	own bool // it is of WithLogger, and not slog.Default's
+	own bool // to is the handler of WithLogger, and not slog.Default's
 }
 
 // newLogger returns a logger that does not wait for l, or, if l is nil, for slog.Default.

@@ -4,34 +4,24 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"github.com/twilio-pacer/pacer"
 )
 
-// A lane is what the worker knows of one while something is ready in it.
-type lane struct {
-	Lane
-	bucket *bucket
+// A dispatcher decides which lane sends next. It looks for lanes with something ready, and serves
+// each in a goroutine. There it waits for slots and turns, claims jobs, and hands them to the sender.
+type dispatcher struct {
+	*base
+	*board
+	holder *holder
+	sender *sender
 
-	// Guarded by the worker's mu.
-	served  bool
-	ready   int64 // as far as is known
-	top     pacer.Priority
-	claimed time.Time // when it was claimed from last
-	doc     *campaignDoc
-	again   time.Time // not to be served before
-	waitsAs pacer.Priority
-	rouse   func() // ends the wait for a turn; nil: it does not wait
-
-	// The serving goroutine's.
-	departed int // since the one that had waited longest
-	schedule places
+	complained string                  // the last error about campaigns that was told
+	campaigns  map[string]*campaignDoc // by name: those that were read at the last look
 }
 
 const (
-	// The dispatcher pauses after a look for lookPause times as long as it took, from leastPause
-	// to mostPause: with ten thousand lanes it must not do nothing else. What comes meanwhile
-	// ends the pause, unless the look has taken longer than the pause so far.
+	// After a look the dispatcher pauses for lookPause times as long as the look has taken, within
+	// leastPause and mostPause. So ten thousand lanes leave the machine time for other work. What
+	// comes meanwhile ends the pause, unless the look has taken longer than the pause so far.
 	lookPause   = 4
 	leastPause  = 10 * time.Millisecond
 	mostPause   = 100 * time.Millisecond
@@ -40,20 +30,20 @@ const (
 	probePause  = 100 * time.Millisecond
 )
 
-// dispatch starts a goroutine for each lane in which something is ready.
-func (w *Worker) dispatch(ctx context.Context) error {
+// dispatch starts a goroutine for each lane in which something is ready, until ctx ends.
+func (d *dispatcher) dispatch(ctx context.Context) error {
 	troubled := false
 	for ctx.Err() == nil {
 		start := time.Now()
-		next, err := w.look(ctx, start)
+		next, err := d.look(ctx, start)
 		switch {
 		case err == nil:
 			troubled = false
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // it has failed because the worker is to end
+			return nil //nolint:nilerr // it has failed because the worker ends
 		default:
 			if !troubled {
-				w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
+				d.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
 			}
 			if troubled = true; fatal(err) {
 				return err
@@ -65,7 +55,7 @@ func (w *Worker) dispatch(ctx context.Context) error {
 		again := time.Now().Add(pauseAfter(lookPause * took))
 		pause(ctx, pauseAfter(took))
 		if wait := max(time.Until(again), min(time.Until(next), lookAtLeast)); wait > 0 && ctx.Err() == nil {
-			_ = w.q.engine.Await(ctx, wait) // what fails here fails in look, too
+			_ = d.engine.Await(ctx, wait) // what fails here fails in look, too
 		}
 	}
 	return nil
@@ -74,10 +64,10 @@ func (w *Worker) dispatch(ctx context.Context) error {
 // pauseAfter bounds a pause.
 func pauseAfter(d time.Duration) time.Duration { return min(max(d, leastPause), mostPause) }
 
-// look returns when to look again.
-func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err error) {
+// look serves the lanes that may be served now, and returns when to look again.
+func (d *dispatcher) look(ctx context.Context, now time.Time) (next time.Time, err error) {
 	next = now.Add(lookAtLeast)
-	ready, due, err := w.q.engine.Work(ctx)
+	ready, due, err := d.engine.Work(ctx)
 	if err != nil {
 		return next, err
 	}
@@ -85,31 +75,31 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 	if due < next.Sub(read) {
 		next = read.Add(due)
 	}
-	campaigns, err := w.campaignsOf(ctx, ready)
+	campaigns, err := d.campaignsOf(ctx, ready)
 	if err != nil {
 		return next, err
 	}
 	for _, r := range ready {
-		// What was enqueued while the campaign was cancelled, or came back from the wire.
+		// Jobs may have been enqueued, or may have come back from the wire, after the campaign was cancelled.
 		if doc := campaigns[r.Lane.Campaign]; doc != nil && doc.State == CampaignCancelled {
-			if _, err := w.q.engine.CancelWaiting(ctx, doc.name, batch); err != nil {
+			if _, err := d.engine.CancelWaiting(ctx, doc.name, batch); err != nil {
 				return next, err
 			}
 		}
 	}
 
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	seen := make(map[*lane]bool, len(ready))
 	for _, r := range ready {
-		l := w.lane(r.Lane)
+		l := d.lane(r.Lane)
 		seen[l] = true
 		if l.claimed.After(now) {
-			next = now // it has been claimed from since: what was read is not true any more
-			l.changed(campaigns[r.Lane.Campaign])
+			next = now // what was read is not true any more, as jobs were claimed since
+			l.setCampaign(campaigns[r.Lane.Campaign])
 			continue
 		}
-		l.changed(campaigns[r.Lane.Campaign])
+		l.setCampaign(campaigns[r.Lane.Campaign])
 		l.ready, l.top = r.Ready, r.Top
 		l.bucket.adopt(r, now, read)
 		if l.served {
@@ -125,110 +115,34 @@ func (w *Worker) look(ctx context.Context, now time.Time) (next time.Time, err e
 			continue
 		}
 		l.served = true
-		w.wg.Add(1)
-		go w.serve(ctx, l)
+		d.wg.Add(1)
+		go d.serve(ctx, l)
 	}
-	for key, l := range w.lanes {
-		if !seen[l] && !l.served {
-			delete(w.lanes, key)
-			l.bucket.users--
-		}
-	}
-	for r, b := range w.buckets {
-		if b.idle(now) {
-			w.forget(r, b)
-		}
-	}
+	d.tidy(seen, now)
 	return next, nil
 }
 
 // campaignsOf returns the campaigns of lanes, and tells once of those that cannot be read.
-func (w *Worker) campaignsOf(ctx context.Context, lanes []ReadyLane) (map[string]*campaignDoc, error) {
+func (d *dispatcher) campaignsOf(ctx context.Context, lanes []ReadyLane) (map[string]*campaignDoc, error) {
 	var documents []string
 	for _, r := range lanes {
 		if r.Lane.Campaign != "" {
 			documents = append(documents, campaignPrefix+r.Lane.Campaign)
 		}
 	}
-	if len(documents) == 0 { // which would ask for all
-		w.campaigns = nil
+	if len(documents) == 0 { // without a name the engine would return all
+		d.campaigns = nil
 		return nil, nil
 	}
 	slices.Sort(documents)
-	campaigns, err := loadCampaigns(ctx, w.q.engine, w.campaigns, slices.Compact(documents)...)
+	campaigns, err := loadCampaigns(ctx, d.engine, d.campaigns, slices.Compact(documents)...)
 	if err != nil && (campaigns == nil || fatal(err)) {
 		return nil, err
 	}
-	if err != nil && err.Error() != w.complained {
-		w.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
-		w.complained = err.Error()
+	if err != nil && err.Error() != d.complained {
+		d.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
+		d.complained = err.Error()
 	}
-	w.campaigns = campaigns
+	d.campaigns = campaigns
 	return campaigns, nil
-}
-
-// lane returns the lane's record, with mu held.
-func (w *Worker) lane(key Lane) *lane {
-	l, ok := w.lanes[key]
-	if !ok {
-		b, ok := w.buckets[key.Resource]
-		if !ok {
-			b = w.bucket(key.Resource)
-		}
-		b.users++
-		l = &lane{Lane: key, bucket: b}
-		w.lanes[key] = l
-	}
-	return l
-}
-
-// bucket makes a bucket, with mu held.
-func (w *Worker) bucket(r pacer.Resource) *bucket {
-	a := w.accounts[r.Account]
-	if a == nil {
-		a = &accountHold{}
-		w.accounts[r.Account] = a
-	}
-	a.buckets++
-	b := &bucket{resource: r, account: a}
-	w.buckets[r] = b
-	return b
-}
-
-// forget drops a bucket that nobody uses, with mu held.
-func (w *Worker) forget(r pacer.Resource, b *bucket) {
-	delete(w.buckets, r)
-	delete(w.outage, r)
-	if b.account.buckets--; b.account.buckets == 0 {
-		delete(w.accounts, r.Account)
-	}
-}
-
-// changed notes the state of the lane's campaign, with mu held.
-func (l *lane) changed(doc *campaignDoc) {
-	same := l.doc == doc || l.doc != nil && doc != nil && l.doc.version == doc.version
-	if l.doc = doc; !same && l.rouse != nil {
-		l.rouse()
-	}
-}
-
-// mayGo reports whether the lane's requests may be sent now, and if not when that can
-// change by time alone, with mu held.
-func (l *lane) mayGo(now time.Time) (ok bool, again time.Time) {
-	if until := l.bucket.until(); until.After(now) {
-		return false, until
-	}
-	if l.bucket.room(1) == 0 { // a probe is on the wire
-		return false, now.Add(probePause)
-	}
-	if l.again.After(now) {
-		return false, l.again
-	}
-	if l.Campaign == "" {
-		return true, time.Time{}
-	}
-	if l.doc == nil {
-		return false, time.Time{} // its document is damaged, or not written yet
-	}
-	return l.doc.sendable(now)
 }

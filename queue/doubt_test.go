@@ -31,15 +31,8 @@ func doubtAbout(r Request, all ...created) *doubt {
 	j := &Job{Request: r, Attempts: 1}
 	j.Lane.Resource = pacer.ResourceOf(r.Method, r.URL, url.Values(r.Form), account)
 	return &doubt{
-		job: j, span: span{noon, noon.Add(spanned)}, listed: all,
-		belongs: func(string) (bool, error) { return false, nil },
-		pending: func(look string) twins {
-			if look == looks(j) {
-				return twins{doubtful: 1}
-			}
-			return twins{}
-		},
-		redacts: func() (bool, error) { return false, nil },
+		job: j, span: span{noon, noon.Add(spanned)}, listed: all, hides: hidesNone,
+		twins: map[string]twins{looks(j): {doubtful: 1}},
 	}
 }
 
@@ -98,9 +91,7 @@ func TestFind(t *testing.T) {
 		"a text that Twilio is to forget":            {request: field("ContentRetention", "discard"), listed: is(listed(0, func(c *created) { c.Body = "" })), want: unclear},
 		"a template, nothing there":                  {request: field("ContentSid", "HX1"), want: absent},
 		"a number that Twilio is to hide":            {request: field("AddressRetention", "obfuscate"), want: "unsure: it asks Twilio to hide"},
-		"an account that hides numbers":              {doubt: func(d *doubt) { d.redacts = func() (bool, error) { return true, nil } }, want: "unsure: the account's lists hide"},
-		"an account that cannot be asked":            {doubt: func(d *doubt) { d.redacts = func() (bool, error) { return false, errors.New("no") } }, want: "error"},
-		"a store that cannot be asked":               {listed: is(listed(0, nil)), doubt: func(d *doubt) { d.belongs = func(string) (bool, error) { return false, errors.New("no") } }, want: "error"},
+		"an account that hides numbers":              {doubt: func(d *doubt) { d.hides = hidesSome }, want: "unsure: the account's lists hide"},
 		"the fifth round":                            {doubt: func(d *doubt) { d.job.Attempts = maxRounds }, want: "unsure: it was sent 5 times"},
 		"the fourth round":                           {doubt: func(d *doubt) { d.job.Attempts = maxRounds - 1 }, want: absent},
 		"the fifth round, and it is there":           {listed: is(listed(0, nil)), doubt: func(d *doubt) { d.job.Attempts = maxRounds }, want: itself},
@@ -140,7 +131,10 @@ func TestFind(t *testing.T) {
 		"a call, 10 min before":                      {request: call, listed: is(listed(-10*m, aCall)), want: earlier},
 		"a call, more than 10 min before":            {request: call, listed: is(listed(-10*m-s, aCall)), want: absent},
 		"two calls":                                  {request: call, listed: []created{listed(0, aCall), listed(s, aCall)}, want: "unsure: Twilio has 2"},
-		"a call from an account that hides messages": {request: call, doubt: func(d *doubt) { d.redacts = func() (bool, error) { return true, nil } }, want: absent},
+		"an account that was not asked":              {doubt: func(d *doubt) { d.hides = notAsked }, want: "ask"},
+		"found, an account that was not asked":       {listed: is(listed(0, nil)), doubt: func(d *doubt) { d.hides = notAsked }, want: itself},
+		"a call, an account that was not asked":      {request: call, doubt: func(d *doubt) { d.hides = notAsked }, want: absent},
+		"a call from an account that hides messages": {request: call, doubt: func(d *doubt) { d.hides = hidesSome }, want: absent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Request{Method: http.MethodPost, URL: messages, Form: map[string][]string{"To": {"+15005550009"}, "From": {"+15005550006"}, "Body": {"hello"}}}
@@ -151,11 +145,11 @@ func TestFind(t *testing.T) {
 			if c.doubt != nil {
 				c.doubt(d)
 			}
-			f, err := d.find()
+			f := d.verdict()
 			got := f.sid
 			switch {
-			case err != nil:
-				got = "error"
+			case f.ask:
+				got = "ask"
 			case f.wait != "":
 				got = "wait: " + f.wait
 			case f.unsure != "":
@@ -170,11 +164,66 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// pendingAll has the same twins of the request and of all that is listed.
 func pendingAll(t twins) func(*doubt) {
-	return func(d *doubt) { d.pending = func(string) twins { return t } }
+	return func(d *doubt) {
+		d.twins[looks(d.job)] = t
+		for _, c := range d.listed {
+			d.twins[c.looks(&d.job.Lane)] = t
+		}
+	}
 }
 
-func taken(d *doubt) { d.belongs = func(string) (bool, error) { return true, nil } }
+func taken(d *doubt) {
+	d.taken = make(map[string]bool)
+	for _, c := range d.listed {
+		d.taken[c.SID] = true
+	}
+}
+
+// The store and Twilio are asked only for what the verdict depends on. If they cannot be asked, there is no verdict.
+func TestDoubtIsResolvedByWhatItsQuestionsAnswer(t *testing.T) {
+	r := Request{Method: http.MethodPost, URL: messages, Form: map[string][]string{"To": {"+15005550009"}, "From": {"+15005550006"}, "Body": {"hello"}}}
+	no := errors.New("no")
+	inbound := listed(0, func(c *created) { c.SID, c.Direction = "SM2", "inbound" })
+	for name, c := range map[string]struct {
+		listed           []created
+		belongs, redacts bool
+		cannotStore      bool
+		cannotList       bool
+		want             verdict
+		asked            string // in this order
+	}{
+		"found":                          {listed: []created{inbound, listed(0, nil)}, want: verdict{sid: "SM1"}, asked: "SM1 "},
+		"that of another job":            {listed: []created{listed(0, nil)}, belongs: true, asked: "SM1 lists "},
+		"absent":                         {asked: "lists "},
+		"absent, but numbers are hidden": {redacts: true, want: verdict{unsure: "the account's lists hide receivers (message redaction), so that they may miss it"}, asked: "lists "},
+		"the store cannot be asked":      {listed: []created{listed(0, nil)}, cannotStore: true, asked: "SM1 "},
+		"Twilio cannot be asked":         {cannotList: true, asked: "lists "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := doubtAbout(r, c.listed...)
+			d.hides = notAsked
+			asked := ""
+			got, err := d.resolve(func(sid string) (bool, error) {
+				asked += sid + " "
+				if c.cannotStore {
+					return false, no
+				}
+				return c.belongs, nil
+			}, func() (bool, error) {
+				asked += "lists "
+				if c.cannotList {
+					return false, no
+				}
+				return c.redacts, nil
+			})
+			if got != c.want || asked != c.asked || (err != nil) != (c.cannotStore || c.cannotList) {
+				t.Errorf("%+v, %v, asked for %q: expected %+v, %q", got, err, asked, c.want, c.asked)
+			}
+		})
+	}
+}
 
 func TestParties(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -282,7 +331,7 @@ func suspended(from time.Time, mono, wall time.Duration) time.Time {
 // A request is late by the clock that has moved further: the monotonic one stands still
 // while a machine is suspended, and the one on the wall can be set.
 func TestRequestIsLateByEitherClock(t *testing.T) {
-	w := &Worker{leaseMargin: 25 * time.Second}
+	w := &settings{leaseMargin: 25 * time.Second}
 	claimed := time.Now()
 	if now := suspended(claimed, time.Second, time.Hour); now.Sub(claimed) != time.Second || now.Round(0).Sub(claimed.Round(0)) != time.Hour {
 		t.Fatalf("package time keeps its clocks otherwise by now: %v, %v", now.Sub(claimed), now.Round(0).Sub(claimed.Round(0)))

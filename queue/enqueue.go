@@ -42,10 +42,11 @@ func checkText(option, text string) error {
 	return nil
 }
 
-// Unique names a request with a key of 1 to 512 bytes, so that it is enqueued once: while a request with that key is
-// kept, Enqueue stores no other one and returns the ID of the first, whatever has become of
-// it. It is kept until its result is not kept any more ([WithRetention]). [Known] tells
-// which of both it was. Another request under the same key is the error [ErrKeyTaken].
+// Unique names a request with a key of 1 to 512 bytes, so that it is enqueued once. While a
+// request with that key is kept, Enqueue stores no other one. It returns the ID of the first,
+// whatever has become of it. It is kept until its result is not kept any more
+// ([WithRetention]). [Known] tells which of both it was. Another request under the same key is
+// the error [ErrKeyTaken].
 func Unique(key string) EnqueueOption {
 	return func(j *Job) error {
 		j.Unique = "u:" + key // apart from the keys of campaigns
@@ -76,8 +77,9 @@ func At(t time.Time) EnqueueOption {
 	return func(j *Job) error { j.Due, j.in = t, 0; return nil }
 }
 
-// In sets after how long a request may be sent at the earliest, by the engine's clock (by
-// this machine's for a producer that has none: sqsqueue without a ledger). 0 or less is now.
+// In sets after how long a request may be sent at the earliest, by the engine's clock. A
+// producer without such a clock (sqsqueue without a ledger) takes this machine's. 0 or less is
+// now.
 func In(d time.Duration) EnqueueOption {
 	return func(j *Job) error { j.Due, j.in = time.Now().Add(d), max(d, 0); return nil }
 }
@@ -112,26 +114,27 @@ func Label(key, value string) EnqueueOption {
 	}
 }
 
-// Enqueue stores the one request that build makes, durably, and returns its ID. build
-// gets a client that sends nothing: any of twilio-go's operations may be called with it,
-// and answers at once with an empty result.
+// Enqueue stores the one request that build makes, durably, and returns its ID. The client that
+// build gets sends nothing. Any of twilio-go's operations may be called with it, and answers at
+// once with an empty result.
 //
 //	id, err := q.Enqueue(ctx, func(tw *twilio.RestClient) error {
 //		_, err := tw.Api.CreateMessage(params)
 //		return err
 //	}, queue.Unique("order-1234-shipped"))
 //
-// It is an error, and nothing is enqueued, if build makes no request, more than one, or
-// returns an error, or if the request could only fail later: a message without a receiver
-// in the form of E.164, a sender or a content, a text of more than 1,600 characters or one
-// that is not UTF-8, a header that is not allowed, more than 1 MiB. The list is in
+// It is an error, and nothing is enqueued, if build makes no request, makes more than one, or
+// returns an error. A request that could only fail later is an error, too. Such is a message
+// without a receiver in the form of E.164, without a sender, or without a content. Such is a
+// text of more than 1,600 characters, or one that is not UTF-8. Such is a header that is not
+// allowed, and a request of more than 1 MiB. The list is in
 // https://github.com/twilio-pacer/pacer/blob/main/docs/queue.md#what-is-refused.
 //
 // A receiver is stored as Twilio writes it: "+1 (500) 555-0006" becomes "+15005550006".
 //
-// If Enqueue returns an error from the engine, the request may be stored all the same;
-// enqueue it again with the same [Unique] key to be sure of one. With an error that wraps
-// [ErrKeyTaken] it returns the ID of the request that has the key.
+// If Enqueue returns an error from the engine, the request may be stored all the same. Enqueue
+// it again with the same [Unique] key to be sure of one. With an error that wraps [ErrKeyTaken]
+// it returns the ID of the request that has the key.
 func (q *Queue) Enqueue(ctx context.Context, build func(*twilio.RestClient) error, opts ...EnqueueOption) (ID, error) {
 	r, err := newRecorder(q.account).one(build)
 	if err != nil {
@@ -160,8 +163,8 @@ func (q *Queue) EnqueueRequest(ctx context.Context, r Request, opts ...EnqueueOp
 	return added[0].ID, nil
 }
 
-// add stores jobs. What [In] has put off is due by the engine's clock; if that cannot be
-// asked, as by a producer of sqsqueue's, it stays as this machine's clock has it.
+// add stores jobs. What [In] has put off is due by the engine's clock. If that cannot be asked,
+// as by a producer of sqsqueue's, the time stays as this machine's clock has it.
 func (q *Queue) add(ctx context.Context, jobs []Job) ([]Added, error) {
 	var now time.Time
 	for i := range jobs {
@@ -294,10 +297,10 @@ func (q *Queue) jobOf(r Request, opts []EnqueueOption) (Job, error) {
 	return NewJob(r, q.account, opts...)
 }
 
-// NewJob returns the job that [Queue.EnqueueRequest] stores for a request, with a new ID:
-// for engines that take requests in which others have left with them. It checks the request
-// and what the options set, as EnqueueRequest does. account is as in [WithAccount]; "": the
-// request's path has one, or it is not known.
+// NewJob returns the job that [Queue.EnqueueRequest] stores for a request, with a new ID. It is
+// for engines that take in requests which others have left with them. It checks the request and
+// what the options set, as EnqueueRequest does. The account is as in [WithAccount]. An empty
+// one means that the request's path has one, or that it is not known.
 func NewJob(r Request, account string, opts ...EnqueueOption) (Job, error) {
 	if account != "" {
 		if err := checkAccountSID("account", account); err != nil {
@@ -323,10 +326,10 @@ func NewJob(r Request, account string, opts ...EnqueueOption) (Job, error) {
 	return j, errors.Join(append(errs, j.checkTimes())...)
 }
 
-// RestClient returns a client for code that calls twilio-go and does not use the results:
-// what it creates, changes or deletes is enqueued, with opts, and answers at once, a
-// message or call with status "queued", all without a SID. Reading through it is an
-// error that says so. To bound how long enqueuing may take use [Queue.Enqueue].
+// RestClient returns a client for code that calls twilio-go and does not use the results. What
+// it creates, changes or deletes is enqueued, with opts, and answers at once without a SID. A
+// message or call has the status "queued". Reading through it is an error that says so. To
+// bound how long enqueuing may take use [Queue.Enqueue].
 func (q *Queue) RestClient(opts ...EnqueueOption) *twilio.RestClient {
 	return restClient(&capture{q.account, func(r Request) (string, error) {
 		if r.Method == http.MethodGet {

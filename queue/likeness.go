@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// This file compares a request with what Twilio's lists have.
+
 // A created is a message or call as Twilio's lists have it.
 type created struct {
 	SID                 string `json:"sid"`
@@ -18,13 +20,13 @@ type created struct {
 	Direction           string `json:"direction"`
 }
 
-// at returns when it was created, to the second; false: that cannot be read.
+// at returns when it was created, to the second, and false if that cannot be read.
 func (c *created) at() (time.Time, bool) {
 	t, err := time.Parse(time.RFC1123Z, c.DateCreated)
 	return t, err == nil
 }
 
-// inbound reports what nobody has made through the API.
+// inbound reports that nobody has made it through the API.
 func (c *created) inbound() bool { return strings.HasPrefix(c.Direction, "inbound") }
 
 // A party is a receiver or a sender, in the form in which two can be compared.
@@ -115,8 +117,8 @@ func (a party) covers(b party) bool {
 }
 
 // mayBe reports whether c is to the request's receiver, and by a sender that may be the
-// request's. Twilio chooses the number of a service; and it rewrites senders that are no
-// phone numbers, such as names and short codes.
+// request's. Twilio chooses the number of a service. It also rewrites senders that are no phone
+// numbers, such as names and short codes.
 func mayBe(f url.Values, c created) bool {
 	to, from := partyOf(f.Get("To")), partyOf(f.Get("From"))
 	listed := partyOf(c.To)
@@ -130,7 +132,7 @@ func mayBe(f url.Values, c created) bool {
 	return from.text == "" || !e164.MatchString(from.text) || from.may(by) || by.covers(from)
 }
 
-// surely reports whether c, which may be the request, is by its very sender.
+// surely reports whether c, which may be the request, is by the sender that the request names.
 func surely(f url.Values, c created) bool {
 	from := partyOf(f.Get("From"))
 	return f.Get("MessagingServiceSid") != "" || from.text == "" || from.may(partyOf(c.From))
@@ -141,17 +143,18 @@ func canCompare(f url.Values) bool {
 	return f.Get("Body") != "" && f.Get("ContentSid") == "" && f.Get("ShortenUrls") != "true" && f.Get("ContentRetention") != "discard"
 }
 
-// looks is what of a request can be seen in Twilio's lists.
+// looks is what of a request can be seen in Twilio's lists. Twins are requests with the same looks.
 func looks(j *Job) string {
 	f := url.Values(j.Request.Form)
 	return lookOf(&j.Lane, f.Get("To"), f.Get("From"), f.Get("MessagingServiceSid"), f.Get("Body"))
 }
 
-// looks is the same of what Twilio lists, if it was sent in lane l.
+// looks is what of a message or call in Twilio's list can be seen, if it was sent in lane l.
 func (c *created) looks(l *Lane) string {
 	return lookOf(l, c.To, c.From, c.MessagingServiceSID, c.Body)
 }
 
+// lookOf puts together what can be seen.
 func lookOf(l *Lane, to, from, service, body string) string {
 	if service != "" {
 		from = "" // the service chooses it
@@ -161,8 +164,8 @@ func lookOf(l *Lane, to, from, service, body string) string {
 	}, "\x00")
 }
 
-// text is what of a text can be compared: white space says nothing, and Smart Encoding
-// replaces characters by others that fit into an SMS. It is on for new Messaging Services:
+// text is what of a text can be compared. White space says nothing, and Smart Encoding replaces
+// characters by others that fit into an SMS. It is on for new Messaging Services:
 // https://www.twilio.com/docs/messaging/services#smart-encoding
 func text(s string) string { return strings.Join(strings.Fields(plainer.Replace(s)), " ") }
 

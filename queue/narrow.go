@@ -8,9 +8,9 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
-// What is here is for limits of single receivers and objects ([pacer.Scope.Narrow]). The client
-// holds them. The worker puts their jobs back, and the lane goes on with the others.
-
+// Some limits are those of single receivers and objects ([pacer.Scope.Narrow]), and no bucket is
+// held for them. The client waits for them. The worker puts their jobs back, and the lane goes on
+// with the others.
 const (
 	maxSkipped = 20          // jobs that one turn passes over because their receivers or objects are held
 	toldAgain  = time.Hour   // after which an alert tells once more that such limits last
@@ -27,63 +27,63 @@ func heldFor(err error) (time.Duration, bool) {
 	return limit.RetryAfter, limit.Kind == pacer.NotSent && limit.Scope.Narrow() && limit.RetryAfter > 0
 }
 
-// dueAfter is after how long a request may be tried again. Those for one receiver or object
-// do not all come back at the same moment.
+// dueAfter is after how long a request may be tried again. A random part keeps the requests for
+// one receiver or object from coming back at the same moment.
 func dueAfter(wait time.Duration) time.Duration {
 	return min(wait, maxHold) + rand.N(time.Second)
 }
 
-// narrowly returns after how long a job may be sent again of which Twilio throttles the receiver or the
-// object. Without a Retry-After it looks again after a second, and then learns from the client
-// how long that is held.
-func (w *Worker) narrowly(l *lane, j Job, limit pacer.RateLimit, err error) time.Duration {
+// narrowly returns after how long a job may be sent again whose receiver or object Twilio
+// throttles. Without a Retry-After it is tried after a second, and then the client knows how long
+// it is held.
+func (h *holder) narrowly(l *lane, j Job, limit pacer.RateLimit, err error) time.Duration {
 	wait := max(lookAgain, limit.RetryAfter)
 	if limit.Kind != pacer.Throttled {
 		wait = max(quotaHold, limit.RetryAfter)
 	}
 	now := time.Now()
-	w.mu.Lock()
-	tell := limit.Kind == pacer.Throttled && j.Claim >= alertAfter && now.Sub(w.toldNarrow) >= toldAgain
+	h.mu.Lock()
+	tell := limit.Kind == pacer.Throttled && j.Claim >= alertAfter && now.Sub(h.toldNarrow) >= toldAgain
 	if tell {
-		w.toldNarrow = now
+		h.toldNarrow = now
 	}
-	w.mu.Unlock()
+	h.mu.Unlock()
 	if tell {
-		w.raise(Alert{Kind: AlertThrottled, Lane: l.Lane, ID: j.ID, Err: err, Advice: adviceNarrow})
+		h.raise(Alert{Kind: AlertThrottled, Lane: l.Lane, ID: j.ID, Err: err, Advice: adviceNarrow})
 	}
 	return dueAfter(wait)
 }
 
-// another claims a job in the place of one whose receiver or object is held, for the same
-// turn, after so many others.
-func (w *Worker) another(ctx context.Context, l *lane, skipped int) (j Job, claimed time.Time, ok bool) {
-	if skipped >= maxSkipped || !w.goesOn(ctx, l) {
+// another claims a job for the turn of one whose receiver or object is held. The turn has passed
+// over so many jobs already (skipped).
+func (s *sender) another(ctx context.Context, l *lane, skipped int) (j Job, claimed time.Time, ok bool) {
+	if skipped >= maxSkipped || !s.goesOn(ctx, l) {
 		return j, claimed, false
 	}
 	claimed = time.Now()
-	jobs, err := w.q.engine.Claim(ctx, Claim{Lane: l.Lane, Max: 1, Lease: w.lease()})
-	w.mu.Lock()
+	jobs, err := s.engine.Claim(ctx, Claim{Lane: l.Lane, Max: 1, Lease: s.lease()})
+	s.mu.Lock()
 	l.claimed = time.Now()
 	if l.ready -= int64(len(jobs)); len(jobs) == 0 {
 		l.ready = 0
 	}
-	w.mu.Unlock()
+	s.mu.Unlock()
 	if err != nil {
-		w.storeFailed(ctx, l, err)
+		s.holder.storeFailed(ctx, l, err)
 	}
 	if len(jobs) == 0 {
 		return j, claimed, false
 	}
-	w.clocks.engineSaid(jobs[0].Began, claimed, time.Now())
+	s.clocks.engineSaid(jobs[0].Began, claimed, time.Now())
 	return jobs[0], claimed, true
 }
 
 // goesOn reports whether a lane that has a turn may still use it.
-func (w *Worker) goesOn(ctx context.Context, l *lane) bool {
+func (s *sender) goesOn(ctx context.Context, l *lane) bool {
 	now := time.Now()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if ctx.Err() != nil || l.ready <= 0 || l.bucket.until().After(now) || l.again.After(now) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil || l.ready <= 0 || l.bucket.heldUntil().After(now) || l.notBefore.After(now) {
 		return false
 	}
 	if l.Campaign == "" {

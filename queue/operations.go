@@ -10,11 +10,10 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
-// Operations is the list of operations that producers in other languages may order:
-// those who write to the stream of redisqueue or to the SQS queue of sqsqueue. A worker
-// sends what they order with the account's credentials, so that a producer without such
-// a limit could buy numbers or delete recordings. The zero value allows
-// [DefaultOperations]. It is safe for concurrent use.
+// Operations is the list of operations that producers in other languages may order. They write
+// to the stream of redisqueue or to the SQS queue of sqsqueue. A worker sends what they order
+// with the account's credentials, so that a producer without such a limit could buy numbers or
+// delete recordings. The zero value allows [DefaultOperations]. It is safe for concurrent use.
 type Operations struct {
 	names []string // nil: DefaultOperations
 }
@@ -99,8 +98,8 @@ func knownResource(path string) (known bool, near string) {
 	return false, near
 }
 
-// namesOperation reports whether name, which checkOperation takes, is that of r: by its
-// whole name, or by the last words of it, as the names of limits are.
+// namesOperation reports whether name, which checkOperation takes, is that of r. It may be the
+// whole name or the last words of it, as in the names of limits.
 func namesOperation(name string, r pacer.Resource) bool {
 	product, last, _ := strings.Cut(name, "/")
 	whole := r.Name + ":" + string(r.Op)

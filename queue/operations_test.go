@@ -92,7 +92,7 @@ func TestNameOfNoOperationIsRefusedWithTheNearest(t *testing.T) {
 		"api/Messages:create,api/Call": `it is no name of an operation`,
 	} {
 		for option, err := range map[string]error{
-			"WithInDoubt": WithInDoubt(ParkInDoubt, createCall, name)(&Worker{policies: make(map[string]Policy)}),
+			"WithInDoubt": WithInDoubt(ParkInDoubt, createCall, name)(&Worker{base: &base{settings: settings{policies: make(map[string]Policy)}}}),
 			"operations":  func() error { _, err := NewOperations(createCall, name); return err }(),
 		} {
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "queue: "+option+": ") {
@@ -103,7 +103,7 @@ func TestNameOfNoOperationIsRefusedWithTheNearest(t *testing.T) {
 }
 
 func TestPolicyIsOfTheOperationsThatItsNamesAreOf(t *testing.T) {
-	w := &Worker{policies: make(map[string]Policy)}
+	w := &Worker{base: &base{settings: settings{policies: make(map[string]Policy)}}}
 	for name, p := range map[string]Policy{"api/Messages:create": ParkInDoubt, "verify/Verifications:create": Resend, "verify/Services/VerificationCheck:create": Resend} {
 		if err := WithInDoubt(p, name)(w); err != nil {
 			t.Fatal(err)

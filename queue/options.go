@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,11 +13,49 @@ import (
 // A WorkerOption changes a [Worker].
 type WorkerOption func(*Worker) error
 
+// settings are what the options of a worker set, but for its alerts, its log and its slots.
+type settings struct {
+	attemptTimeout time.Duration // of one request, from connecting to the end of the answer
+	leaseMargin    time.Duration // by which a lease is longer than the attempt's timeout
+	grace          time.Duration
+	settle         time.Duration
+	retention      time.Duration // of results; 0: for ever
+
+	policy   Policy            // for what policies does not name; "": the default
+	policies map[string]Policy // by operation
+
+	keepResponses bool
+	noDiscovery   bool                                // of the senders of Messaging Services
+	onResult      func(context.Context, Result) error // nil: nobody is told of results
+	tellers       int                                 // calls of onResult at a time
+}
+
+const defaultSlots = 200
+
+func defaultSettings() settings {
+	return settings{
+		attemptTimeout: 35 * time.Second, leaseMargin: 25 * time.Second, grace: 35 * time.Second,
+		settle: time.Minute, retention: 7 * 24 * time.Hour, policies: make(map[string]Policy), tellers: tellers,
+	}
+}
+
+// lease returns for how long a claimed request belongs to a worker.
+func (s *settings) lease() time.Duration { return s.attemptTimeout + s.leaseMargin }
+
+// late reports that a request claimed at an instant must not be sent any more. A process
+// that stood still in between may be taken for dead by now, and the request for in doubt.
+// Both clocks are looked at. The monotonic one stands still while a machine is suspended,
+// and the one on the wall can be set back.
+func (s *settings) late(claimed, now time.Time) bool {
+	most := s.leaseMargin / 2
+	return now.Sub(claimed) > most || now.Round(0).Sub(claimed.Round(0)) > most
+}
+
 // WithConcurrency sets how many requests a worker has on the wire at a time, at most. The
 // default is 200. It is no pace: that is the client's limits' affair.
 //
 // Of five or more, one bucket has at most about two thirds, and one product of Twilio's seven
-// eighths, so that what hangs leaves some to others. Those who wait for one get it by priority.
+// eighths. So what hangs leaves some to others. Those who wait for one get it by priority.
 func WithConcurrency(n int) WorkerOption {
 	return func(w *Worker) error {
 		if n < 1 {
@@ -42,8 +79,8 @@ func WithAttemptTimeout(d time.Duration) WorkerOption {
 	}
 }
 
-// WithLeaseMargin sets how much longer than the attempt's timeout a request may be in a
-// worker's hands before others take the worker for dead and the request for in doubt. The
+// WithLeaseMargin sets how much longer than the attempt's timeout a claimed request belongs to
+// its worker. After that, others take the worker for dead and the request for in doubt. The
 // default is 25 s.
 func WithLeaseMargin(d time.Duration) WorkerOption {
 	return func(w *Worker) error {
@@ -67,10 +104,9 @@ func WithGrace(d time.Duration) WorkerOption {
 	}
 }
 
-// WithSettle sets how long after a request became in doubt Twilio is first asked about
-// it, and how long until it is asked again, once, if it was not found. The default is
-// 60 s. Twilio does not say how soon a list shows a new message: the default is a guess
-// on the safe side.
+// WithSettle sets how long after a request became in doubt Twilio is first asked about it. If
+// it is not found, Twilio is asked once more, after as long. The default is 60 s. Twilio does
+// not say how soon a list shows a new message: the default is a guess on the safe side.
 func WithSettle(d time.Duration) WorkerOption {
 	return func(w *Worker) error {
 		if d <= 0 {
@@ -81,11 +117,11 @@ func WithSettle(d time.Duration) WorkerOption {
 	}
 }
 
-// WithInDoubt sets what is done with requests in doubt: with those of the operations
-// named, as by [pacer.Resource].String ("api/Messages:create"), or, if none is named,
-// with all others. The last words of a name are enough, as in a limit:
-// "verify/Verifications:create". A name that no operation of Twilio's has is an error, which
-// tells the nearest one. See [Policy] for the default.
+// WithInDoubt sets what is done with requests in doubt of the operations named, as by
+// [pacer.Resource].String ("api/Messages:create"). If none is named, it is for all others. The
+// last words of a name are enough, as in a limit: "verify/Verifications:create". A name that no
+// operation of Twilio's has is an error, which tells the nearest one. See [Policy] for the
+// default.
 func WithInDoubt(p Policy, resources ...string) WorkerOption {
 	return func(w *Worker) error {
 		if p != Reconcile && p != ParkInDoubt && p != Resend {
@@ -127,11 +163,11 @@ func WithResponses() WorkerOption {
 	return func(w *Worker) error { w.keepResponses = true; return nil }
 }
 
-// WithPoolDiscovery says whether the worker has its client ask Twilio which senders are in
-// the pool of a Messaging Service, once, when it first sends through the service. The service
-// then goes at the sum of their rates ([pacer.DefaultLimits]), unless a limit of the client's
-// gives it a rate. The default is true. With false the service is not paced until Twilio
-// throttles it, or as the client's limits say.
+// WithPoolDiscovery says whether Twilio is asked which senders are in the pool of a Messaging
+// Service. The worker has its client ask once, when it first sends through the service. The
+// service then goes at the sum of their rates ([pacer.DefaultLimits]), unless a limit of the
+// client's gives it a rate. The default is true. With false the service is not paced until
+// Twilio throttles it, or as the client's limits say.
 //
 // No request waits for it. What fails is told once for each service, by the client
 // ([pacer.AlertPoolUnknown]), and tried again an hour later at the earliest.
@@ -149,10 +185,9 @@ func WithPoolDiscovery(on bool) WorkerOption {
 // told.
 //
 // The function is told at least once of each result, by 16 calls at a time (see
-// [WithResultConcurrency]), in no particular order. After an error or a panic it is told
-// again after 30 s, 1 min, 2 min and so on, up to an hour, until retention deletes the
-// result. A panic is logged with its stack. [AlertResults] tells of what fails again and
-// again.
+// [WithResultConcurrency]), in no particular order. After an error or a panic it is told again
+// after 30 s, 1 min, 2 min and so on, up to an hour. That ends when retention deletes the
+// result. A panic is logged with its stack. [AlertResults] tells of what fails again and again.
 //
 // It may take long, and it may call the queue: sending goes on meanwhile. One process
 // never tells a result twice at the same time. Another process's worker may tell it too, if
@@ -226,123 +261,25 @@ const (
 	Resend Policy = "resend"
 )
 
-// An AlertKind names what an [Alert] is about.
-type AlertKind string
-
-// The alerts of a worker.
-const (
-	// AlertThrottled: a bucket was held six times in a row for throttled answers, and nothing
-	// was accepted meanwhile: by a limit, an outage or noise. Its lanes wait, and are tried
-	// again every 16 s or as Twilio asks; nothing is lost.
-	AlertThrottled AlertKind = "throttled"
-	// AlertHeld: a bucket is held for minutes or hours: a quota is used up, a
-	// sender's queue is full, or Twilio asks for a long wait.
-	AlertHeld AlertKind = "held"
-	// AlertUnauthorized: Twilio does nothing for the account: its credentials are wrong, or
-	// it is suspended. Nothing is failed for it; one request a minute tries again. It is
-	// raised once, and again only after something has passed.
-	AlertUnauthorized AlertKind = "unauthorized"
-	// AlertUnreachable: Twilio cannot be reached, fails with 5xx, or somebody else answers
-	// in its place; or the client's limiter fails. The requests wait. It is raised once
-	// for an outage, however many buckets wait.
-	AlertUnreachable AlertKind = "unreachable"
-	// AlertInDoubt: a request is parked in doubt, and a person has to decide; or, without an
-	// ID, Twilio's list cannot be read, so that nothing in doubt can be decided. The latter
-	// is raised again each hour while it lasts.
-	AlertInDoubt AlertKind = "in doubt"
-	// AlertGrowing: more arrives than is sent, for a minute by now, although the worker
-	// sends as fast as the limits allow.
-	AlertGrowing AlertKind = "queue grows"
-	// AlertStore: the store fails: the disk is full, the file is gone or damaged. What
-	// was sent and cannot be recorded is in doubt should the worker end before it can.
-	AlertStore AlertKind = "store"
-	// AlertResults: the function given to [WithOnResult] has failed three times for one
-	// result, or has not returned for five minutes. It is raised once an hour at most.
-	AlertResults AlertKind = "results"
-	// AlertStopped: [Worker.Run] has returned before all was done: requests were cut off
-	// and are in doubt, or calls of [WithOnResult]'s function still run.
-	AlertStopped AlertKind = "stopped"
-)
-
-// An Alert is something that a person should look at.
-type Alert struct {
-	Kind   AlertKind
-	Time   time.Time
-	Lane   Lane  // the zero Lane where it is about none; its String is free of numbers
-	ID     ID    // of the request, if it is about one
-	Err    error // what happened. It may be Twilio's own error, whose text may have numbers
-	Advice string
-}
-
-// String returns the alert in one line, with the request's ID and the account's SID. It
-// holds no phone number and no text.
-func (a Alert) String() string {
-	where := ""
-	if a.Lane != (Lane{}) {
-		where += " " + a.Lane.String()
-	}
-	if account := a.Lane.Resource.Account; account != "" {
-		where += " of account " + account
-	}
-	if a.ID != "" {
-		where += " request " + string(a.ID)
-	}
-	if where != "" {
-		where += ":"
-	}
-	return fmt.Sprintf("pacer queue: %s:%s %v; %s", a.Kind, where, a.shownError(), a.Advice)
-}
-
-// MarshalJSON writes Err as its text, and hides the middle of each phone number in it.
-func (a Alert) MarshalJSON() ([]byte, error) {
-	type alert Alert
-	return json.Marshal(struct {
-		alert
-		Err any
-	}{alert(a), a.shownError()})
-}
-
-// shownError is the text of Err, in which Twilio's message may have had phone numbers. nil is nil.
-func (a Alert) shownError() any {
-	if a.Err == nil {
-		return nil
-	}
-	return pacer.MaskNumbers(a.Err.Error())
-}
-
-const (
-	adviceThrottled    = "it waits and is tried again; look at the client's Stats: where the resource or the account has a Learned limit, configure it, send less, or find what else sends for the account; where none has, this may be noise or an outage, which sending less does not end: ask Twilio"
-	adviceNarrow       = "the limit is that of one receiver, document or the like: look who asks for it so often; its requests wait and are tried again, all others go on"
-	adviceHeld         = "use other senders, or ask Twilio for more; what waits is sent when the time is over"
-	adviceUnauthorized = "check the worker's credentials, and that the account is not suspended; what waits is sent afterwards"
-	adviceUnreachable  = "check the network, the gateway and Twilio's status (https://status.twilio.com); what waits is sent afterwards"
-	adviceLimiter      = "check what the client's limiter depends on; what waits is sent afterwards"
-	adviceListRefused  = "let the worker's key read the list, or choose WithInDoubt(ParkInDoubt); what is in doubt waits until then, and is parked after an hour"
-	adviceListFails    = "check the network, the gateway and Twilio's status (https://status.twilio.com); it is asked again every minute, and what is in doubt waits"
-	adviceInDoubt      = "look whether Twilio has it, then Queue.Confirm it (it has), Queue.Requeue it (send again) or Queue.Cancel it"
-	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
-	adviceStore        = "free space, or restore the store; see docs/queue.md"
-	adviceResults      = "mend the function given to WithOnResult; results stay in the store and are told again"
-	adviceStopped      = "give Run a longer grace (WithGrace), and let OnResult end with its context; what is left is looked after by the next Run"
-)
-
-func (w *Worker) policyFor(r pacer.Resource, request *Request) Policy {
+// policyFor returns the policy for a request in doubt: that of the longest name that fits, else
+// the one for all others, else the default.
+func (s *settings) policyFor(r pacer.Resource, request *Request) Policy {
 	longest := ""
-	for name := range w.policies {
+	for name := range s.policies {
 		if len(name) > len(longest) && namesOperation(name, r) {
 			longest = name
 		}
 	}
 	if longest != "" {
-		return w.policies[longest]
+		return s.policies[longest]
 	}
 	switch {
 	case request.safe():
 		return Resend
-	case w.policy == Reconcile && !reconcilable(r.String()), w.policy == "" && !reconcilable(r.String()):
+	case s.policy == Reconcile && !reconcilable(r.String()), s.policy == "" && !reconcilable(r.String()):
 		return ParkInDoubt
-	case w.policy == "":
+	case s.policy == "":
 		return Reconcile
 	}
-	return w.policy
+	return s.policy
 }

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// places are those that a lane has taken in its campaign's schedule, which all lanes and
-// processes share.
+// places are those that a lane has reserved in its campaign's schedule, which all lanes and
+// processes share. The zero value has none.
 type places struct {
-	next  time.Time
-	left  int
-	every time.Duration
-	take  int // how many to take next
+	next  time.Time     // the first one that is left
+	left  int           // how many are left
+	every time.Duration // how far they are apart
+	take  int           // how many to reserve next
 }
 
-// How far ahead places are taken: less, and each request costs a write more; more, and a
-// change of the rate is felt later, and a lane that cannot use its places keeps others
-// from them.
+// Places are reserved for placesFor ahead, and at most maxPlaces. With fewer, each request would
+// cost another write. With more, a change of the rate would be felt later, and a lane that cannot
+// use its places would keep others from them.
 const (
 	placesFor = 250 * time.Millisecond
 	maxPlaces = 50
@@ -42,10 +42,10 @@ func (p *places) due(now time.Time) int {
 
 // awaitPlace waits for the lane's place in its campaign's schedule. It reports false if
 // the wait has ended otherwise.
-func (w *Worker) awaitPlace(ctx context.Context, l *lane) bool {
-	w.mu.Lock()
+func (d *dispatcher) awaitPlace(ctx context.Context, l *lane) bool {
+	d.mu.Lock()
 	doc, ready := l.doc, l.ready
-	w.mu.Unlock()
+	d.mu.Unlock()
 	if doc == nil {
 		return false
 	}
@@ -55,12 +55,12 @@ func (w *Worker) awaitPlace(ctx context.Context, l *lane) bool {
 	}
 	if p.left == 0 {
 		n := int(min(int64(p.take), max(1, int64(placesFor/every)), ready))
-		wait, err := w.q.engine.Reserve(ctx, doc.schedule(), doc.Rate, n)
+		wait, err := d.engine.Reserve(ctx, doc.schedule(), doc.Rate, n)
 		if err != nil {
-			w.storeFailed(ctx, l, err)
+			d.holder.storeFailed(ctx, l, err)
 			return false
 		}
 		p.next, p.left = time.Now().Add(wait), n
 	}
-	return w.waitUntil(ctx, l, p.next)
+	return d.waitUntil(ctx, l, p.next)
 }

@@ -28,10 +28,10 @@ type Progress struct {
 	Waiting   int64 // ready or delayed
 	Sending   int64
 
-	// ETA is when the last one that waits will have been sent at Options.Rate, counting
-	// the time only in which the campaign may send; the account's limits may make it
-	// later. It may lie after Expires: then not all will be sent. Zero: nothing waits,
-	// the campaign is paused or cancelled, or it would take more than ten years.
+	// ETA is when the last one that waits will have been sent at Options.Rate. Only time in
+	// which the campaign may send counts. The account's limits may make it later. It may lie
+	// after Expires: then not all will be sent. Zero: nothing waits, the campaign is paused or
+	// cancelled, or it would take more than ten years.
 	ETA time.Time
 	// NextOpen is when a campaign that is scheduled or outside its window may send next.
 	NextOpen time.Time
@@ -171,8 +171,8 @@ func (c *Campaign) WriteFailures(ctx context.Context, w io.Writer) error {
 }
 
 // cell keeps a spreadsheet from taking text for a formula, by the apostrophe that OWASP
-// recommends. A phone number stays as it is: its "+" can start no formula but a number,
-// and other programs are to find it unchanged.
+// recommends. A phone number stays as it is: its "+" can start no formula but a number, and
+// other programs must find it unchanged.
 func cell(text string) string {
 	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) && !isAddress(text) {
 		return "'" + text

@@ -137,9 +137,9 @@ func (q *Queue) Cancel(ctx context.Context, id ID) error {
 	return q.move(ctx, "cancel", Move{ID: id, From: []State{Ready, Delayed, InDoubt}, To: Cancelled})
 }
 
-// Requeue lets a request be sent once more: one that is Failed, Cancelled, or in doubt.
-// One in doubt may have been sent: Requeue is how a person decides that it is to be sent
-// all the same. Its deadline, if it has passed, does not apply any more.
+// Requeue lets a request be sent once more: one that is Failed, Cancelled, or in doubt. One in
+// doubt may have been sent. With Requeue a person decides that it is sent all the same. Its
+// deadline, if it has passed, does not apply any more.
 func (q *Queue) Requeue(ctx context.Context, id ID) error {
 	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, DueIn: dueNow, NoDeadline: true, Outcome: &Outcome{}})
 }

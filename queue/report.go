@@ -10,6 +10,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file tells OnResult of results, at least once each.
+
 // How results are told.
 const (
 	tellers    = 16               // calls of OnResult at a time, unless WithResultConcurrency says otherwise
@@ -28,15 +30,15 @@ const (
 // A reporter tells OnResult of results during one Run. Whatever OnResult does, nothing
 // else of the worker waits for it: the sender hands a result over and goes on.
 //
-// A result comes to it in one of two ways: fresh, from who has recorded it, or by a look
-// through what is unreported in the store. The second way finds what dead workers have
-// left, what was not taken, and what was too much for memory.
+// A result comes to it in one of two ways. It is fresh, and comes from the part that has
+// recorded it, or a look through the store finds it unreported. The second way finds what dead
+// workers have left, what was not taken, and what was too much for memory.
 type reporter struct {
-	w     *Worker
+	b     *base
 	ctx   context.Context // of OnResult: it ends with the grace period
 	fresh chan handed
 	old   chan handed   // from the look; each waits for its teller
-	slots chan struct{} // one for each call of OnResult
+	calls chan struct{} // one for each call of OnResult
 	last  chan struct{} // closed when nothing more is handed over
 	done  chan struct{} // closed when nothing more is begun
 
@@ -48,7 +50,7 @@ type reporter struct {
 // A handed is a result to be told, as it was at a time.
 type handed struct {
 	job Job
-	at  time.Time // zero: it is to be read first
+	at  time.Time // zero: it must be read first
 }
 
 // An untaken is what is remembered of a result that was not taken.
@@ -60,18 +62,17 @@ type untaken struct {
 	again time.Time // not before
 }
 
-func (w *Worker) newReporter(ctx context.Context) *reporter {
+func newReporter(ctx context.Context, b *base) *reporter {
 	return &reporter{
-		w: w, ctx: ctx,
-		fresh: make(chan handed, maxFresh), old: make(chan handed), slots: make(chan struct{}, w.tellers),
+		b: b, ctx: ctx,
+		fresh: make(chan handed, maxFresh), old: make(chan handed), calls: make(chan struct{}, b.tellers),
 		last: make(chan struct{}), done: make(chan struct{}), untaken: make(map[ID]untaken),
 	}
 }
 
 // report hands a result over to be told to OnResult. It does not wait: if too many wait
-// already, this one is found in the store later. The context is not used.
-func (w *Worker) report(_ context.Context, j Job) {
-	r := w.reporter
+// already, this one is found in the store later. Of a nil reporter it does nothing.
+func (r *reporter) report(j Job) {
 	if r == nil || !r.take(j.ID) {
 		return
 	}
@@ -86,18 +87,18 @@ func (w *Worker) report(_ context.Context, j Job) {
 // take claims a result for one teller: in one process a result is never told twice at the
 // same time.
 func (r *reporter) take(id ID) bool {
-	_, busy := r.w.q.telling.LoadOrStore(id, true)
+	_, busy := r.b.q.telling.LoadOrStore(id, true)
 	return !busy
 }
 
-func (r *reporter) leave(id ID) { r.w.q.telling.Delete(id) }
+func (r *reporter) leave(id ID) { r.b.q.telling.Delete(id) }
 
 // run begins a goroutine for each result, with a bound on how many there are.
 func (r *reporter) run() {
 	defer close(r.done)
 	for {
 		select {
-		case r.slots <- struct{}{}:
+		case r.calls <- struct{}{}:
 		case <-r.ctx.Done():
 			return
 		}
@@ -106,13 +107,13 @@ func (r *reporter) run() {
 		case h = <-r.fresh:
 		case h = <-r.old:
 		case <-r.ctx.Done():
-			<-r.slots
+			<-r.calls
 			return
 		case <-r.last:
 			select {
 			case h = <-r.fresh:
 			default:
-				<-r.slots
+				<-r.calls
 				return
 			}
 		}
@@ -122,17 +123,17 @@ func (r *reporter) run() {
 
 // scan looks through what is unreported, again and again, until ctx ends.
 func (r *reporter) scan(ctx context.Context) error {
-	store := &trouble{w: r.w, kind: AlertStore, advice: adviceStore, what: "looking for results to be told to OnResult"}
+	store := &trouble{n: &r.b.notifier, kind: AlertStore, advice: adviceStore, what: "looking for results to be told to OnResult"}
 	for on := true; on; on = pause(ctx, reportScan) {
 		for after, more := ID(""), true; more; {
-			jobs, err := r.w.q.engine.List(ctx, Filter{States: []State{Sent, Failed}, Unreported: true}, after, page)
+			jobs, err := r.b.engine.List(ctx, Filter{States: []State{Sent, Failed}, Unreported: true}, after, page)
 			if err != nil {
 				store.failed(ctx, err)
 				break
 			}
 			var now time.Time
 			if len(jobs) > 0 {
-				if now, err = r.w.askEngine(ctx); err != nil {
+				if now, err = r.b.askEngine(ctx); err != nil {
 					store.failed(ctx, err)
 					break
 				}
@@ -161,8 +162,7 @@ func (r *reporter) scan(ctx context.Context) error {
 	return nil
 }
 
-// due reports whether a result that the look has found is to be told now. now is the
-// engine's.
+// due reports whether a result that the look has found must be told now, by the engine's clock.
 func (r *reporter) due(j *Job, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -182,12 +182,12 @@ var errGoexit = errors.New("the function has ended its goroutine with runtime.Go
 // tell tells one result. All that follows the call is deferred, since the program's
 // function may panic or end the goroutine.
 func (r *reporter) tell(h handed) {
-	defer func() { <-r.slots }()
+	defer func() { <-r.calls }()
 	defer r.leave(h.job.ID)
 	j := h.job
 	if time.Since(h.at) > staleAfter {
 		var err error
-		if j, err = r.w.q.engine.Get(r.ctx, j.ID); err != nil {
+		if j, err = r.b.engine.Get(r.ctx, j.ID); err != nil {
 			return // deleted, or the store fails: the next look shows it
 		}
 		if j.Reported || j.State != Sent && j.State != Failed {
@@ -209,7 +209,7 @@ func (r *reporter) tell(h handed) {
 	defer func() {
 		slow.Stop()
 		if p := recover(); p != nil {
-			r.w.panicked("the function given to WithOnResult", p)
+			r.b.panicked("the function given to WithOnResult", p)
 			err = fmt.Errorf("the function has panicked: %v", p)
 		}
 		if err == nil {
@@ -218,14 +218,14 @@ func (r *reporter) tell(h handed) {
 			r.failed(j, false, err)
 		}
 	}()
-	err = r.w.onResult(r.ctx, resultOf(j))
+	err = r.b.onResult(r.ctx, resultOf(j))
 }
 
 // note notes in the store that a result was told.
 func (r *reporter) note(j Job) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), noteWithin)
 	defer cancel()
-	err := r.w.q.engine.Move(ctx, Move{ID: j.ID, From: []State{j.State}, Claim: j.Claim, To: j.State, Reported: true})
+	err := r.b.engine.Move(ctx, Move{ID: j.ID, From: []State{j.State}, Claim: j.Claim, To: j.State, Reported: true})
 	var elsewhere *StateError
 	if err == nil || errors.Is(err, ErrNotFound) || errors.As(err, &elsewhere) { // OnResult itself may have requeued it
 		r.forget(j.ID)
@@ -240,8 +240,8 @@ func (r *reporter) forget(id ID) {
 	delete(r.untaken, id)
 }
 
-// failed remembers that a result was not taken, or that this was not noted, and when to
-// try again: after 30 s, 1, 2, 4, ... 60 min.
+// failed remembers that a result was not taken, or that the store has not noted it. It is tried
+// again after 30 s, 1, 2, 4, ... 60 min.
 func (r *reporter) failed(j Job, told bool, err error) {
 	if r.ctx.Err() != nil && !told {
 		r.warn(j, "the next Run tells it again", err)
@@ -270,9 +270,7 @@ func (r *reporter) failed(j Job, told bool, err error) {
 }
 
 func (r *reporter) warn(j Job, then string, err error) {
-	if r.w.logger != nil {
-		r.w.logger.Warn("pacer queue: a result was not taken; "+then, "id", j.ID, "error", pacer.MaskNumbers(err.Error()))
-	}
+	r.b.warn("a result was not taken; "+then, "id", j.ID, "error", pacer.MaskNumbers(err.Error()))
 }
 
 // alarm raises AlertResults, once an hour at most.
@@ -287,7 +285,7 @@ func (r *reporter) alarm(j Job, err error) {
 	}
 	r.mu.Unlock()
 	if due {
-		r.w.raise(Alert{Kind: AlertResults, Lane: j.Lane, ID: j.ID, Err: err, Advice: adviceResults})
+		r.b.raise(Alert{Kind: AlertResults, Lane: j.Lane, ID: j.ID, Err: err, Advice: adviceResults})
 	}
 }
 
@@ -306,41 +304,12 @@ func (r *reporter) finish(over context.Context) (running, left int) {
 			more = false
 		}
 	}
-	for running = cap(r.slots); running > 0; running-- {
+	for running = cap(r.calls); running > 0; running-- {
 		select {
-		case r.slots <- struct{}{}:
+		case r.calls <- struct{}{}:
 		case <-over.Done():
 			return running, left
 		}
 	}
 	return 0, left
-}
-
-// farewell is how long Run waits for functions of the program's after all else has ended.
-const farewell = time.Second
-
-// end ends Run's dealings with the program's functions, and says what is left.
-func (w *Worker) end(graceEnds time.Time, cut int) {
-	running, left := 0, 0
-	if w.reporter != nil {
-		until := time.Now()
-		if graceEnds.After(until) {
-			until = graceEnds
-		}
-		over, cancel := context.WithDeadline(context.Background(), until.Add(farewell))
-		defer cancel()
-		running, left = w.reporter.finish(over)
-	}
-	if cut > 0 || running > 0 || left > 0 {
-		w.raise(Alert{Kind: AlertStopped, Advice: adviceStopped, Err: fmt.Errorf(
-			"after the grace period of %v: %d requests on the wire were cut off, %d calls of OnResult still run, %d results were not told yet",
-			w.grace, cut, running, left)})
-	}
-	flushed := time.Now().Add(farewell)
-	for _, l := range w.alerts {
-		if n := l.flush(time.Until(flushed)); n > 0 {
-			w.loud.Error("pacer queue: Run returns, although a function given to WithAlert has not", "alerts_not_delivered", n)
-		}
-	}
-	w.logs.flush(farewell)
 }

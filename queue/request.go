@@ -27,8 +27,8 @@ type Request struct {
 	Body   string              `json:"body,omitempty"`   // JSON; only where the Content-Type says so
 }
 
-// The version of the JSON. A reader takes any minor version of its own major one, and
-// ignores fields that it does not know: what must not be ignored is a new major version.
+// The version of the JSON. A reader takes any minor version of its own major one, and ignores
+// fields that it does not know. A field that must not be ignored needs a new major version.
 const (
 	formatMajor   = 1
 	formatVersion = "1.0"
@@ -47,9 +47,9 @@ func (r Request) MarshalJSON() ([]byte, error) {
 	}{formatVersion, plain(r)})
 }
 
-// UnmarshalJSON reads any minor version of major version 1. It is an error if the text is
-// not UTF-8, or the request is none that a worker may send: another host than Twilio's,
-// a header that is not allowed, or more than 1 MiB. What it orders is checked when it is
+// UnmarshalJSON reads any minor version of major version 1. It is an error if the text is not
+// UTF-8, or if no worker may send the request. Such a request has another host than Twilio's, a
+// header that is not allowed, or more than 1 MiB. What it orders is checked when it is
 // enqueued.
 func (r *Request) UnmarshalJSON(b []byte) error {
 	type plain Request
@@ -149,8 +149,8 @@ func refusedHeader(name string) string {
 	return "expected only " + strings.Join(allowedHeaders, ", ") + " and X-Twilio-..."
 }
 
-// checkHeader reports which header is not allowed. net/http would refuse some of them only
-// when the request is sent, and would change what it does for others.
+// checkHeader reports which header is not allowed. Some of them net/http would refuse, but only
+// when the request is sent. Others would change how it sends.
 func (r *Request) checkHeader() error {
 	seen := make(map[string]bool, len(r.Header))
 	for name, value := range r.Header {

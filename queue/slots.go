@@ -8,7 +8,9 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
-// The shares of the slots. What hangs must leave some slots to all others.
+// This file shares out the slots of a worker among products, buckets and priorities.
+
+// How the slots are shared. Requests that hang must leave some slots to all others.
 const (
 	// fewSlots is how many slots have no shares, since they are too few to be shared.
 	fewSlots = 4
@@ -24,14 +26,14 @@ const (
 // classes is how many priorities there are. Class 0 is High.
 const classes = 3
 
-// passedAtMost is how many slots others get while a class waits: of any ten one is its. It is 8
-// and not 9, since two classes can be due at the same time.
+// passedAtMost is how many slots others get while a class waits, so that one of any ten is its
+// own. It is 8 and not 9, since two classes can be due at the same time.
 const passedAtMost = 8
 
-// slots are a worker's places on the wire. Those who wait for one get it by priority. Of one
-// priority the products take turns, and so do the buckets of a product. A bucket and a
-// product have shares of the slots: the more others use, the fewer a share has. It is safe
-// for concurrent use.
+// slots are how many requests a worker may have on the wire, one slot each. Those who wait for
+// a slot get it by priority. Within a priority the products follow one another, and so do the
+// buckets of a product. A bucket and a product have shares of the slots: the more others use,
+// the fewer a share has. It is safe for concurrent use.
 type slots struct {
 	size int
 
@@ -42,12 +44,12 @@ type slots struct {
 	passed   [classes]int // slots that others have got since the class's first waits
 }
 
-// A product is what hangs as a whole.
+// A product is a product of Twilio's in one region. If it hangs, it mostly hangs as a whole.
 type product struct{ region, name string }
 
-// Seats are what all, a product or a bucket has of the slots, and who waits in it.
+// Seats are how many slots a bucket, a product or all have taken, and who waits for one.
 type seats struct {
-	of      *seats // the product of a bucket, or all slots of a product; nil: it is all
+	of      *seats // of the product if this is a bucket, of all if this is a product; nil: this is all
 	taken   int
 	waiting [classes]lists.List     // of *seats, in a bucket of *slotWaiter
 	at      [classes]*lists.Element // its place in of.waiting; nil: nobody waits in it
@@ -61,6 +63,7 @@ type slotWaiter struct {
 	got    chan struct{} // closed when it has its slot
 }
 
+// newSlots returns n slots, all of them free.
 func newSlots(n int) *slots {
 	return &slots{size: n, products: make(map[product]*seats), buckets: make(map[pacer.Resource]*seats)}
 }
@@ -72,12 +75,13 @@ func (s *slots) used() int {
 	return s.all.taken
 }
 
-// take waits for a slot for a request of r. first: it goes before all others of its priority.
-// It reports whether it has got one, which must be given back. It has not if ctx ended.
+// take waits for a slot for a request of r. If first is true, the request goes before all others
+// of its priority. take reports whether it has got a slot, which must be given back. It has got
+// none if ctx has ended.
 func (s *slots) take(ctx context.Context, r pacer.Resource, p pacer.Priority, first bool) bool {
 	s.mu.Lock()
 	b, class := s.bucket(r), classOf(p)
-	if s.mayTake(b, class == 0) { // nobody waits who may take one, too: he would have got it
+	if s.mayTake(b, class == 0) { // nobody who waits may take the slot, else it would be taken
 		b.add(1)
 		s.mu.Unlock()
 		return true
@@ -148,7 +152,7 @@ func (s *slots) bucket(r pacer.Resource) *seats {
 	return b
 }
 
-// forget drops r's seats if they are empty, with mu held. Products stay: there are few.
+// forget drops r's seats if they are empty, with mu held. Products stay, as there are few.
 func (s *slots) forget(r pacer.Resource, b *seats) {
 	if !b.empty() {
 		return
@@ -156,8 +160,8 @@ func (s *slots) forget(r pacer.Resource, b *seats) {
 	delete(s.buckets, r)
 }
 
-// mayTake reports whether a bucket may take a slot, with mu held. urgent: for what is High, or
-// for a class that has waited for long.
+// mayTake reports whether a bucket may take a slot, with mu held. urgent says that it is for
+// what is High, or for a class that has waited for long.
 func (s *slots) mayTake(b *seats, urgent bool) bool {
 	free := s.size - s.all.taken
 	return free > 0 && (s.size <= fewSlots || b.taken < bucketShare*free) && s.mayServe(b.of, urgent)
@@ -172,7 +176,7 @@ func (s *slots) mayServe(p *seats, urgent bool) bool {
 	return free > 0 && (s.size <= fewSlots || p.taken < share*free)
 }
 
-// next returns who gets the next slot, with mu held; nil: nobody may take one.
+// next returns who gets the next slot, or nil if nobody may take one, with mu held.
 func (s *slots) next() *slotWaiter {
 	if s.all.taken >= s.size {
 		return nil
@@ -192,14 +196,14 @@ func (s *slots) next() *slotWaiter {
 	return nil
 }
 
-// first returns the first of a class who may take a slot, with mu held; nil: nobody may.
+// first returns the first of a class who may take a slot, or nil if nobody may, with mu held.
 func (s *slots) first(class int, urgent bool) *slotWaiter {
 	for p := s.all.waiting[class].Front(); p != nil; p = p.Next() {
 		of := p.Value.(*seats)
 		if !s.mayServe(of, urgent) {
 			continue
 		}
-		// A bucket that may not take one has several. So there are few of them.
+		// A bucket that may not take one has taken several. So there are few such buckets.
 		for b := of.waiting[class].Front(); b != nil; b = b.Next() {
 			if in := b.Value.(*seats); s.mayTake(in, urgent) {
 				return in.waiting[class].Front().Value.(*slotWaiter)
@@ -227,6 +231,7 @@ func (b *seats) add(n int) {
 	}
 }
 
+// empty reports that no slot is taken, and that nobody waits.
 func (b *seats) empty() bool { return b.taken == 0 && b.at == [classes]*lists.Element{} }
 
 // join has w wait, behind all others of its bucket, or before all others of its class.

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"math/bits"
 	"math/rand/v2"
 	"time"
@@ -9,38 +8,37 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
-// What a throttled answer means for others than its own request. The rules are those of
-// docs/learning.md, section 2, as far as a worker can see them. The client's limiter has all
-// of them, and closes the bucket in this process. The worker holds it in all processes.
-
+// A throttled answer may mean a limit, an outage, or noise. The rules by which they are told apart
+// are those of docs/learning.md, section 2, as far as a worker can see them. The client's limiter
+// has all the rules, and closes the bucket in this process. The worker holds it in all processes.
 const (
-	sparedFor  = 100                     // times as long as a single answer has held a bucket, no other single one does
+	sparedFor  = 100                     // times as long as a single answer has held a bucket, no other single one holds it
 	lastOnes   = 16                      // answers that are looked at
 	fewOnes    = 8                       // answers without which their share says nothing
-	mostOf     = 0.6                     // share of them that is a limit or an outage, and no noise
-	rowOf      = 3                       // throttled answers in a row that are an outage
-	rowLasting = 1500 * time.Millisecond // if they have come for longer than that
+	mostOf     = 0.6                     // share of throttled answers above which they show a limit or an outage
+	rowOf      = 3                       // throttled answers in a row that show an outage
+	rowLasting = 1500 * time.Millisecond // if they have come for longer than this
 )
 
-// answers are what came of a bucket's requests since it was last held. The zero value is that
-// of a bucket that was never held.
+// answers are what came of a bucket's requests since it was last held. They decide whether a
+// throttled answer holds it. The zero value is that of a bucket that was never held.
 type answers struct {
-	recent uint16    // the last ones, a bit each, the newest is the lowest; 1: throttled
-	count  int       // since the hold
-	passed bool      // one of them was no throttled one
-	row    time.Time // when the first of those came that were throttled in a row
-	spared time.Time // until when a single throttled answer does not hold the bucket
+	recent uint16    // the last ones, a bit each: 1 is a throttled one, and the lowest bit is the newest
+	count  int       // answers since the hold
+	passed bool      // one of them was not throttled
+	row    time.Time // when the present row of throttled answers began
+	spared time.Time // until when a single throttled answer does not hold the bucket; zero: it does
 }
 
-// accepted takes in an answer that was not throttled.
+// accepted notes an answer that was not throttled.
 func (a *answers) accepted() {
 	a.recent <<= 1
 	a.count++
 	a.passed = true
 }
 
-// throttled takes in a throttled answer, and reports whether the bucket is to be held for it, for
-// so long.
+// throttled notes a throttled answer, and reports whether the bucket must be held for it. wait is
+// for how long it would be held.
 func (a *answers) throttled(wait time.Duration, now time.Time) bool {
 	if a.recent&1 == 0 {
 		a.row = now
@@ -61,29 +59,30 @@ func (a *answers) throttled(wait time.Duration, now time.Time) bool {
 	return true
 }
 
-// spare has no single answer hold the bucket for a while: one has held it until then, for so long.
+// spare keeps single answers from holding the bucket for a while. One has held it, for held, until
+// the time given.
 func (a *answers) spare(until time.Time, held time.Duration) {
 	a.spared = until.Add(sparedFor * min(held, longHold))
 }
 
-// throttled decides who waits for a throttled answer to j. The bucket is held for as long as
-// Twilio says if it is a single answer, which is taken at its word, or if it shows a limit or an
-// outage. Else it may be noise: the request alone waits, for so long, which is 0 otherwise. The
-// client's limiter says what the others do meanwhile.
-func (w *Worker) throttled(l *lane, j Job, began time.Time, limit pacer.RateLimit, err error) (alone time.Duration) {
+// throttled decides who waits for a throttled answer to j. A single answer is taken at its word:
+// the bucket is held for as long as Twilio says. So it is if the answer shows a limit or an outage.
+// Otherwise the answer may be noise, and the request waits alone, for as long as throttled returns.
+// It returns 0 if the bucket is held. The client's limiter says what the others do meanwhile.
+func (h *holder) throttled(l *lane, j Job, began time.Time, limit pacer.RateLimit, err error) (alone time.Duration) {
 	now := time.Now()
-	w.mu.Lock()
+	h.mu.Lock()
 	b := l.bucket
 	step, own := backoff(min(b.throttled, 4)), backoff(min(max(b.throttled, int(j.Claim)-1-j.Attempts), 4))
 	if limit.RetryAfter > 0 {
 		step = limit.RetryAfter + rand.N(time.Second)
 		own = step
 	}
-	holds := b.until().After(now) || step > longHold // it is held already, or nobody is to wait for it unseen
-	if again := !began.Before(b.since); again {
+	holds := b.heldUntil().After(now) || step > longHold // it is held already, or nobody must wait for it unseen
+	if again := !began.Before(b.hold.since); again {
 		holds = b.answers.throttled(step, now) || holds
 	}
-	w.mu.Unlock()
+	h.mu.Unlock()
 	if !holds {
 		return own
 	}
@@ -91,28 +90,15 @@ func (w *Worker) throttled(l *lane, j Job, began time.Time, limit pacer.RateLimi
 	if step > longHold {
 		a = Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld}
 	}
-	if !w.hold(l, began, step, a) {
+	if !h.hold(l, began, step, a) {
 		return 0
 	}
-	w.mu.Lock()
+	h.mu.Lock()
 	b.throttled++
 	n := b.throttled
-	w.mu.Unlock()
+	h.mu.Unlock()
 	if n == alertAfter {
-		w.raise(Alert{Kind: AlertThrottled, Lane: l.Lane, Err: err, Advice: adviceThrottled})
+		h.raise(Alert{Kind: AlertThrottled, Lane: l.Lane, Err: err, Advice: adviceThrottled})
 	}
 	return 0
-}
-
-// putBack gives a request that has waited alone its place back, when that is over: it goes
-// before all that came later. If this fails it has the place of those that are due now.
-func (w *Worker) putBack(ctx context.Context, j Job, claimed time.Time, wait time.Duration) {
-	if !pause(ctx, wait) {
-		return
-	}
-	place := j.Due.Sub(j.Began.Add(time.Since(claimed))) // both by the engine's clock
-	err := w.q.engine.Move(ctx, Move{ID: j.ID, From: []State{Delayed, Ready}, Claim: j.Claim, To: Ready, DueIn: place})
-	if err != nil && w.logger != nil {
-		w.logger.Debug("pacer queue: a request that was throttled has lost its place", "id", j.ID, "error", err)
-	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file alerts people when the work of a loop fails again and again.
+
 // troubleAfter is how many failures in a row raise an alert: one or two pass by themselves.
 const troubleAfter = 3
 
@@ -17,7 +19,7 @@ const troubleAfter = 3
 // would go on in silence. Each failure is logged; the third in a row raises an alert.
 // It is safe for concurrent use.
 type trouble struct {
-	w      *Worker
+	n      *notifier
 	kind   AlertKind
 	advice string
 	what   string // what fails, as in "the sweep of leases and deadlines"
@@ -28,7 +30,8 @@ type trouble struct {
 	raised   time.Time // when the last alert was raised; zero: none since it has worked last
 }
 
-// failed notes a failure. The third in a row raises an alert, and then one each hour. One that comes after the end of ctx is that end's, and not counted.
+// failed notes a failure. The third in a row raises an alert, and then one each hour. A failure
+// after the end of ctx comes of that end, and does not count.
 func (t *trouble) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -37,25 +40,23 @@ func (t *trouble) failed(ctx context.Context, err error) {
 	if t.failures++; t.failures == 1 {
 		t.since = time.Now()
 	}
-	n := t.failures
-	tell := n >= troubleAfter && (t.raised.IsZero() || time.Since(t.raised) >= alarmEvery)
+	count := t.failures
+	tell := count >= troubleAfter && (t.raised.IsZero() || time.Since(t.raised) >= alarmEvery)
 	if tell {
 		t.raised = time.Now()
 	}
 	t.mu.Unlock()
-	if t.w.logger != nil {
-		t.w.logger.Warn("pacer queue: "+t.what+" fails, and is tried again", "failures", n, "error", pacer.MaskNumbers(err.Error()))
-	}
+	t.n.warn(t.what+" fails, and is tried again", "failures", count, "error", pacer.MaskNumbers(err.Error()))
 	if tell {
 		advice := t.advice
 		if errors.As(err, new(*refusedError)) {
 			advice = adviceListRefused
 		}
-		t.w.raise(Alert{Kind: t.kind, Advice: advice, Err: fmt.Errorf("%s has failed %d times in a row: %w", t.what, n, err)})
+		t.n.raise(Alert{Kind: t.kind, Advice: advice, Err: fmt.Errorf("%s has failed %d times in a row: %w", t.what, count, err)})
 	}
 }
 
-// lasted returns for how long it has failed; 0: it works.
+// lasted returns for how long the work has failed. It is 0 if the work has not failed since it has worked last.
 func (t *trouble) lasted() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -72,7 +73,7 @@ func (t *trouble) worked() {
 	told := !t.raised.IsZero()
 	t.failures, t.raised = 0, time.Time{}
 	t.mu.Unlock()
-	if told || n > 0 && t.w.logger != nil {
-		t.w.passed(t.what+" works again", "failures", n)
+	if told || n > 0 && t.n.logger != nil {
+		t.n.passed(t.what+" works again", "failures", n)
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
+// This file asks Twilio's lists for messages and calls.
+
 // What is read of Twilio's lists.
 const (
 	listPages   = 5
@@ -24,6 +26,13 @@ const (
 	sampleSize  = 50       // messages that tell whether an account hides numbers
 	redactsFor  = 5 * time.Minute
 )
+
+// An inquirer asks Twilio's lists what Twilio has created. Each question waits for a turn of the
+// client, at the lowest priority.
+type inquirer struct {
+	*base
+	redactions map[string]redaction // by account; redacts alone uses it, and not concurrently
+}
 
 // A list is what Twilio has created for a job's receiver.
 type list struct {
@@ -46,27 +55,27 @@ func (e *refusedError) Error() string {
 // list asks Twilio for what it has created for j's receiver. Of the sender it does not
 // ask, since Twilio may show another one than was named. A number that is written in
 // another form than Twilio's is asked for in both.
-func (w *Worker) list(ctx context.Context, j *Job) list {
+func (q *inquirer) list(ctx context.Context, j *Job) list {
 	l := list{asked: true}
 	written := strings.TrimSpace(url.Values(j.Request.Form).Get("To"))
 	if written == "" {
 		return l
 	}
-	ctx, cancel := context.WithTimeout(pacer.WithPriority(ctx, pacer.Low), w.attemptTimeout+w.settle)
+	ctx, cancel := context.WithTimeout(pacer.WithPriority(ctx, pacer.Low), q.attemptTimeout+q.settle)
 	defer cancel()
-	l.err = w.listTo(ctx, j, &l, partyOf(written).String())
+	l.err = q.listTo(ctx, j, &l, partyOf(written).String())
 	if l.err == nil && partyOf(written).String() != written {
-		l.err = w.listTo(ctx, j, &l, written)
+		l.err = q.listTo(ctx, j, &l, written)
 	}
 	return l
 }
 
 // listTo adds to l what Twilio has for a receiver.
-func (w *Worker) listTo(ctx context.Context, j *Job, l *list, to string) error {
+func (q *inquirer) listTo(ctx context.Context, j *Job, l *list, to string) error {
 	base, _, _ := strings.Cut(j.Request.URL, "?")
 	next := base + "?" + url.Values{"To": {to}, "PageSize": {fmt.Sprint(listPage)}}.Encode()
 	for range listPages {
-		page, after, err := w.listPage(ctx, j, next)
+		page, after, err := q.listPage(ctx, j, next)
 		if err != nil {
 			return err
 		}
@@ -75,7 +84,7 @@ func (w *Worker) listTo(ctx context.Context, j *Job, l *list, to string) error {
 				l.all = append(l.all, c)
 			}
 		}
-		if after == "" || w.before(j, page) {
+		if after == "" || q.before(j, page) {
 			return nil
 		}
 		if next, err = nextPage(base, after); err != nil {
@@ -88,20 +97,20 @@ func (w *Worker) listTo(ctx context.Context, j *Job, l *list, to string) error {
 
 // before reports whether a page, whose newest comes first, ends long before j was enqueued:
 // what follows cannot be j's.
-func (w *Worker) before(j *Job, page []created) bool {
+func (q *inquirer) before(j *Job, page []created) bool {
 	if len(page) == 0 {
 		return false
 	}
 	first, readable := page[0].at()
 	last, too := page[len(page)-1].at()
-	ahead, measured := w.clocks.ahead()
+	ahead, measured := q.clocks.ahead()
 	return readable && too && measured && !first.Before(last) && last.Before(j.Created.Add(ahead.lo-2*earlyMargin))
 }
 
 // listPage reads one page. The list is proved: an answer that is not Twilio's must not be
 // taken for an empty list.
-func (w *Worker) listPage(ctx context.Context, j *Job, address string) (all []created, next string, err error) {
-	body, said, err := w.get(ctx, j, address)
+func (q *inquirer) listPage(ctx context.Context, j *Job, address string) (all []created, next string, err error) {
+	body, said, err := q.get(ctx, j, address)
 	if err != nil {
 		return nil, "", err
 	}
@@ -120,13 +129,13 @@ func (w *Worker) listPage(ctx context.Context, j *Job, address string) (all []cr
 	return all, next, nil
 }
 
-// get asks Twilio. Each attempt is made by itself, so that neither the wait for its turn
-// nor a throttled answer counts for the comparison of the clocks. said notes Twilio's clock,
-// and is to be called when the answer is proved to be Twilio's.
-func (w *Worker) get(ctx context.Context, j *Job, address string) (body []byte, said func(), err error) {
+// get asks Twilio. Each attempt is made by itself, so that neither the wait for its turn nor a
+// throttled answer counts for the comparison of the clocks. The function said notes Twilio's
+// clock. Call it when the answer is proved to be Twilio's.
+func (q *inquirer) get(ctx context.Context, j *Job, address string) (body []byte, said func(), err error) {
 	resource := pacer.ResourceOf(http.MethodGet, address, nil, j.Lane.Resource.Account)
 	for n := 1; ; n++ {
-		turn, err := w.client.Turn(ctx, resource)
+		turn, err := q.client.Turn(ctx, resource)
 		if err != nil {
 			return nil, nil, fmt.Errorf("list at Twilio: %w", err)
 		}
@@ -135,7 +144,7 @@ func (w *Worker) get(ctx context.Context, j *Job, address string) (body []byte, 
 		if err == nil {
 			ended := time.Now()
 			body, err := listBody(resp)
-			return body, func() { w.clocks.twilioSaid(resp.Header, began, ended) }, err
+			return body, func() { q.clocks.twilioSaid(resp.Header, began, ended) }, err
 		}
 		limit, notNow := pacer.FromError(err)
 		if notNow && limit.Kind == pacer.Throttled && n < listTries {
@@ -176,20 +185,17 @@ func nextPage(base, after string) (string, error) {
 	return u.String(), nil
 }
 
-// redacts reports whether an account's lists hide receivers. It looks at the account's
-// newest messages. That they do is remembered for five minutes. That they do not is true
-// only until Twilio lists the next message: it is asked anew each time that requests in
-// doubt are looked for.
-func (w *Worker) redacts(ctx context.Context, j *Job) (bool, error) {
+// redacts reports whether an account's lists hide receivers. It looks at the account's newest
+// messages. That they do is remembered for five minutes. That they do not is true only until
+// Twilio lists the next message, and is remembered only if it was seen since a time.
+func (q *inquirer) redacts(ctx context.Context, j *Job, since time.Time) (bool, error) {
 	account := j.Lane.Resource.Account
-	w.mu.Lock()
-	known, ok := w.redactions[account]
-	w.mu.Unlock()
-	if ok && (!known.at.Before(w.looking) || known.redacts && time.Since(known.at) < redactsFor) {
+	known, ok := q.redactions[account]
+	if ok && (!known.at.Before(since) || known.redacts && time.Since(known.at) < redactsFor) {
 		return known.redacts, nil
 	}
 	base, _, _ := strings.Cut(j.Request.URL, "?")
-	all, _, err := w.listPage(ctx, j, base+"?"+url.Values{"PageSize": {fmt.Sprint(sampleSize)}}.Encode())
+	all, _, err := q.listPage(ctx, j, base+"?"+url.Values{"PageSize": {fmt.Sprint(sampleSize)}}.Encode())
 	if err != nil {
 		return false, err
 	}
@@ -197,9 +203,7 @@ func (w *Worker) redacts(ctx context.Context, j *Job) (bool, error) {
 	for _, c := range all {
 		known.redacts = known.redacts || !c.inbound() && partyOf(c.To).hidden()
 	}
-	w.mu.Lock()
-	w.redactions[account] = known
-	w.mu.Unlock()
+	q.redactions[account] = known
 	return known.redacts, nil
 }
 

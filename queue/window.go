@@ -11,9 +11,8 @@ import (
 // From, inclusive, to To, exclusive. One that ends at or before its beginning ends on the
 // next day; if both are the same it is open for a whole day.
 //
-// When the clocks change the rule stays the clock on the wall: a From that does not occur
-// in spring opens at the first instant after the gap, and what occurs twice in autumn is
-// open twice.
+// When the clocks change, the rule stays the clock on the wall. A From that does not occur in
+// spring opens at the first instant after the gap. What occurs twice in autumn is open twice.
 type Window struct {
 	From, To string         // "09:00" or "9:00", 24 hours; To may be "24:00", which is "00:00"
 	Days     []time.Weekday // on which it opens; none: every day
@@ -29,8 +28,8 @@ type hours struct {
 
 const day = 24 * 60 * 60 // seconds on the clock on the wall
 
-// Validate says what is wrong with a window: From or To is no time of day, a day is none
-// of the seven, or the zone is not known here.
+// Validate says what is wrong with a window. From or To is no time of day, a day is none of the
+// seven, or the zone is not known here.
 func (w Window) Validate() error {
 	_, err := w.hours()
 	return err

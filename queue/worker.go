@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,67 +11,57 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
-// A Worker sends what waits in a queue, at the pace of its client's limits. Of each lane
-// that has something to send it first awaits a slot ([WithConcurrency]) and a turn
-// ([pacer.Client.Turn]), and then claims the request that is to go next. So nothing is held
-// while it waits, one lane does not wait for the pace of another, and a one-time password goes
-// before the campaign. A lane costs a goroutine while something is ready in it; what waits
-// costs the worker nothing.
+// A Worker sends what waits in a queue, at the pace of its client's limits.
 //
-// A throttled request goes back to its place, waits for as long as Twilio says plus 0-1 s, else
-// for 1, 2, 4, 8, 16 s, and costs no attempt. If the answer is a single one, or shows a limit or
-// an outage, its bucket is held for as long, in all processes. An error that Twilio gives for good (an invalid number) makes a request Failed
-// with Twilio's error. If Twilio cannot be reached, or answers nothing proper three times
-// in a row, the bucket waits for 1, 2, 4, ... 60 s, and then one request at a time is a
-// probe until one passes. If Twilio does nothing for the account, all of it waits, and
-// probes once a minute. What may have reached Twilio, but has no proof of success, is in
-// doubt: see [Policy].
+// For each lane that has something to send, it first awaits a slot ([WithConcurrency]) and a
+// turn ([pacer.Client.Turn]). Then it claims the request that must go next. So nothing is
+// claimed while it waits, one lane does not wait for the pace of another, and a one-time
+// password goes before the campaign. A lane costs a goroutine while something is ready in it.
+// What waits in the store costs the worker nothing.
+//
+// What an answer means:
+//
+//   - A throttled request goes back to its place. It waits for as long as Twilio says plus
+//     0-1 s, else for 1, 2, 4, 8, 16 s, and this costs no attempt. If the answer is a single
+//     one, or shows a limit or an outage, its bucket is held for as long, in all processes.
+//   - An error that Twilio gives for good, such as for an invalid number, makes a request
+//     Failed with Twilio's error.
+//   - If Twilio cannot be reached, or answers nothing proper three times in a row, the bucket
+//     is held for 1, 2, 4, ... 60 s. Then one request at a time is a probe, until one passes.
+//   - If Twilio does nothing for the account, all of the account is held, and probes once a
+//     minute.
+//   - A request that may have reached Twilio, but has no proof of success, is in doubt: see
+//     [Policy].
 //
 // Workers of several processes share one store. Each has its client's limits for itself,
-// unless the clients share a [pacer.Limiter]; the rates of campaigns and holds
-// are shared in any case.
+// unless the clients share a [pacer.Limiter]. The rates of campaigns and the holds are shared
+// in any case.
 type Worker struct {
+	*base
+	running    sync.Mutex // held by Run
+	board      *board
+	dispatcher *dispatcher
+	resolver   *resolver
+}
+
+// A base is what all parts of a worker use: where jobs are, how they are sent, and who is told.
+// Each part has its own state besides.
+type base struct {
 	q      *Queue
+	engine Engine // of q
 	client *pacer.Client
+	settings
+	notifier
+	clocks clocks
+	slots  *slots // one for each request on the wire
+	*run          // the present Run, or the last one; nil before the first
+}
 
-	attemptTimeout, leaseMargin, grace, settle, retention time.Duration
-
-	policy        Policy // for what policies does not name; "": the default
-	policies      map[string]Policy
-	keepResponses bool
-	noDiscovery   bool
-	onResult      func(context.Context, Result) error
-	tellers       int // calls of onResult at a time
-	alerts        []*listener
-	logger        *slog.Logger // nil: only what must not go unheard is logged
-	loud          *slog.Logger // for that: the logger, or slog.Default
-	logs          outlet       // of both
-	slots         *slots       // one for each request on the wire
-
-	running    sync.Mutex              // held by Run
-	complained string                  // the dispatcher's last error about campaigns
-	campaigns  map[string]*campaignDoc // by name: those that the dispatcher has read at its last look
-	reporter   *reporter               // nil: nobody is to be told of results
-
-	looking   time.Time   // when the last look for requests in doubt began; resolve's own
-	storeTime time.Time   // the same moment by the engine's clock
-	told      map[ID]bool // those of which was told that they are parked, and that are not surely; resolve's own
-	clocks    clocks
-	decisions trouble // of moves out of doubt
-	claims    trouble // of requests that come from the store in time to be sent
-
-	unrecorded atomic.Int64 // results that the store has failed to record and is asked to again
-
-	mu         sync.Mutex
-	lanes      map[Lane]*lane
-	buckets    map[pacer.Resource]*bucket
-	accounts   map[string]*accountHold
-	outage     map[pacer.Resource]bool // buckets that are held because nothing reaches Twilio
-	listings   map[pacer.Resource]*trouble
-	redactions map[string]redaction
-	toldNarrow time.Time       // when an alert told of limits of single receivers or objects last
-	wg         sync.WaitGroup  // lanes and sends
-	wire       context.Context // of requests: ends with the grace period
+// A run is one call of [Worker.Run].
+type run struct {
+	wire     context.Context // of requests: it ends with the grace period
+	wg       sync.WaitGroup  // lanes that are served, and requests on the wire
+	reporter *reporter       // nil: nobody is told of results
 }
 
 // NewWorker returns a worker for q that sends with client. An invalid option is an error.
@@ -80,13 +69,7 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 	if q == nil || client == nil {
 		return nil, errors.New("queue: NewWorker: nil: expected a Queue and a client of pacer's")
 	}
-	w := &Worker{
-		q: q, client: client,
-		attemptTimeout: 35 * time.Second, leaseMargin: 25 * time.Second, grace: 35 * time.Second,
-		settle: time.Minute, retention: 7 * 24 * time.Hour,
-		policies: make(map[string]Policy),
-		slots:    newSlots(200), tellers: tellers,
-	}
+	w := &Worker{base: &base{q: q, engine: q.engine, client: client, settings: defaultSettings(), slots: newSlots(defaultSlots)}}
 	for _, opt := range opts {
 		if opt == nil {
 			continue
@@ -98,21 +81,20 @@ func NewWorker(q *Queue, client *pacer.Client, opts ...WorkerOption) (*Worker, e
 	if w.loud = w.logger; w.loud == nil {
 		w.loud = newLogger(&w.logs, nil)
 	}
-	w.decisions = trouble{w: w, kind: AlertStore, advice: adviceStore, what: "moving requests out of doubt"}
-	w.claims = trouble{w: w, kind: AlertStore, advice: adviceStore, what: "claiming requests in time"}
-	w.listings, w.redactions = make(map[pacer.Resource]*trouble), make(map[string]redaction)
+	w.board = &board{}
+	holder := &holder{base: w.base, board: w.board}
+	w.dispatcher = &dispatcher{base: w.base, board: w.board, holder: holder, sender: newSender(w.base, w.board, holder)}
+	w.resolver = newResolver(w.base, w.board)
 	if !client.SeesAttempts() {
 		w.loud.Warn("pacer queue: the client sends through a BaseClient of the program's own, so that nobody sees what reaches Twilio: whatever fails without an answer is in doubt, and waits for Twilio's list or a person; give pacer an http.Client instead (pacer.WithHTTPClient)")
 	}
 	return w, nil
 }
 
-func (w *Worker) lease() time.Duration { return w.attemptTimeout + w.leaseMargin }
-
 // Run sends until ctx ends. Then it claims nothing more, lets the requests on the wire and
 // the calls of [WithOnResult]'s function end within the grace period, and returns nil. It
-// returns an error, after the same, if the store is closed, gone, damaged or of a newer version. It may be
-// called again afterwards.
+// returns an error, after the same, if the store is closed, gone, damaged or of a newer
+// version. It may be called again afterwards.
 //
 // No function of the program's keeps Run from returning: with a store that works it takes
 // the grace period and a few seconds at most. [AlertStopped] says what it had to leave.
@@ -124,15 +106,15 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var cut context.CancelFunc
-	w.wire, cut = context.WithCancel(context.WithoutCancel(ctx))
+	wire, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	w.lanes, w.buckets, w.accounts = make(map[Lane]*lane), make(map[pacer.Resource]*bucket), make(map[string]*accountHold)
-	w.outage, w.told = make(map[pacer.Resource]bool), make(map[ID]bool)
+	w.run = &run{wire: wire}
+	w.board.clear()
+	w.resolver.clear()
 
-	loops := []func(context.Context) error{w.dispatch, w.sweep, w.resolve, w.watch}
+	loops := []func(context.Context) error{w.dispatcher.dispatch, w.sweep, w.resolver.resolve, w.watch}
 	if w.onResult != nil {
-		w.reporter = w.newReporter(w.wire)
+		w.reporter = newReporter(wire, w.base)
 		loops = append(loops, w.reporter.scan)
 		go w.reporter.run()
 	}
@@ -146,7 +128,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	graceEnds := time.Now().Add(w.grace)
-	var onWire atomic.Int64 // when the grace period ended
+	var onWire atomic.Int64 // requests, when the grace period ended
 	timer := time.AfterFunc(w.grace, func() {
 		onWire.Store(int64(w.slots.used()))
 		cut()
@@ -159,6 +141,35 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("queue: worker: %w", cause)
 	}
 	return nil
+}
+
+// farewell is how long Run waits for functions of the program's after all else has ended.
+const farewell = time.Second
+
+// end ends Run's dealings with the program's functions, and says what is left.
+func (w *Worker) end(graceEnds time.Time, cut int) {
+	running, left := 0, 0
+	if w.reporter != nil {
+		until := time.Now()
+		if graceEnds.After(until) {
+			until = graceEnds
+		}
+		over, cancel := context.WithDeadline(context.Background(), until.Add(farewell))
+		defer cancel()
+		running, left = w.reporter.finish(over)
+	}
+	if cut > 0 || running > 0 || left > 0 {
+		w.raise(Alert{Kind: AlertStopped, Advice: adviceStopped, Err: fmt.Errorf(
+			"after the grace period of %v: %d requests on the wire were cut off, %d calls of OnResult still run, %d results were not told yet",
+			w.grace, cut, running, left)})
+	}
+	flushed := time.Now().Add(farewell)
+	for _, l := range w.alerts {
+		if n := l.flush(time.Until(flushed)); n > 0 {
+			w.loud.Error("pacer queue: Run returns, although a function given to WithAlert has not", "alerts_not_delivered", n)
+		}
+	}
+	w.logs.flush(farewell)
 }
 
 // fatal reports errors after which there is no store to work on.

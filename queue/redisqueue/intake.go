@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
+
+// This file takes in what programs in other languages have written to the intake.
 
 // Programs in any language add requests to the stream in: XADD with one field, job, whose
 // value is the JSON of an intakeJob. Engines read it in Work, and add what they have read
@@ -34,6 +37,12 @@ const (
 	lookForThem  = 10 * time.Second
 	keepRejected = 1000
 )
+
+// An intake is where an engine's reading of the stream stands. One call at a time reads.
+type intake struct {
+	sync.Mutex
+	takeover time.Time // when entries that other engines have read were last taken over
+}
 
 // An intakeJob is what stands in an entry of the intake.
 type intakeJob struct {
@@ -53,7 +62,7 @@ func parseIntake(name, entry string, text []byte) (queue.Job, error) {
 		return queue.Job{}, fmt.Errorf("field job: %w", err)
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields() // a misspelt "deadline" is to be seen
+	d.DisallowUnknownFields() // a misspelt "deadline" must not go unseen
 	if err := d.Decode(&in); err != nil {
 		return queue.Job{}, fmt.Errorf("field job: expected JSON as in docs/redis.md: %w", err)
 	}
@@ -118,12 +127,12 @@ func (e *Engine) takeIn(ctx context.Context) error {
 		return nil // another call is at it
 	}
 	defer e.intake.Unlock()
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
-	if time.Since(e.takeover) > lookForThem {
-		e.takeover = time.Now()
+	defer e.calls.End()
+	if time.Since(e.intake.takeover) > lookForThem {
+		e.intake.takeover = time.Now()
 		left, _, err := e.rdb.XAutoClaim(ctx, &redis.XAutoClaimArgs{
 			Stream: e.key("in"), Group: intakeGroup, Consumer: e.consumer, MinIdle: abandoned, Start: "0", Count: intakeAtOnce,
 		}).Result()

@@ -3,7 +3,6 @@ package redisqueue
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +10,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
+
+// This file lists jobs.
 
 // A place is a job in the order of Add.
 type place struct {
@@ -36,16 +38,15 @@ func (e *Engine) places(said []any) ([]place, error) {
 // listAtOnce is how many jobs one script looks at for List.
 const listAtOnce = 1000
 
-// List implements [queue.Engine]. What chooses by Unreported, LookBefore, SID, or States
-// other than Ready, Delayed and Sent, takes time by what is found; the rest, by what is
-// stored. If the job after was deleted, the list goes on where its ID would be, and may
-// then repeat or leave out those whose IDs are not in the order of Add: of other processes,
-// within milliseconds. Damaged jobs are listed as [Engine.Get] returns them.
+// List implements [queue.Engine]. A filter by Unreported, LookBefore, SID, or States other than
+// Ready, Delayed and Sent takes time by what is found. Other filters take time by what is
+// stored. If the job after was deleted, the list goes on where its ID would be. It may then
+// repeat or leave out jobs whose IDs are not in the order of Add. These are jobs that other
+// processes added within the same milliseconds. Damaged jobs are listed as [Engine.Get] returns
+// them.
 func (e *Engine) List(ctx context.Context, f queue.Filter, after queue.ID, max int) (jobs []queue.Job, err error) {
-	for _, s := range f.States {
-		if !states[s] {
-			return nil, fmt.Errorf("redisqueue: listing jobs of state %.20q: there is no such state", s)
-		}
+	if err := pkg.CheckFilter(f); err != nil {
+		return nil, err
 	}
 	var from int64
 	if after != "" {
@@ -91,15 +92,15 @@ var rare = map[queue.State]string{
 	queue.Sending: "leases", queue.InDoubt: "is:in doubt", queue.Failed: "is:failed", queue.Cancelled: "is:cancelled",
 }
 
-// lookup returns a function that returns jobs after a place that may match, in the order
-// of Add, where to go on from, and whether that is the end.
+// lookup returns a function that looks for jobs that may match. The function returns some of
+// them after a place, in the order of Add, where to go on, and whether that is the end.
 func (e *Engine) lookup(f queue.Filter) func(ctx context.Context, from int64, max int) ([]place, int64, bool, error) {
 	var how []any
 	switch {
 	case f.SID != "":
 		how = []any{"sid", f.SID}
 	case !f.LookBefore.IsZero():
-		how = []any{"look", micros(f.LookBefore)}
+		how = []any{"look", engine.Micros(f.LookBefore)}
 	case f.Unreported:
 		how = []any{"index", "unreported"}
 	case len(f.States) > 0 && !slices.ContainsFunc(f.States, func(s queue.State) bool { return rare[s] == "" }):

@@ -1,16 +1,15 @@
-// Package redisqueue keeps a [queue.Engine]'s jobs in Redis (6.2 or later), alone, with
-// Sentinel or as a Cluster: workers and producers may be on many machines.
+// Package redisqueue keeps a [queue.Engine]'s jobs in Redis (6.2 or later): a single server,
+// one with Sentinel, or a Cluster. Workers and producers may be on many machines.
 //
-// What a call has returned is as durable as the server makes it: with appendonly yes and
-// appendfsync always it outlives a power loss; with everysec it outlives the end of the
-// process, and a power loss may take the last two seconds; with neither it ends with the
-// server. [Open] warns. A failover may take what the replica had not received yet, unless
-// [Replicas] is used. docs/redis.md has what each failure does.
+// What a call has returned is as durable as the server makes it. With appendonly yes and
+// appendfsync always it outlives a power loss. With everysec it outlives the end of the
+// process, and a power loss may take the last two seconds. With neither it ends with the
+// server. [Open] warns of such settings. A failover may take what the replica had not received
+// yet, unless [Replicas] is used. docs/redis.md has what each failure does.
 //
-// Calls take the client's timeouts. An error from the connection says nothing about
-// whether the call was done: Add with the same jobs may be called again; what Claim had
-// claimed is in doubt when its lease ends; Move of what was moved is a *queue.StateError
-// that says so.
+// Calls take the client's timeouts. An error from the connection does not say whether the call
+// was done. Add with the same jobs may be called again. What Claim had claimed is in doubt when
+// its lease ends. Move of what was moved returns a *queue.StateError that says so.
 package redisqueue
 
 import (
@@ -23,12 +22,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // layout is the version of what the keys hold.
@@ -44,32 +43,20 @@ type Engine struct {
 	name       string
 	prefix     string // of all keys
 	consumer   string // this engine, in the streams' groups
-	replicas   int
-	within     time.Duration    // replicas are to have it
+	epoch      string // what the key of the version says
+	replicas   replicas
 	operations queue.Operations // that the intake takes
-	epoch      string           // what the key of the version says
 
-	names   sync.Map // of lanes' numbers to queue.Lane
-	unnamed sync.Map // of lanes' numbers to true: those that were found in nobody's names
-	calls   sync.WaitGroup
-	open    context.Context // until Close
-	shut    context.CancelFunc
-
-	mu      sync.Mutex
-	closed  bool
-	news    chan struct{} // closed, and renewed, by announce
-	newsAt  time.Time
-	pending bool   // news that no call of Work has begun after
-	looking bool   // whether others have written
-	seen    string // what was there when last looked
-
-	repairs  sync.Mutex // of where Sweep's look at jobs and lanes goes on
-	fromJob  string
-	fromLane string
-
-	intake   sync.Mutex
-	takeover time.Time // when what other readers have left was last looked for
+	laneNames
+	calls   *engine.Calls
+	news    *engine.News
+	others  others
+	mending mending
+	intake  intake
 }
+
+// pkg begins the errors of this package.
+const pkg engine.Package = "redisqueue"
 
 var _ queue.Engine = (*Engine)(nil)
 
@@ -99,12 +86,12 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithOperations sets which operations programs may order that write to the intake, the
-// stream that producers in other languages use: exactly these, named as in
-// "api/Messages:create"; "*" is all. The default is [queue.DefaultOperations]; append to it
-// to allow more. Workers send what is ordered there with the account's credentials. What
-// is not allowed is put into the stream of rejected entries. What this program enqueues
-// itself is not concerned. Give all engines of a queue the same.
+// WithOperations sets which operations may be ordered in the intake, the stream that producers
+// in other languages write to. They are named as in "api/Messages:create", and "*" is all. The
+// default is [queue.DefaultOperations]; append to it to allow more. Workers send what is
+// ordered there with the account's credentials. What is not allowed is put into the stream of
+// rejected entries. What this program enqueues itself is not concerned. Give all engines of a
+// queue the same.
 func WithOperations(names ...string) Option {
 	return func(e *Engine) (err error) {
 		if e.operations, err = queue.NewOperations(names...); err != nil {
@@ -115,29 +102,30 @@ func WithOperations(names ...string) Option {
 }
 
 // Replicas makes Add, Claim and Move wait (WAIT) until n replicas have received what was
-// written, so that a failover to one of them loses nothing that was acknowledged. If they
-// have not within timeout the call returns an error; what it has written stays on the
-// master, and Claim puts back what it has claimed. timeout is to be less than the client's
+// written. Then a failover to one of them loses nothing that was acknowledged. If they have not
+// received it within timeout, the call returns an error. What it has written stays on the
+// master, and Claim puts back what it has claimed. The timeout must be less than the client's
 // ReadTimeout.
 func Replicas(n int, timeout time.Duration) Option {
 	return func(e *Engine) error {
 		if n < 1 || timeout < time.Millisecond {
 			return fmt.Errorf("redisqueue: Replicas: %d within %v: expected at least 1, and 1ms", n, timeout)
 		}
-		e.replicas, e.within = n, timeout
+		e.replicas = replicas{n, timeout}
 		return nil
 	}
 }
 
-// Open returns an engine on a Redis, which begins an empty queue if there is none. The
-// client stays the caller's: it is to be closed after the engine. Open returns an error if
-// Redis is too old, cannot be reached or does not permit what is needed, or if the queue
-// was made by a newer version. It warns of settings with which data may be lost.
+// Open returns an engine on a Redis, which begins an empty queue if there is none. The client
+// stays the caller's, who closes it after the engine. Open returns an error if Redis is too
+// old, cannot be reached, or does not permit what is needed. A queue that a newer version has
+// made is an error, too. It warns of settings with which data may be lost.
 func Open(ctx context.Context, rdb redis.UniversalClient, opts ...Option) (*Engine, error) {
 	if rdb == nil {
 		return nil, errors.New("redisqueue: Open: nil client: expected one such as redis.NewUniversalClient returns")
 	}
-	e := &Engine{rdb: rdb, log: slog.Default(), name: "queue", news: make(chan struct{}), fromJob: "0", fromLane: "1"}
+	e := &Engine{rdb: rdb, log: slog.Default(), name: "queue", calls: engine.NewCalls(), mending: mending{fromJob: "0", fromLane: "1"}}
+	e.news = engine.NewNews(e.calls, nil, e.lookAround)
 	for _, o := range opts {
 		if o == nil {
 			continue
@@ -146,7 +134,6 @@ func Open(ctx context.Context, rdb redis.UniversalClient, opts ...Option) (*Engi
 			return nil, err
 		}
 	}
-	e.open, e.shut = context.WithCancel(context.Background())
 	e.prefix = "pacer:{" + e.name + "}:"
 	host, err := os.Hostname()
 	if err != nil {
@@ -174,7 +161,7 @@ func (e *Engine) key(suffix string) string { return e.prefix + suffix }
 // begins makes the queue if it is not there, and learns which it is.
 func (e *Engine) begins(ctx context.Context) error {
 	v, err := e.rdb.Get(ctx, e.key("v")).Result()
-	if errors.Is(err, redis.Nil) { // only then it writes: an engine is to open although memory is full
+	if errors.Is(err, redis.Nil) { // only then it writes, so that an engine opens although memory is full
 		if err := e.rdb.SetNX(ctx, e.key("v"), fmt.Sprintf("%d %s", layout, random(8)), 0).Err(); err != nil {
 			return e.explain(err)
 		}
@@ -200,7 +187,7 @@ func (e *Engine) begins(ctx context.Context) error {
 }
 
 // node returns a client of the node that has the queue's slot, whose connections WAIT and
-// CONFIG are to be sent over.
+// CONFIG must be sent over.
 func (e *Engine) node(ctx context.Context) (redis.UniversalClient, error) {
 	if c, ok := e.rdb.(*redis.ClusterClient); ok {
 		n, err := c.MasterForKey(ctx, e.key("v"))
@@ -303,27 +290,5 @@ func warnings(s map[string]string) (all []string) {
 	return all
 }
 
-// begin counts a call that Close is to wait for.
-func (e *Engine) begin() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return queue.ErrClosed
-	}
-	e.calls.Add(1)
-	return nil
-}
-
 // Close implements [queue.Engine]. It leaves the client open.
-func (e *Engine) Close() error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return queue.ErrClosed
-	}
-	e.closed = true
-	e.mu.Unlock()
-	e.shut()
-	e.calls.Wait()
-	return nil
-}
+func (e *Engine) Close() error { return e.calls.Close() }

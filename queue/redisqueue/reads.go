@@ -9,20 +9,24 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
+
+// This file has the methods that read, and Work.
 
 // pipe sends commands in one go. Who reads commands' results has their errors.
 func (e *Engine) pipe(ctx context.Context, fill func(redis.Pipeliner)) error {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	_, err := e.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { fill(p); return nil })
 	if errors.Is(err, redis.Nil) {
 		err = nil
@@ -30,8 +34,8 @@ func (e *Engine) pipe(ctx context.Context, fill func(redis.Pipeliner)) error {
 	return e.explain(err)
 }
 
-// each is pipe for commands that each read a key of one job or lane: a key of another type
-// is damage of that one alone, and must not hide the others.
+// each is pipe for commands that each read a key of one job or lane. If a key has another type,
+// only that job or lane is damaged, which must not hide the others.
 func (e *Engine) each(ctx context.Context, fill func(redis.Pipeliner)) error {
 	err := e.pipe(ctx, fill)
 	if errors.Is(err, queue.ErrDamaged) {
@@ -60,6 +64,12 @@ type saidError string
 
 func (s saidError) Error() string { return string(s) }
 func (saidError) RedisError()     {}
+
+// laneNames remember which lanes the numbers stand for that are stored instead of lanes.
+type laneNames struct {
+	names   sync.Map // of lanes' numbers to queue.Lane
+	unnamed sync.Map // of lanes' numbers to true: those that were found in nobody's names
+}
 
 // lanesOf returns the lanes of numbers. Those that nobody can name are left out, and
 // logged once: they must not stop the others.
@@ -95,8 +105,8 @@ func (e *Engine) lanesOf(ctx context.Context, numbers []string) (map[string]queu
 	return lanes, nil
 }
 
-// renamed returns a lane whose name is damaged, from the numbers by name, and writes its
-// name anew; the zero lane if it is not there either.
+// renamed finds a lane whose name is damaged in the hash of numbers by name, and writes its
+// name anew. It returns the zero lane if that hash does not have it either.
 func (e *Engine) renamed(ctx context.Context, number string) (found queue.Lane, err error) {
 	if _, told := e.unnamed.LoadOrStore(number, true); told {
 		return queue.Lane{}, nil
@@ -140,9 +150,7 @@ const dueAtOnce = 3 * slice
 
 // Work implements [queue.Engine]. It also takes in what the intake has.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
-	e.mu.Lock()
-	e.pending = false
-	e.mu.Unlock()
+	e.news.Read()
 	var now time.Time
 	for taken, left := false, int64(dueAtOnce); ; {
 		v, err := e.run(ctx, promoteScript, slice)
@@ -168,20 +176,20 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 			if err != nil || !ok {
 				return nil, 0, e.nonsense("Work")
 			}
-			now, next = fromMicros(at), queue.Never
+			now, next = engine.FromMicros(at), queue.Never
 			if us > 0 {
-				next = max(fromMicros(us).Sub(now), 0)
+				next = max(engine.FromMicros(us).Sub(now), 0)
 			}
 			break
 		}
 	}
-	var ready, parks *redis.MapStringStringCmd
+	var ready, holds *redis.MapStringStringCmd
 	if err := e.pipe(ctx, func(p redis.Pipeliner) {
-		ready, parks = p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
+		ready, holds = p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
 	}); err != nil {
 		return nil, 0, err
 	}
-	counts, parked := readyOf(ready.Val()), parksOf(parks.Val())
+	counts, held := readyOf(ready.Val()), holdsOf(holds.Val())
 	of, err := e.lanesOf(ctx, slices.Collect(maps.Keys(counts)))
 	if err != nil {
 		return nil, 0, err
@@ -198,40 +206,22 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 		case n["n"] > 0:
 			r.Top = pacer.Normal
 		}
-		r.Parked = parkedUntil(parked, l)
+		r.Parked = engine.HeldUntil(held, l)
 		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 	}
 	return lanes, next, nil
 }
 
-// parksOf reads the hash parks. What is no time is left out.
-func parksOf(fields map[string]string) map[string]time.Time {
-	parks := make(map[string]time.Time, len(fields))
+// holdsOf reads the hash parks, which has until when buckets are held. What is no time is left out.
+func holdsOf(fields map[string]string) map[string]time.Time {
+	held := make(map[string]time.Time, len(fields))
 	for key, text := range fields {
 		if us, err := strconv.ParseInt(text, 10, 64); err == nil {
-			parks[key] = fromMicros(us)
+			held[key] = engine.FromMicros(us)
 		}
 	}
-	return parks
-}
-
-// noMore is what follows the account in the key of a resource that has nothing else.
-var noMore = queue.BucketKey(pacer.Resource{})
-
-// parkedUntil returns the later of the times until which a lane's bucket and its account
-// are parked.
-func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
-	if len(parks) == 0 {
-		return time.Time{}
-	}
-	key := queue.BucketKey(l.Resource)
-	until := parks[key]
-	account, _, _ := strings.Cut(key, "|")
-	if of := parks[account+noMore]; of.After(until) {
-		until = of
-	}
-	return until
+	return held
 }
 
 // statsAtOnce is how many lanes' counters are asked for in one go.
@@ -240,18 +230,18 @@ const statsAtOnce = 200
 // Stats implements [queue.Engine]. It takes time by the number of lanes, not of jobs; what
 // happens meanwhile may be in some of the figures.
 func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
-	var names, ready, parks *redis.MapStringStringCmd
+	var names, ready, holds *redis.MapStringStringCmd
 	var present func() error
 	if err := e.pipe(ctx, func(p redis.Pipeliner) {
 		present = e.present(p)
-		names, ready, parks = p.HGetAll(ctx, e.key("names")), p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
+		names, ready, holds = p.HGetAll(ctx, e.key("names")), p.HGetAll(ctx, e.key("ready")), p.HGetAll(ctx, e.key("parks"))
 	}); err != nil {
 		return nil, err
 	}
 	if err := present(); err != nil {
 		return nil, err
 	}
-	counts, parked := readyOf(ready.Val()), parksOf(parks.Val())
+	counts, held := readyOf(ready.Val()), holdsOf(holds.Val())
 	numbers := slices.Collect(maps.Keys(names.Val()))
 	slices.SortFunc(numbers, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
 	of, err := e.lanesOf(ctx, numbers)
@@ -283,7 +273,7 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 			s := queue.LaneStats{
 				Lane: of[n], Ready: c["h"] + c["n"] + c["l"], Delayed: h.int("delayed", &ok), Sending: h.int("sending", &ok), InDoubt: h.int("in doubt", &ok),
 				Sent: h.int("sent", &ok), Failed: h.int("failed", &ok), Cancelled: h.int("cancelled", &ok), Arrived: h.int("arrived", &ok), Departed: h.int("departed", &ok),
-				Oldest: oldest[n], Parked: parkedUntil(parked, of[n]),
+				Oldest: oldest[n], Parked: engine.HeldUntil(held, of[n]),
 			}
 			stats = append(stats, s)
 		}
@@ -311,7 +301,7 @@ func (e *Engine) oldestOf(ctx context.Context, numbers []any) (map[string]time.T
 		if err != nil {
 			return nil, e.nonsense("Stats")
 		}
-		oldest[n.(string)] = fromMicros(us)
+		oldest[n.(string)] = engine.FromMicros(us)
 	}
 	return oldest, nil
 }

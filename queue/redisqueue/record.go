@@ -10,10 +10,13 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
-// A job is two keys: r:ID, a string, has what never changes, after a checksum; j:ID, a
-// hash, what does, in fields so short and few that Redis keeps it in one piece.
+// This file has the stored form of jobs.
+
+// A job is two keys. The string r:ID has a checksum and what never changes. The hash j:ID has
+// what changes, in fields so short and few that Redis keeps them in one piece.
 
 // body is what never changes of a job.
 type body struct {
@@ -47,42 +50,6 @@ func letter(p pacer.Priority) string {
 }
 
 var priorities = map[string]pacer.Priority{"h": pacer.High, "n": pacer.Normal, "l": pacer.Low}
-
-// lastMicro is the last microsecond of the year 9999, the latest time that is stored. Go's
-// own conversion overflows, and RFC 3339 has no later years.
-const lastMicro = 253_402_300_799_999_999
-
-// tooLate returns an error for a job with a time that is not stored as it is.
-func tooLate(j queue.Job) error {
-	for field, t := range map[string]time.Time{"Due": j.Due, "Deadline": j.Deadline} {
-		if t.Unix() > lastMicro/1_000_000 {
-			return fmt.Errorf("redisqueue: job %s cannot be stored: its %s lies in the year %d: expected one up to 9999", j.ID, field, t.UTC().Year())
-		}
-	}
-	return nil
-}
-
-// micros is how times are stored: 0 is none. What lies before 1970 is as past as 1970, and
-// what lies after the year 9999 is as far off as its end.
-func micros(t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Unix() < 0:
-		return 1
-	case t.Unix() > lastMicro/1_000_000:
-		return lastMicro
-	}
-	return max(t.UnixMicro(), 1)
-}
-
-// fromMicros returns a stored time. A score may be rounded beyond the last one.
-func fromMicros(us int64) time.Time {
-	if us == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(min(us, lastMicro)).UTC()
-}
 
 // encode returns what is stored of a job that never changes. encoding/json replaces what
 // is not UTF-8, which would be another request; Request checks.
@@ -133,7 +100,7 @@ func (h hash) int(name string, ok *bool) int64 {
 	return n
 }
 
-func (h hash) time(name string, ok *bool) time.Time { return fromMicros(h.int(name, ok)) }
+func (h hash) time(name string, ok *bool) time.Time { return engine.FromMicros(h.int(name, ok)) }
 
 // decode makes a job of what was read. It reports false if that is not what was stored:
 // then only ID, Lane, State and Finished are of use.
@@ -153,7 +120,7 @@ func decode(id queue.ID, l queue.Lane, h hash, stored []byte) (queue.Job, bool) 
 	var b body
 	ok = ok && known && len(stored) > sumLen &&
 		string(stored[:sumLen]) == sumOf(id, l.Key(), h["p"], h["u"], stored[sumLen:]) && json.Unmarshal(stored[sumLen:], &b) == nil
-	if !states[j.State] {
+	if !engine.IsState(j.State) {
 		j.State, ok = queue.InDoubt, false // it may have been sent
 	}
 	if !ok {
@@ -161,8 +128,4 @@ func decode(id queue.ID, l queue.Lane, h hash, stored []byte) (queue.Job, bool) 
 	}
 	j.Request, j.Labels = b.Request, b.Labels
 	return j, true
-}
-
-var states = map[queue.State]bool{
-	queue.Ready: true, queue.Delayed: true, queue.Sending: true, queue.Sent: true, queue.Failed: true, queue.InDoubt: true, queue.Cancelled: true,
 }

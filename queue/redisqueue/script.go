@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer/queue"
 )
+
+// This file runs scripts, and says what errors of Redis mean for the queue.
 
 //go:embed lua/*.lua
 var sources embed.FS
@@ -48,27 +51,33 @@ func script(name string) *redis.Script {
 
 // run runs a script. Redis may have forgotten it: then it is sent again.
 func (e *Engine) run(ctx context.Context, s *redis.Script, args ...any) (any, error) {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return nil, err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	v, err := s.Run(ctx, e.rdb, []string{e.key("v")}, append([]any{e.epoch}, args...)...).Result()
 	return v, e.explain(err)
 }
 
-// errReplicas is wrapped where a call has not reached as many replicas as it is to.
+// replicas are what Replicas asks for. The zero value waits for none.
+type replicas struct {
+	n      int
+	within time.Duration
+}
+
+// errReplicas is wrapped where a call has not reached as many replicas as it must.
 var errReplicas = errors.New("written, but not received by as many replicas as Replicas asks for: look at the replicas' links (INFO replication)")
 
-// write is run for what is to survive a failover as well. If it returns errReplicas the
+// write is run for what must survive a failover as well. If it returns errReplicas, the
 // script's answer is valid.
 func (e *Engine) write(ctx context.Context, s *redis.Script, args ...any) (any, error) {
-	if e.replicas == 0 {
+	if e.replicas.n == 0 {
 		return e.run(ctx, s, args...)
 	}
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return nil, err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	node, err := e.node(ctx)
 	if err != nil {
 		return nil, err
@@ -79,7 +88,7 @@ func (e *Engine) write(ctx context.Context, s *redis.Script, args ...any) (any, 
 	try := func(run func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd) (any, error, error) {
 		p := node.Pipeline()
 		answer := run(ctx, p, keys, args...)
-		wait := p.Do(ctx, "WAIT", e.replicas, e.within.Milliseconds())
+		wait := p.Do(ctx, "WAIT", e.replicas.n, e.replicas.within.Milliseconds())
 		_, _ = p.Exec(ctx) // each command has its error
 		v, err := answer.Result()
 		if err != nil {
@@ -89,8 +98,8 @@ func (e *Engine) write(ctx context.Context, s *redis.Script, args ...any) (any, 
 		switch {
 		case err != nil:
 			return v, nil, fmt.Errorf("redisqueue: %w: %w", errReplicas, err)
-		case n < e.replicas:
-			return v, nil, fmt.Errorf("redisqueue: %d of %d replicas within %v: %w", n, e.replicas, e.within, errReplicas)
+		case n < e.replicas.n:
+			return v, nil, fmt.Errorf("redisqueue: %d of %d replicas within %v: %w", n, e.replicas.n, e.replicas.within, errReplicas)
 		}
 		return v, nil, nil
 	}
@@ -131,8 +140,8 @@ func (e *Engine) explain(err error) error {
 
 var errExists = errors.New("adding a job: there is another one of this ID")
 
-// known are what Redis says. 6.2 wraps what a script meets in a text of its own, so that
-// the code need not be at the beginning.
+// known has what Redis says. Redis 6.2 puts its own text around the error that a script meets,
+// so that the code need not be at the beginning.
 var known = []struct {
 	code   string
 	is     error

@@ -15,9 +15,10 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
-// What processes share besides jobs: holds of buckets, schedules, documents.
+// This file has what processes share besides jobs: holds of buckets, schedules, documents.
 
 // Now implements [queue.Engine]. It is the clock of the server that has the queue, to the
 // microsecond, and takes one round trip. It is a script, as TIME alone would go to any
@@ -31,7 +32,7 @@ func (e *Engine) Now(ctx context.Context) (time.Time, error) {
 	if !ok {
 		return time.Time{}, e.nonsense("Now")
 	}
-	return fromMicros(us), nil
+	return engine.FromMicros(us), nil
 }
 
 // Park implements [queue.Engine].
@@ -40,20 +41,20 @@ func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (t
 	if err != nil {
 		return time.Time{}, err
 	}
-	e.announce()
+	e.news.Announce()
 	text, _ := v.(string)
 	us, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return time.Time{}, e.nonsense("Park")
 	}
-	return fromMicros(us), nil
+	return engine.FromMicros(us), nil
 }
 
 // Reserve implements [queue.Engine]. The places are kept to the quarter of a microsecond.
 // If the clock was set back since the last call, the schedule moves with it.
 func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (time.Duration, error) {
-	if !(perSecond > 0) || math.IsInf(perSecond, 1) || n < 1 {
-		return 0, fmt.Errorf("redisqueue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
+	if err := pkg.CheckPlaces(perSecond, n); err != nil {
+		return 0, err
 	}
 	v, err := e.run(ctx, reserveScript, schedule, strconv.FormatFloat(perSecond, 'g', -1, 64), n)
 	if err != nil {
@@ -89,7 +90,7 @@ func (e *Engine) Put(ctx context.Context, name string, value []byte, version int
 	if is, _ := v.(string); is != "" {
 		return fmt.Errorf("redisqueue: putting document %q at version %d, which is at %s: %w", name, version, is, queue.ErrConflict)
 	}
-	e.announce()
+	e.news.Announce()
 	return nil
 }
 

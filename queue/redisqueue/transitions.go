@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
+
+// This file moves jobs between states.
 
 // slice is how many jobs one script looks at, at most, where the caller has not said how
 // many: Redis does nothing else meanwhile.
@@ -25,15 +29,15 @@ func flag(is bool) string {
 	return "0"
 }
 
-// Add implements [queue.Engine]. What is added at once is one script: a thousand jobs
-// keep Redis busy for some 40 ms. A job whose ID is there already with the same content
-// counts as added, so that a call whose answer was lost may be repeated as it was.
+// Add implements [queue.Engine]. What is added at once is one script: a thousand jobs keep
+// Redis busy for some 40 ms. A job whose ID is there already with the same content counts as
+// added. So a call whose answer was lost may be repeated as it was.
 func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
 	lanes := map[queue.Lane]int{}
 	var of, args []any
 	for _, j := range jobs {
-		if j.ID == "" {
-			return nil, errors.New("redisqueue: adding a job without an ID: give it one")
+		if err := pkg.CheckID(j); err != nil {
+			return nil, err
 		}
 		key := j.Lane.Key()
 		n, ok := lanes[j.Lane]
@@ -43,10 +47,10 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 			of = append(of, key, j.Lane.Campaign)
 		}
 		b, err := encode(j, key)
-		if err = cmp.Or(tooLate(j), err); err != nil {
+		if err = cmp.Or(pkg.CheckTimes(j), err); err != nil {
 			return nil, err
 		}
-		args = append(args, n, string(j.ID), letter(j.Priority), micros(j.Due), micros(j.Deadline), j.Unique, b)
+		args = append(args, n, string(j.ID), letter(j.Priority), engine.Micros(j.Due), engine.Micros(j.Deadline), j.Unique, b)
 	}
 	if len(jobs) == 0 {
 		return nil, ctx.Err()
@@ -55,7 +59,7 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 	if err != nil {
 		return nil, err
 	}
-	e.announce()
+	e.news.Announce()
 	said, ok := v.([]any)
 	if !ok || len(said) != len(jobs) {
 		return nil, e.nonsense("Add")
@@ -122,7 +126,7 @@ func (e *Engine) claim(ctx context.Context, c queue.Claim, n int, oldest bool) (
 			more = true
 		case late != nil:
 			// A failover might make it Ready again: it is not to be sent.
-			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.within+time.Second)
+			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.replicas.within+time.Second)
 			_ = e.move(back, e.run, queue.Move{ID: j.ID, From: []queue.State{queue.Sending}, Claim: j.Claim, To: queue.Ready}) // else it is in doubt, when the lease ends
 			cancel()
 		default:
@@ -148,8 +152,8 @@ func (e *Engine) Move(ctx context.Context, m queue.Move) error { return e.move(c
 
 // move moves a job by run or write.
 func (e *Engine) move(ctx context.Context, do func(context.Context, *redis.Script, ...any) (any, error), m queue.Move) error {
-	if !states[m.To] {
-		return fmt.Errorf("redisqueue: moving job %s to state %.20q: there is no such state", m.ID, m.To)
+	if err := pkg.CheckMove(m); err != nil {
+		return err
 	}
 	from := ","
 	for _, s := range m.From {
@@ -172,7 +176,7 @@ func (e *Engine) move(ctx context.Context, do func(context.Context, *redis.Scrip
 	switch {
 	case len(said) == 1 && said[0] == "ok":
 		if m.To == queue.Ready || m.To == queue.Delayed {
-			e.announce()
+			e.news.Announce()
 		}
 		return err
 	case len(said) == 1 && said[0] == "none":
@@ -202,8 +206,8 @@ func relative(d time.Duration) int64 {
 
 // CancelWaiting implements [queue.Engine].
 func (e *Engine) CancelWaiting(ctx context.Context, campaign string, max int) (int, error) {
-	if campaign == "" {
-		return 0, errors.New("redisqueue: cancelling a campaign: its name is empty: that would be all jobs of no campaign")
+	if err := pkg.CheckCampaign(campaign); err != nil {
+		return 0, err
 	}
 	v, err := e.run(ctx, cancelScript, campaign, max)
 	if err != nil {
@@ -216,16 +220,21 @@ func (e *Engine) CancelWaiting(ctx context.Context, campaign string, max int) (i
 	return int(n), nil
 }
 
+// mending is where Sweep's look at jobs and lanes goes on. One call at a time looks.
+type mending struct {
+	sync.Mutex
+	fromJob, fromLane string
+}
+
 // How much of the queue one call of Sweep looks at for what is not where it should be.
 const (
 	repairJobs  = 200
 	repairLanes = 50
 )
 
-// Sweep implements [queue.Engine]. A Lease of 0 shortens none. Each call also looks at a
-// part of the jobs and lanes, the next call at the next: what is nowhere although it waits
-// is put back, what vanished engines have in their hands is taken over, and their names
-// are forgotten.
+// Sweep implements [queue.Engine]. A Lease of 0 shortens none. Each call also looks at a part
+// of the jobs and lanes, and the next call at the next part. It puts back jobs that wait and
+// stand in no lane. It takes over what vanished engines have claimed, and forgets their names.
 func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) {
 	keep := s.Keep.Microseconds()
 	if s.Keep > 0 {
@@ -248,12 +257,12 @@ func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) 
 }
 
 func (e *Engine) repair(ctx context.Context, lease time.Duration) error {
-	if !e.repairs.TryLock() {
+	if !e.mending.TryLock() {
 		return nil // another call is at it
 	}
-	defer e.repairs.Unlock()
+	defer e.mending.Unlock()
 	idle := max(2*lease, time.Minute)
-	v, err := e.run(ctx, repairScript, e.fromJob, repairJobs, e.fromLane, repairLanes, e.consumer, idle.Milliseconds())
+	v, err := e.run(ctx, repairScript, e.mending.fromJob, repairJobs, e.mending.fromLane, repairLanes, e.consumer, idle.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -261,11 +270,11 @@ func (e *Engine) repair(ctx context.Context, lease time.Duration) error {
 	if !ok || len(said) != 3 {
 		return e.nonsense("Sweep")
 	}
-	e.fromJob, _ = said[0].(string)
-	e.fromLane, _ = said[1].(string)
+	e.mending.fromJob, _ = said[0].(string)
+	e.mending.fromLane, _ = said[1].(string)
 	if n, _ := said[2].(int64); n > 0 {
 		e.warn("jobs were not where their state has them, and were put back: has somebody changed keys?", "jobs", n)
-		e.announce()
+		e.news.Announce()
 	}
 	return nil
 }

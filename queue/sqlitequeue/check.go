@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// selectCounts returns, for every lane, the counters that are to agree with the jobs that
-// are there, each beside what it is to be. It is one statement, so that both are of the
-// same moment.
+// This file checks the whole of a queue's file.
+
+// selectCounts returns, for every lane, each counter beside the number of jobs that are there.
+// They must agree. It is one statement, so that both are of the same moment.
 const selectCounts = `SELECT l.id, l.campaign, l.ready = (l.high + l.normal + l.low > 0),
 		l.high, coalesce(sum(c.n) FILTER (WHERE c.state = 'ready' AND c.priority = 1), 0),
 		l.normal, coalesce(sum(c.n) FILTER (WHERE c.state = 'ready' AND c.priority = 0), 0),
@@ -21,10 +22,10 @@ const selectCounts = `SELECT l.id, l.campaign, l.ready = (l.high + l.normal + l.
 	FROM lanes l LEFT JOIN (SELECT lane, state, priority, count(*) AS n FROM jobs NOT INDEXED GROUP BY lane, state, priority) c ON c.lane = l.id
 	GROUP BY l.id`
 
-// Check reads the whole file. It returns an error that wraps queue.ErrDamaged if a page
-// or an index is not as it should be, or if jobs are missing that are counted: which
-// other calls do not see unless they come by. Others go on meanwhile. It is for the time
-// after a disk has failed, or after a file was restored.
+// Check reads the whole file. It returns an error that wraps queue.ErrDamaged if a page or an
+// index is damaged, or if jobs are missing that are counted. Other calls see such damage only
+// where they read. Others go on meanwhile. It is for the time after a disk has failed, or after
+// a file was restored.
 func (e *Engine) Check(ctx context.Context) error {
 	err := e.read(ctx, "PRAGMA integrity_check(1)", nil, func(scan func(...any) error) error {
 		var verdict string

@@ -11,6 +11,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file says what errors of SQLite mean for the queue.
+
 // explain says what an error of SQLite's means for the queue, and what to do. SQLite's
 // own texts hold no values of rows.
 func (e *Engine) explain(err error) error {

@@ -11,13 +11,24 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file finds, makes and guards the file that a queue is in.
+
+// A location is the file of an engine, and how it was when it was opened.
+type location struct {
+	given  string // as the program has named it; it may be a symbolic link
+	path   string // of the file itself
+	nosync bool   // see WithoutSync
+	file   os.FileInfo
+	wal    os.FileInfo
+}
+
 // maxLinks is how many symbolic links are followed, as in Linux.
 const maxLinks = 40
 
 // resolve finds out which file the given path means: SQLite has the -wal beside the file
 // itself and not beside a link to it. The file need not exist.
-func (e *Engine) resolve() (err error) {
-	switch path := e.given; {
+func (l *location) resolve() (err error) {
+	switch path := l.given; {
 	case path == "" || strings.ContainsRune(path, 0):
 		return fmt.Errorf("sqlitequeue: opening %q: expected the path of a file", path)
 	case path == ":memory:":
@@ -25,38 +36,38 @@ func (e *Engine) resolve() (err error) {
 	case strings.HasPrefix(path, "file:"):
 		return fmt.Errorf("sqlitequeue: opening %q: expected the path of a file and not a URI: leave out file: and what follows a question mark; for a file of that name write ./%s", path, path)
 	}
-	if e.given, err = filepath.Abs(e.given); err != nil {
-		return fmt.Errorf("sqlitequeue: opening %s: %w", e.given, err)
+	if l.given, err = filepath.Abs(l.given); err != nil {
+		return fmt.Errorf("sqlitequeue: opening %s: %w", l.given, err)
 	}
-	e.path = e.given
+	l.path = l.given
 	for range maxLinks {
-		target, err := os.Readlink(e.path)
+		target, err := os.Readlink(l.path)
 		if err != nil {
 			break // it is none, or not there
 		}
 		if !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(e.path), target)
+			target = filepath.Join(filepath.Dir(l.path), target)
 		}
-		e.path = target
+		l.path = target
 	}
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(e.path)); err == nil {
-		e.path = filepath.Join(dir, filepath.Base(e.path))
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(l.path)); err == nil {
+		l.path = filepath.Join(dir, filepath.Base(l.path))
 	}
 	return nil
 }
 
 // create makes the file if it is not there.
-func (e *Engine) create() (err error) {
-	e.file, err = os.Stat(e.path)
+func (l *location) create() (err error) {
+	l.file, err = os.Stat(l.path)
 	if errors.Is(err, os.ErrNotExist) {
 		const mine = 0o600
-		f, err := os.OpenFile(e.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, mine)
+		f, err := os.OpenFile(l.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, mine)
 		switch {
 		case errors.Is(err, os.ErrExist): // another process was faster
-		case errors.Is(err, os.ErrNotExist) && exists(filepath.Dir(e.path)):
-			return fmt.Errorf("sqlitequeue: creating %s: the file system of directory %s takes no new files: name a directory on a local disk: %w", e.path, filepath.Dir(e.path), err)
+		case errors.Is(err, os.ErrNotExist) && exists(filepath.Dir(l.path)):
+			return fmt.Errorf("sqlitequeue: creating %s: the file system of directory %s takes no new files: name a directory on a local disk: %w", l.path, filepath.Dir(l.path), err)
 		case errors.Is(err, os.ErrNotExist):
-			return fmt.Errorf("sqlitequeue: creating %s: there is no directory %s: create it, with mode 0700: %w", e.path, filepath.Dir(e.path), err)
+			return fmt.Errorf("sqlitequeue: creating %s: there is no directory %s: create it, with mode 0700: %w", l.path, filepath.Dir(l.path), err)
 		case err != nil:
 			return fmt.Errorf("sqlitequeue: creating the queue's file: let this user write the directory: %w", err)
 		default:
@@ -64,16 +75,16 @@ func (e *Engine) create() (err error) {
 				return fmt.Errorf("sqlitequeue: creating the queue's file: %w", err)
 			}
 		}
-		e.file, err = os.Stat(e.path)
+		l.file, err = os.Stat(l.path)
 		if err != nil {
 			return fmt.Errorf("sqlitequeue: creating the queue's file: %w", err)
 		}
 	}
-	if err != nil && e.file == nil {
+	if err != nil && l.file == nil {
 		return fmt.Errorf("sqlitequeue: opening the queue's file: %w", err)
 	}
-	if !e.file.Mode().IsRegular() {
-		return fmt.Errorf("sqlitequeue: opening %s: it is not a regular file (%s): name one in a directory of its own", e.path, e.file.Mode().Type())
+	if !l.file.Mode().IsRegular() {
+		return fmt.Errorf("sqlitequeue: opening %s: it is not a regular file (%s): name one in a directory of its own", l.path, l.file.Mode().Type())
 	}
 	return nil
 }
@@ -84,21 +95,21 @@ func exists(path string) bool {
 }
 
 // private keeps others from reading the numbers and texts in a file that was there before.
-func (e *Engine) private() error {
+func (l *location) private() error {
 	const others = 0o077
 	if runtime.GOOS == "windows" {
 		return nil // where the directory's rights decide
 	}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
-		info, err := os.Stat(e.path + suffix)
+		info, err := os.Stat(l.path + suffix)
 		if errors.Is(err, os.ErrNotExist) || err == nil && info.Mode().Perm()&others == 0 {
 			continue
 		}
 		if err == nil {
-			err = os.Chmod(e.path+suffix, info.Mode().Perm()&^others)
+			err = os.Chmod(l.path+suffix, info.Mode().Perm()&^others)
 		}
 		if err != nil {
-			return fmt.Errorf("sqlitequeue: opening %s: others may read %s%s, which holds phone numbers and texts: have its owner run chmod 600: %w", e.path, filepath.Base(e.path), suffix, err)
+			return fmt.Errorf("sqlitequeue: opening %s: others may read %s%s, which holds phone numbers and texts: have its owner run chmod 600: %w", l.path, filepath.Base(l.path), suffix, err)
 		}
 	}
 	return nil
@@ -106,15 +117,15 @@ func (e *Engine) private() error {
 
 // present reports whether the file, and its WAL, are still those that were opened. What
 // is written to a file without a name is lost.
-func (e *Engine) present() error {
-	if e.nosync {
+func (l *location) present() error {
+	if l.nosync {
 		return nil
 	}
 	files := []struct {
 		path   string
 		opened os.FileInfo
-	}{{e.path, e.file}, {e.path + "-wal", e.wal}, {e.given, e.file}}
-	if e.given == e.path {
+	}{{l.path, l.file}, {l.path + "-wal", l.wal}, {l.given, l.file}}
+	if l.given == l.path {
 		files = files[:2]
 	}
 	for _, f := range files {

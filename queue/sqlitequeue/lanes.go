@@ -10,8 +10,10 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
-// counts are the counters of a lane, or what is to be added to them, in the order of the
-// table's columns.
+// This file has the rows of lanes and their counters.
+
+// counts are the counters of a lane, or what is added to them, in the order of the table's
+// columns.
 type counts [11]int64
 
 const (
@@ -113,8 +115,8 @@ func (e *Engine) lane(r laneRow) (queue.Lane, bool) {
 	return l, true
 }
 
-// findLane returns the ID of a lane's row, and whether there is one that is as it was
-// stored; of one that is damaged, its ID and false.
+// findLane returns the ID of a lane's row, and true if the row is as it was stored. Of a
+// damaged row it returns the ID and false, and without a row 0 and false.
 func (t *tx) findLane(l queue.Lane) (id int64, ok bool, err error) {
 	r := laneRow{key: l.Key()}
 	found, err := t.one("SELECT id, sum FROM lanes WHERE key = ?", []any{r.key}, &r.id, &r.sum)
@@ -122,7 +124,7 @@ func (t *tx) findLane(l queue.Lane) (id int64, ok bool, err error) {
 }
 
 // makeLane returns the ID of a lane's row, which it makes if there is none. A damaged one
-// gives its key away; what is in it is condemned when its turn comes.
+// gives its key away; what is in it is condemned when it is read.
 func (t *tx) makeLane(l queue.Lane) (int64, error) {
 	id, ok, err := t.findLane(l)
 	if err != nil || ok {
@@ -167,8 +169,8 @@ func (t *tx) recount(lane int64) error {
 	return t.exec("UPDATE lanes SET "+recounted+" WHERE id = ?", lane)
 }
 
-// bury retires a lane whose row is damaged and condemns what is Ready in it, slice at most:
-// nobody knows with whose account, and at which pace, it was to be sent.
+// bury retires a lane whose row is damaged, and condemns what is Ready in it, slice at most.
+// Nobody knows any more with whose account, and at which pace, these jobs were to be sent.
 func (t *tx) bury(lane int64) error {
 	if err := t.exec("UPDATE lanes SET "+retired+recounted+" WHERE id = ?", lane); err != nil {
 		return err

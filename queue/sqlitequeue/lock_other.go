@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// tryLock fails: processes do not take turns on this system.
+// tryLock fails: processes do not wait for one another on this system.
 func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
 
 func unlock(*os.File) {}

@@ -6,17 +6,17 @@
 // systems do not hold. It holds phone numbers and texts, and is made readable by its
 // owner only.
 //
-// Processes that write to the same file take turns, one commit each, by a lock of the file
-// with -turn at the end of its name, which holds nothing. A busy process so does not keep a
-// quiet one waiting. A process that was stopped at its turn is passed over after a second.
+// Processes that write to the same file write one after the other, one commit each. They lock a
+// file with -turn at the end of its name, which holds nothing. So a busy process does not keep
+// a quiet one waiting. A process that was stopped while it has the lock is passed over after a
+// second.
 //
-// Rows carry checksums. A job that the disk has changed is not sent but Failed, or in
-// doubt, with ReasonDamaged, and so is what waits in a lane whose row has changed; the
-// others go on. If SQLite cannot read a page, that is ErrDamaged. Not covered are the
-// counters that Stats shows, the keys of Unique, holds of buckets and schedules; and jobs
-// that have vanished altogether are only seen by [Engine.Check]. Of a -wal that was
-// damaged before SQLite has read it again after a crash, what follows the damage is lost:
-// no checksum of a row can tell.
+// Rows carry checksums. A job that the disk has changed is not sent but Failed, or in doubt,
+// with ReasonDamaged. So is what waits in a lane whose row has changed. All others go on. If
+// SQLite cannot read a page, that is ErrDamaged. No checksums cover the counters that Stats
+// shows, the keys of Unique, the holds of buckets, and schedules. Only [Engine.Check] sees that
+// jobs have vanished altogether. If a -wal is damaged before SQLite reads it again after a
+// crash, what follows the damage is lost. No checksum of a row can tell.
 package sqlitequeue
 
 import (
@@ -35,45 +35,43 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // busyTimeout is how long another process's transaction is waited for.
 const busyTimeout = 10 * time.Second
 
+// journalPause is how long another process's change of the journal is waited for at a time.
+const journalPause = 50 * time.Millisecond
+
 // oldestLibrary is the first that does not lose commits when the WAL is reset while two
 // connections are open; 3.7.0 to 3.51.2 may.
 const oldestLibrary = 3_051_003
 
-// An Engine is a [queue.Engine] on one SQLite file. It is safe for concurrent use.
-// Calls that write at the same time share a transaction. A call whose context ends before its turn has done nothing; one whose turn
-// has come waits for the commit.
+// An Engine is a [queue.Engine] on one SQLite file. It is safe for concurrent use. Calls that
+// write at the same time share a transaction. A call whose context ends before it is in a
+// transaction has done nothing. After that, the call waits for the commit.
 type Engine struct {
-	given  string // path, which may be a symbolic link
-	path   string // of the file itself
-	nosync bool
-	file   os.FileInfo // as they were when opened
-	wal    os.FileInfo
+	location
+	connections
+	ops
+	calls *engine.Calls
+	news  *engine.News
+	lanes sync.Map // of laneRow to queue.Lane: the rows that were read and checked
+}
 
+// connections are an engine's connections to the file, and what is prepared on them.
+type connections struct {
 	db         *sql.DB // of the one connection that writes
 	writer     *sql.Conn
 	statements map[string]*sql.Stmt // the writer's
 	seen       int64                // what version returned last
 	readers    *sql.DB
 	prepared   sync.Map // of text to *sql.Stmt, the readers'
-	lanes      sync.Map // of laneRow to queue.Lane
-
-	turn    chan struct{} // has room for one: who uses the writer, and the turnstile
-	others  turnstile     // between processes
-	closing chan struct{}
-	calls   sync.WaitGroup
-
-	mu      sync.Mutex
-	closed  bool
-	waiting []*op
-	news    chan struct{} // closed, and renewed, by announce
-	newsAt  time.Time
-	pending bool // news that no call of Work has begun after
 }
+
+// pkg begins the errors of this package.
+const pkg engine.Package = "sqlitequeue"
 
 var _ queue.Engine = (*Engine)(nil)
 
@@ -84,31 +82,34 @@ type Option func(*Engine)
 // file is still there. It is for tests, which it makes fast.
 func WithoutSync() Option { return func(e *Engine) { e.nosync = true } }
 
-// opening keeps a file that this process has just made from being closed while another
-// engine has it locked: with the first descriptor of a file that is closed, POSIX drops
-// all the process's locks on it. For the same reason nothing but SQLite opens the file.
+// opening is held while a file is opened. So a file that this process has just made is not
+// closed while another engine has it locked. When any descriptor of a file is closed, POSIX
+// drops all the process's locks on the file. For the same reason nothing but SQLite opens the
+// file.
 var opening sync.Mutex
 
-// Open opens the queue in the file path, which it makes if there is none; the directory has
-// to exist. The path may be a symbolic link. The file is readable by its owner only: one
-// that was there with other rights is given mode 0600 (not on Windows), and if that is not
-// permitted Open fails. It returns an error that wraps [queue.ErrDamaged] if the file
-// cannot be read, [queue.ErrOutdated] if it is a newer version's, and others if it is not a
-// queue's. The caller is to call [Engine.Close].
+// Open opens the queue in the file path, which it makes if there is none; the directory has to
+// exist. The path may be a symbolic link. The file is readable by its owner only. A file that
+// was there with other rights is given mode 0600 (not on Windows). If that is not permitted,
+// Open fails. The error wraps [queue.ErrDamaged] if the file cannot be read, and
+// [queue.ErrOutdated] if a newer version has changed it. A file that is not a queue's is an
+// error, too. The caller must call [Engine.Close].
 //
 // What retention deletes is overwritten in the file (PRAGMA secure_delete). The -wal holds
 // it for longer: until SQLite overwrites that place or the last engine is closed.
 //
-// Open has SQLite commit with fdatasync where there is one, as Linux distributions' builds
-// do: in the whole process, as durably as with fsync, and often sooner. A program that may
-// not call it (seccomp) calls sqlite.Fdatasync(false) of modernc.org/sqlite after Open.
+// Open has SQLite commit with fdatasync where there is one, as the builds of Linux
+// distributions do. This applies to the whole process. It is as durable as fsync, and often
+// sooner. A program that may not call it (seccomp) calls sqlite.Fdatasync(false) of
+// modernc.org/sqlite after Open.
 func Open(path string, opts ...Option) (*Engine, error) {
 	opening.Lock()
 	defer opening.Unlock()
 	e := &Engine{
-		given: path, statements: map[string]*sql.Stmt{}, turn: make(chan struct{}, 1),
-		closing: make(chan struct{}), news: make(chan struct{}),
+		location: location{given: path}, connections: connections{statements: map[string]*sql.Stmt{}},
+		ops: ops{lock: make(chan struct{}, 1)}, calls: engine.NewCalls(),
 	}
+	e.news = engine.NewNews(e.calls, e.lock, e.lookAround)
 	for _, o := range opts {
 		o(e)
 	}
@@ -238,7 +239,7 @@ func (e *Engine) outdated(version int) error {
 
 // journal turns the WAL on. SQLite does not wait for another process that does the same.
 func (e *Engine) journal(ctx context.Context) error {
-	for start := time.Now(); ; time.Sleep(tick) {
+	for start := time.Now(); ; time.Sleep(journalPause) {
 		var mode string
 		err := e.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
 		var s *sqlite.Error
@@ -290,30 +291,13 @@ func (e *Engine) readStatement(ctx context.Context, query string) (*sql.Stmt, er
 	return s, nil
 }
 
-// begin counts a call that Close is to wait for.
-func (e *Engine) begin() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return queue.ErrClosed
-	}
-	e.calls.Add(1)
-	return nil
-}
-
 // Close implements [queue.Engine]: what was called before it is done first. The last
 // engine of a file leaves no -wal.
 func (e *Engine) Close() error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return queue.ErrClosed
+	if err := e.calls.Close(); err != nil {
+		return err
 	}
-	e.closed = true
-	e.mu.Unlock()
-	close(e.closing)
-	e.calls.Wait()
-	e.turn <- struct{}{} // from a call of Await
+	e.lock <- struct{}{} // from a call of Await
 	return e.shut()
 }
 

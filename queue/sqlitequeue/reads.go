@@ -9,15 +9,18 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
+
+// This file has the methods that only read, on connections of their own.
 
 // read runs a query on a connection that only reads, and so does not wait for the
 // writer, and has each called for every row.
 func (e *Engine) read(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	if err := e.present(); err != nil {
 		return err
 	}
@@ -29,7 +32,7 @@ func (e *Engine) read(ctx context.Context, query string, args []any, each func(s
 	if err != nil {
 		return e.explain(err)
 	}
-	defer func() { _ = rows.Close() }() // what there is to report, rows.Err does
+	defer func() { _ = rows.Close() }() // rows.Err has reported its error
 	for rows.Next() {
 		if err := each(func(dest ...any) error {
 			if err := rows.Scan(dest...); err != nil {
@@ -51,7 +54,7 @@ func (e *Engine) read(ctx context.Context, query string, args []any, each func(s
 
 const (
 	selectDue   = "SELECT due FROM jobs WHERE state = 'delayed' ORDER BY due LIMIT 1"
-	selectParks = "SELECT bucket, until FROM parks"
+	selectHolds = "SELECT bucket, until FROM parks"
 	selectReady = "SELECT id, key, sum, high, normal, low FROM lanes WHERE ready = 1"
 	selectJob   = "SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j JOIN lanes l ON l.id = j.lane WHERE j.id = ?"
 	selectStats = `SELECT id, key, sum, high, normal, low, delayed, sending, in_doubt, sent, failed, cancelled, arrived, departed,
@@ -67,10 +70,10 @@ func (e *Engine) due(ctx context.Context) (next time.Time, err error) {
 	return next, err
 }
 
-// parks returns which buckets are parked, and until when.
-func (e *Engine) parks(ctx context.Context) (map[string]time.Time, error) {
+// holds returns which buckets and accounts are held, and until when.
+func (e *Engine) holds(ctx context.Context) (map[string]time.Time, error) {
 	until := map[string]time.Time{}
-	err := e.read(ctx, selectParks, nil, func(scan func(...any) error) error {
+	err := e.read(ctx, selectHolds, nil, func(scan func(...any) error) error {
 		var bucket string
 		var t time.Time
 		err := scan(&bucket, stored{&t})
@@ -80,32 +83,12 @@ func (e *Engine) parks(ctx context.Context) (map[string]time.Time, error) {
 	return until, err
 }
 
-// noMore is what follows the account in the key of a resource that has nothing else.
-var noMore = queue.BucketKey(pacer.Resource{})
-
-// parkedUntil returns the later of the times until which a lane's bucket and its account
-// are parked.
-func parkedUntil(parks map[string]time.Time, l queue.Lane) time.Time {
-	if len(parks) == 0 {
-		return time.Time{}
-	}
-	key := queue.BucketKey(l.Resource)
-	until := parks[key]
-	account, _, _ := strings.Cut(key, "|")
-	if of := parks[account+noMore]; of.After(until) {
-		until = of
-	}
-	return until
-}
-
 // dueAtOnce is how many jobs Work makes Ready at most, so that it returns within some 0.2 s.
 const dueAtOnce = 3 * slice
 
 // Work implements [queue.Engine]. It writes only if something is due.
 func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.Duration, err error) {
-	e.mu.Lock()
-	e.pending = false
-	e.mu.Unlock()
+	e.news.Read()
 	for n := 0; ; n += slice {
 		due, err := e.due(ctx)
 		if err != nil {
@@ -121,7 +104,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 			return nil, 0, err
 		}
 	}
-	parked, err := e.parks(ctx)
+	held, err := e.holds(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -151,7 +134,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 		for i := high; i < low && ready[i] == 0; i++ {
 			r.Top--
 		}
-		r.Parked = parkedUntil(parked, l)
+		r.Parked = engine.HeldUntil(held, l)
 		r.Held = max(0, r.Parked.Sub(now))
 		lanes = append(lanes, r)
 		return nil
@@ -169,7 +152,7 @@ func (e *Engine) Work(ctx context.Context) (lanes []queue.ReadyLane, next time.D
 
 // Stats implements [queue.Engine]. It takes time by the number of lanes, not of jobs.
 func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error) {
-	parked, err := e.parks(ctx)
+	held, err := e.holds(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -189,10 +172,10 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 		s := queue.LaneStats{
 			Lane: l, Ready: c[high] + c[normal] + c[low], Delayed: c[delayed], Sending: c[sending], InDoubt: c[inDoubt],
 			Sent: c[sent], Failed: c[failed], Cancelled: c[cancelled], Arrived: c[arrived], Departed: c[departed],
-			Parked: parkedUntil(parked, l),
+			Parked: engine.HeldUntil(held, l),
 		}
 		for _, d := range due {
-			if d != nil && (s.Oldest.IsZero() || *d < micros(s.Oldest)) {
+			if d != nil && (s.Oldest.IsZero() || *d < engine.Micros(s.Oldest)) {
 				s.Oldest = time.UnixMicro(*d).UTC()
 			}
 		}
@@ -202,8 +185,8 @@ func (e *Engine) Stats(ctx context.Context) (stats []queue.LaneStats, err error)
 	return stats, err
 }
 
-// scanJob reads a job. One that is damaged has an Outcome that says so, and what is not
-// to be relied on is left out: a job is never shown as another.
+// scanJob reads a job. A damaged one has an Outcome that says so. Fields that cannot be relied
+// on are left out, so that a job is never shown as another.
 func (e *Engine) scanJob(scan func(...any) error) (queue.Job, error) {
 	r, row := &record{}, laneRow{}
 	if err := scan(append(r.all(), &row.id, &row.key, &row.sum)...); err != nil {
@@ -238,10 +221,10 @@ func (e *Engine) Get(ctx context.Context, id queue.ID) (job queue.Job, err error
 	return job, err
 }
 
-// List implements [queue.Engine]. What chooses by Unreported, LookBefore, SID, or States
-// other than Ready, Delayed and Sent, takes time by what is found; the rest, by what is
-// stored. If the job after was deleted, the list goes on where its ID would be, and may
-// then repeat a few jobs. Damaged jobs are listed as [Engine.Get] returns them.
+// List implements [queue.Engine]. A filter by Unreported, LookBefore, SID, or States other than
+// Ready, Delayed and Sent takes time by what is found. Other filters take time by what is
+// stored. If the job after was deleted, the list goes on where its ID would be, and may then
+// repeat a few jobs. Damaged jobs are listed as [Engine.Get] returns them.
 func (e *Engine) List(ctx context.Context, f queue.Filter, after queue.ID, max int) (jobs []queue.Job, err error) {
 	var from int64
 	if after != "" {
@@ -270,8 +253,8 @@ const selectPosition = `SELECT coalesce(
 	min((SELECT seq FROM jobs WHERE id < ?1 ORDER BY id DESC LIMIT 1), coalesce((SELECT seq - 1 FROM jobs WHERE id > ?1 ORDER BY id LIMIT 1), 9223372036854775807)),
 	0)`
 
-// position returns the place of a job in the order of Add: of one that is not there any
-// more, a place not after it, as its neighbours by ID tell.
+// position returns the place of a job in the order of Add. For a job that is not there any
+// more, it returns a place not after it, by the IDs of its neighbours.
 func (e *Engine) position(ctx context.Context, id queue.ID) (seq int64, err error) {
 	err = e.read(ctx, selectPosition, []any{string(id)}, func(scan func(...any) error) error { return scan(&seq) })
 	return seq, err
@@ -287,6 +270,9 @@ const isRare = "j.state IN ('sending', 'in doubt', 'failed', 'cancelled')"
 // to begin after, and the last, how many. States stand in its text, for the sake of the
 // partial indexes; they are of the known ones.
 func listing(f queue.Filter) (string, []any, error) {
+	if err := pkg.CheckFilter(f); err != nil {
+		return "", nil, err
+	}
 	var query strings.Builder
 	query.WriteString("SELECT " + allColumns + ", l.id, l.key, l.sum FROM jobs j CROSS JOIN lanes l ON l.id = j.lane WHERE j.seq > ?")
 	var args []any
@@ -298,9 +284,6 @@ func listing(f queue.Filter) (string, []any, error) {
 		words := make([]string, len(f.States))
 		all := true
 		for i, s := range slices.Sorted(slices.Values(f.States)) { // so that there are few texts
-			if _, ok := column(s, pacer.Normal); !ok {
-				return "", nil, fmt.Errorf("sqlitequeue: listing jobs of state %.20q: there is no such state", s)
-			}
 			words[i] = "'" + string(s) + "'"
 			all = all && slices.Contains(rare, s)
 		}
@@ -322,7 +305,7 @@ func listing(f queue.Filter) (string, []any, error) {
 		and("j.sid <> '' AND j.sid = ?", f.SID)
 	}
 	if !f.LookBefore.IsZero() {
-		and("j.state = 'in doubt' AND "+isRare+" AND j.look > 0 AND j.look < ?", micros(f.LookBefore))
+		and("j.state = 'in doubt' AND "+isRare+" AND j.look > 0 AND j.look < ?", engine.Micros(f.LookBefore))
 	}
 	if f.Unreported {
 		and("j.reported = 0 AND j.state IN ('sent', 'failed')")

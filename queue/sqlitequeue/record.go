@@ -14,7 +14,10 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
+
+// This file has the rows of jobs, with their checksums.
 
 // A record is a job's row.
 type record struct {
@@ -29,48 +32,16 @@ type record struct {
 	broken  bool   // some of it is of a type that was never stored
 }
 
-// lastMicro is the last microsecond of the year 9999, the latest time that is stored. Go's
-// own conversion overflows, and RFC 3339 has no later years.
-const lastMicro = 253_402_300_799_999_999
-
-// tooLate returns an error for a job with a time that is not stored as it is.
-func tooLate(j queue.Job) error {
-	for field, t := range map[string]time.Time{"Due": j.Due, "Deadline": j.Deadline} {
-		if t.Unix() > lastMicro/1_000_000 {
-			return fmt.Errorf("sqlitequeue: job %s cannot be stored: its %s lies in the year %d: expected one up to 9999", j.ID, field, t.UTC().Year())
-		}
-	}
-	return nil
-}
-
-// micros is how times are stored: 0 is none. What lies before 1970 is as past as 1970, and
-// what lies after the year 9999 is as far off as its end.
-func micros(t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Unix() < 0:
-		return 1
-	case t.Unix() > lastMicro/1_000_000:
-		return lastMicro
-	}
-	return max(t.UnixMicro(), 1)
-}
-
 // A stored time is scanned into one.
 type stored struct{ t *time.Time }
 
 // Scan implements sql.Scanner.
 func (s stored) Scan(v any) error {
 	us, ok := v.(int64)
-	switch {
-	case !ok:
+	if !ok {
 		return fmt.Errorf("time of type %T", v)
-	case us == 0:
-		*s.t = time.Time{}
-	default:
-		*s.t = time.UnixMicro(us).UTC()
 	}
+	*s.t = engine.FromMicros(us)
 	return nil
 }
 
@@ -81,9 +52,9 @@ const (
 	allColumns = movingColumns + `, j.request, j.labels, j.key, j.created, j.deadline, j.sum`
 )
 
-// fromIndex finds rows by a partial index and reads them by themselves. In a plain query
-// SQLite takes for granted what the condition of the index says, such as the state, and a
-// row that the disk has changed would look as it should.
+// fromIndex finds rows by a partial index and reads them by themselves. In a plain query SQLite
+// takes for granted what the condition of the index says, such as the state. A row that the
+// disk has changed would look as it should.
 const fromIndex = " FROM jobs i CROSS JOIN jobs j ON j.seq = i.seq WHERE "
 
 // moving returns where movingColumns are scanned to.
@@ -115,7 +86,7 @@ func (s sums) sum() int64 { return int64(crc32.Checksum(s, castagnoli)) }
 
 func (r *record) sumNow() int64 {
 	return make(sums, 0, 512).text(string(r.ID)).int(r.lane, int64(r.Priority)).text(string(r.request)).text(string(r.labels)).
-		text(r.Unique).int(micros(r.Created), micros(r.Deadline)).sum()
+		text(r.Unique).int(engine.Micros(r.Created), engine.Micros(r.Deadline)).sum()
 }
 
 func (r *record) markNow() int64 {
@@ -125,7 +96,7 @@ func (r *record) markNow() int64 {
 	}
 	o := &r.Outcome
 	return make(sums, 0, 256).text(string(r.ID)).int(r.lane, int64(r.Priority)).text(string(r.State)).
-		int(micros(r.Due), int64(r.Attempts), r.Claim, micros(r.Began), micros(r.Lease), int64(r.Looks), micros(r.Look), micros(r.Finished), reported).
+		int(engine.Micros(r.Due), int64(r.Attempts), r.Claim, engine.Micros(r.Began), engine.Micros(r.Lease), int64(r.Looks), engine.Micros(r.Look), engine.Micros(r.Finished), reported).
 		text(o.SID).int(int64(o.Status), int64(o.Code)).text(o.Reason).text(string(o.Response)).sum()
 }
 
@@ -223,8 +194,8 @@ func (t *tx) save(r *record, from queue.State) error {
 	update := func(more string) error {
 		return t.exec(`UPDATE jobs SET state = ?, due = ?, attempts = ?, claim = ?, began = ?, lease = ?, looks = ?, look = ?,
 		finished = ?, reported = ?, sid = ?, status = ?, code = ?, reason = ?, response = ?, mark = ?`+more+` WHERE seq = ?`,
-			string(r.State), micros(r.Due), r.Attempts, r.Claim, micros(r.Began), micros(r.Lease), r.Looks, micros(r.Look),
-			micros(r.Finished), r.Reported, o.SID, o.Status, o.Code, o.Reason, blob(o.Response), r.markNow(), r.seq)
+			string(r.State), engine.Micros(r.Due), r.Attempts, r.Claim, engine.Micros(r.Began), engine.Micros(r.Lease), r.Looks, engine.Micros(r.Look),
+			engine.Micros(r.Finished), r.Reported, o.SID, o.Status, o.Code, o.Reason, blob(o.Response), r.markNow(), r.seq)
 	}
 	if !r.broken {
 		err := update("")
@@ -266,7 +237,7 @@ func (t *tx) records(whole bool, query string, args ...any) ([]*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // what there is to report, rows.Err does
+	defer func() { _ = rows.Close() }() // rows.Err has reported its error
 	var all []*record
 	for rows.Next() {
 		r := &record{}
@@ -284,8 +255,8 @@ func (t *tx) records(whole bool, query string, args ...any) ([]*record, error) {
 	return all, rows.Err()
 }
 
-// salvage reads of a row that cannot be read as it should be what is needed to move it to
-// where it does no harm. n is how many columns it has.
+// salvage reads a row that cannot be read as it should be. It reads what is needed to move the
+// row to where it does no harm. n is how many columns there are.
 func salvage(n int, scan func(...any) error) (*record, error) {
 	values, err := anything(n, scan)
 	if err != nil {
@@ -309,8 +280,8 @@ func anything(n int, scan func(...any) error) ([]any, error) {
 	return values, scan(dest...)
 }
 
-// in reports whether a record that an index holds under one of states is in it. If not,
-// the disk has changed the row or the index: the indexes are made anew, and the record is
+// in reports whether a record that an index holds under one of states is in it. If not, the
+// disk has changed the row or the index. Then the indexes are made anew, and the record is
 // condemned unless it is as it was stored.
 func (t *tx) in(r *record, states ...queue.State) (bool, error) {
 	if slices.Contains(states, r.State) {

@@ -77,8 +77,8 @@ CREATE TABLE documents(name TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEG
 CREATE TABLE parks(bucket TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX jobs_sid ON jobs(sid) WHERE sid <> '';
 `,
-	// An index on a condition of the counters is written whenever one of them changes;
-	// one on a flag only when the flag does: a page less to most commits.
+	// An index on a condition of the counters would be written whenever one of them changes. An
+	// index on a flag is written only when the flag changes, which saves most commits a page.
 	`
 ALTER TABLE lanes ADD COLUMN ready INTEGER NOT NULL DEFAULT 0;
 UPDATE lanes SET ready = 1 WHERE high + normal + low > 0;

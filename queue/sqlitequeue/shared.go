@@ -10,16 +10,17 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
-// What processes share besides jobs: holds of buckets, schedules, documents.
+// This file has what processes share besides jobs: holds of buckets, schedules, documents.
 
 // Now implements [queue.Engine]. It is this machine's clock, to the microsecond.
 func (e *Engine) Now(ctx context.Context) (time.Time, error) {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return time.Time{}, err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	return clock(), ctx.Err()
 }
 
@@ -35,7 +36,7 @@ func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (u
 			return t.exec("DELETE FROM parks WHERE bucket = ?", queue.BucketKey(r))
 		}
 		until = t.now.Add(d).Truncate(time.Microsecond)
-		return t.exec("INSERT INTO parks(bucket, until) VALUES(?, ?) ON CONFLICT DO UPDATE SET until = excluded.until", queue.BucketKey(r), micros(until))
+		return t.exec("INSERT INTO parks(bucket, until) VALUES(?, ?) ON CONFLICT DO UPDATE SET until = excluded.until", queue.BucketKey(r), engine.Micros(until))
 	})
 	if err != nil {
 		return time.Time{}, err
@@ -46,8 +47,8 @@ func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (u
 // Reserve implements [queue.Engine]. The places are kept to the nanosecond. If the clock
 // was set back since the last call, the schedule moves with it.
 func (e *Engine) Reserve(ctx context.Context, schedule string, perSecond float64, n int) (wait time.Duration, err error) {
-	if !(perSecond > 0) || math.IsInf(perSecond, 1) || n < 1 {
-		return 0, fmt.Errorf("sqlitequeue: reserving %d places at %v a second: expected at least one, and a rate above 0", n, perSecond)
+	if err := pkg.CheckPlaces(perSecond, n); err != nil {
+		return 0, err
 	}
 	err = e.write(ctx, 1, func(t *tx) error {
 		now := t.now.UnixNano()

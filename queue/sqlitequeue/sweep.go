@@ -4,7 +4,10 @@ import (
 	"context"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
+
+// This file does what time brings.
 
 // Sweep implements [queue.Engine]. A Lease of 0 shortens none.
 func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (w queue.Swept, err error) {
@@ -25,16 +28,16 @@ func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (w queue.Swept, err e
 	return w, nil
 }
 
-// vanished moves to InDoubt what has been Sending for longer than its lease, after it
-// has shortened those leases that the clock, set back, has made too long.
+// vanished moves to InDoubt what has been Sending for longer than its lease. It also shortens
+// the leases that have become too long because the clock was set back.
 func (t *tx) vanished(s queue.Sweep) (int, error) {
-	over, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'sending' AND i.lease < ? ORDER BY i.lease LIMIT ?", micros(t.now), s.Max)
+	over, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'sending' AND i.lease < ? ORDER BY i.lease LIMIT ?", engine.Micros(t.now), s.Max)
 	if err != nil {
 		return 0, err
 	}
 	n := len(over)
 	if s.Lease > 0 {
-		long, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'sending' AND i.lease > ? ORDER BY i.lease DESC LIMIT ?", micros(t.now.Add(s.Lease)), s.Max)
+		long, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'sending' AND i.lease > ? ORDER BY i.lease DESC LIMIT ?", engine.Micros(t.now.Add(s.Lease)), s.Max)
 		if err != nil {
 			return 0, err
 		}
@@ -66,7 +69,7 @@ func (t *tx) vanished(s queue.Sweep) (int, error) {
 // expired fails what waits past its deadline.
 func (t *tx) expired(s queue.Sweep) (int, error) {
 	found, err := t.records(false, "SELECT "+movingColumns+` FROM jobs j
-		WHERE deadline > 0 AND state IN ('ready', 'delayed') AND deadline < ? ORDER BY deadline LIMIT ?`, micros(t.now), s.Max)
+		WHERE deadline > 0 AND state IN ('ready', 'delayed') AND deadline < ? ORDER BY deadline LIMIT ?`, engine.Micros(t.now), s.Max)
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +99,7 @@ func (t *tx) outdated(s queue.Sweep) (n int, err error) {
 	if s.Keep <= 0 {
 		return 0, nil
 	}
-	found, err := t.records(true, "SELECT "+allColumns+" FROM jobs j WHERE finished > 0 AND finished < ? ORDER BY finished LIMIT ?", micros(t.now.Add(-s.Keep)), s.Max)
+	found, err := t.records(true, "SELECT "+allColumns+" FROM jobs j WHERE finished > 0 AND finished < ? ORDER BY finished LIMIT ?", engine.Micros(t.now.Add(-s.Keep)), s.Max)
 	if err != nil {
 		return 0, err
 	}

@@ -3,7 +3,6 @@ package sqlitequeue
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,10 +10,13 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
+// This file moves jobs between states.
+
 // slice is how many rows one operation changes at most where the caller has not said
-// how many: so that others get their turn.
+// how many: so that others can write in between.
 const slice = 500
 
 // Add implements [queue.Engine]. What is added at once is one transaction: some hundreds
@@ -25,10 +27,10 @@ func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, erro
 	for i, j := range jobs {
 		r := &records[i]
 		r.Job = queue.Job{ID: j.ID, Lane: j.Lane, Priority: nearest(j.Priority), Request: j.Request, Due: j.Due, Deadline: j.Deadline, Unique: j.Unique, Labels: j.Labels}
-		if j.ID == "" {
-			return nil, errors.New("sqlitequeue: adding a job without an ID: give it one")
+		if err := pkg.CheckID(j); err != nil {
+			return nil, err
 		}
-		if err := cmp.Or(tooLate(j), r.encode()); err != nil {
+		if err := cmp.Or(pkg.CheckTimes(j), r.encode()); err != nil {
 			return nil, err
 		}
 	}
@@ -110,7 +112,7 @@ func (t *tx) insert(rs []*record) error {
 		c[is], c[arrived] = 1, 1
 		t.count(r.lane, c)
 		args = append(args, string(r.ID), r.lane, int64(r.Priority), r.request, string(r.labels), r.Unique,
-			micros(r.Created), micros(r.Deadline), r.sumNow(), string(r.State), micros(r.Due), r.markNow())
+			engine.Micros(r.Created), engine.Micros(r.Deadline), r.sumNow(), string(r.State), engine.Micros(r.Due), r.markNow())
 	}
 	query, each := insertOne, 12
 	if len(rs) == insertAtOnce {
@@ -217,8 +219,8 @@ func (t *tx) oldest(lane int64) (first *record, err error) {
 
 // Move implements [queue.Engine].
 func (e *Engine) Move(ctx context.Context, m queue.Move) error {
-	if _, ok := column(m.To, pacer.Normal); !ok {
-		return fmt.Errorf("sqlitequeue: moving job %s to state %.20q: there is no such state", m.ID, m.To)
+	if err := pkg.CheckMove(m); err != nil {
+		return err
 	}
 	return e.write(ctx, 1, func(t *tx) error {
 		columns := movingColumns
@@ -292,8 +294,8 @@ func (t *tx) apply(r *record, m queue.Move) {
 
 // CancelWaiting implements [queue.Engine].
 func (e *Engine) CancelWaiting(ctx context.Context, campaign string, max int) (n int, err error) {
-	if campaign == "" {
-		return 0, errors.New("sqlitequeue: cancelling a campaign: its name is empty: that would be all jobs of no campaign")
+	if err := pkg.CheckCampaign(campaign); err != nil {
+		return 0, err
 	}
 	err = e.write(ctx, max, func(t *tx) error {
 		n = 0
@@ -331,7 +333,7 @@ func (e *Engine) CancelWaiting(ctx context.Context, campaign string, max int) (n
 
 // promote makes Ready up to max jobs that are due, and returns how many.
 func (t *tx) promote(max int) (int, error) {
-	found, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'delayed' AND i.due <= ? ORDER BY i.due, i.seq LIMIT ?", micros(t.now), max)
+	found, err := t.records(false, "SELECT "+movingColumns+fromIndex+"i.state = 'delayed' AND i.due <= ? ORDER BY i.due, i.seq LIMIT ?", engine.Micros(t.now), max)
 	if err != nil {
 		return 0, err
 	}

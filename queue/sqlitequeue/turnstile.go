@@ -10,17 +10,17 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// A turnstile lets processes that write to the same file take turns. SQLite knows no line:
-// who finds the file locked looks again later, and a busy process locks it again within
-// microseconds. So a process that wrote now and then got one commit in through hundreds of
-// another's.
+// A turnstile lets processes that write to the same file write one after the other. SQLite has
+// no waiting line. A process that finds the file locked looks again later, and a busy process
+// locks it again within microseconds. Without the turnstile, a process that wrote now and then
+// got one commit in through hundreds of another's.
 //
-// Who wants to write locks a file beside the queue's, waits for SQLite's lock, and lets the
-// turnstile go once it has that: meanwhile no other process can begin. The turnstile decides
-// who is next, and nothing else: what SQLite stores is right without it. So nobody waits
-// long for a process that is stopped in it.
+// A process that wants to write locks a file beside the queue's, and waits for SQLite's lock.
+// Once it has that, it lets the turnstile go. Meanwhile no other process can begin. The
+// turnstile decides who is next, and nothing else: what SQLite stores is right without it. So
+// nobody waits long for a process that is stopped in it.
 //
-// The engine's turn guards a turnstile. Its zero value lets everybody through.
+// The lock of ops guards a turnstile. Its zero value lets everybody through.
 type turnstile struct {
 	file  *os.File
 	until time.Time // a turnstile that somebody has is not waited for before; zero: it is
@@ -35,8 +35,9 @@ const (
 	mostLook  = 2 * time.Millisecond
 )
 
-// sleepBetweenLooks sleeps for an eighth of what was waited, within those bounds: a wait for a short
-// commit must not become much longer, and one for a long import must not cost a processor.
+// sleepBetweenLooks sleeps for an eighth of the time that was waited, from leastLook to
+// mostLook. A wait for a short commit must not become much longer. A wait for a long import
+// must not cost a processor.
 func sleepBetweenLooks(waited time.Duration) {
 	time.Sleep(min(max(leastLook, waited/8), mostLook))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite"
@@ -14,12 +15,23 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file puts calls that write into transactions, many calls into one.
+
 // An op is one call's part of a transaction.
 type op struct {
 	do   func(*tx) error
 	rows int // about how many it writes
 	err  error
 	done chan struct{}
+}
+
+// ops are the calls of this process that wait to write, and the right to write.
+type ops struct {
+	lock   chan struct{} // has room for one: whoever is in it uses the writer and the turnstile
+	others turnstile     // between processes
+
+	mu      sync.Mutex
+	waiting []*op
 }
 
 // What one transaction holds at most: so that it ends soon for those who wait for the
@@ -34,16 +46,16 @@ const (
 // nothing else. Once do has begun, ctx is not looked at any more: an answer before the
 // commit would be a guess.
 //
-// There is no goroutine that writes: whoever gets the turn commits what waits, also for
+// There is no goroutine that writes: whoever gets the lock commits what waits, also for
 // the others. A lone caller so waits for the disk alone, and for no other goroutine.
 func (e *Engine) write(ctx context.Context, rows int, do func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	o := &op{do: do, rows: rows, done: make(chan struct{})}
 	e.mu.Lock()
 	e.waiting = append(e.waiting, o)
@@ -52,7 +64,7 @@ func (e *Engine) write(ctx context.Context, rows int, do func(*tx) error) error 
 		select {
 		case <-o.done:
 			return o.err
-		case e.turn <- struct{}{}:
+		case e.lock <- struct{}{}:
 			e.lead()
 			continue
 		case <-ctx.Done():
@@ -76,9 +88,9 @@ func (e *Engine) withdraw(o *op) bool {
 	return i >= 0
 }
 
-// lead commits the next batch and gives the turn back.
+// lead commits the next batch and gives the lock back.
 func (e *Engine) lead() {
-	defer func() { <-e.turn }()
+	defer func() { <-e.lock }()
 	e.mu.Lock()
 	batch := e.take()
 	e.mu.Unlock()
@@ -87,7 +99,7 @@ func (e *Engine) lead() {
 	}
 }
 
-// take removes from those that wait what the next transaction is to hold.
+// take removes from those that wait what the next transaction will hold.
 func (e *Engine) take() []*op {
 	n, rows := 0, 0
 	for n < len(e.waiting) && n < maxOps && (n == 0 || rows+e.waiting[n].rows <= maxRows) {
@@ -120,7 +132,7 @@ func (e *Engine) commit(batch []*op) {
 		}
 	}
 	if news {
-		e.announce()
+		e.news.Announce()
 	}
 	for _, o := range batch {
 		close(o.done)
@@ -159,7 +171,7 @@ func (e *Engine) transact(batch []*op) (news bool, err error) {
 	return t.news, e.present()
 }
 
-// begin begins a transaction when it is this process's turn.
+// begin begins a transaction as soon as other processes let this one.
 func (t *tx) begin() error {
 	if t.e.others.enter() {
 		defer t.e.others.leave()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // bubble runs a test with an engine in virtual time, and ends it with Close: a goroutine
@@ -236,13 +237,13 @@ func TestAwaitIsNotEndedByMoves(t *testing.T) {
 func TestMicros(t *testing.T) {
 	for _, at := range []time.Time{{}, time.Unix(0, 1000), time.Date(2026, 11, 24, 1, 2, 3, 456789000, time.FixedZone("x", 3600)), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		var got time.Time
-		if err := (stored{&got}).Scan(micros(at)); err != nil || !got.Equal(at) || got.Location() != time.UTC {
+		if err := (stored{&got}).Scan(engine.Micros(at)); err != nil || !got.Equal(at) || got.Location() != time.UTC {
 			t.Errorf("%v is read as %v, %v", at, got, err)
 		}
 	}
 	for _, at := range []time.Time{time.Unix(0, 0), time.Unix(0, 999), time.Unix(-1, 0)} {
-		if micros(at) != 1 {
-			t.Errorf("%v is stored as %d: expected 1, which is a time that has passed", at, micros(at))
+		if engine.Micros(at) != 1 {
+			t.Errorf("%v is stored as %d: expected 1, which is a time that has passed", at, engine.Micros(at))
 		}
 	}
 	if err := (stored{new(time.Time)}).Scan("2026"); err == nil {

@@ -15,27 +15,28 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
-// Add implements [queue.Engine]. With a ledger it stores the jobs there, as the ledger
-// does. Only if the ledger cannot take them (it is unreachable, full or gone) does it send
-// them to SQS, from where they are moved as soon as it can.
+// This file adds jobs, to the ledger or to SQS.
+
+// Add implements [queue.Engine]. With a ledger it stores the jobs there, as the ledger does. If
+// the ledger cannot take them (it is unreachable, full or gone), Add sends them to SQS. From
+// there they are moved as soon as the ledger can take them.
 //
-// Without a ledger, or with [WithAddToSQS], it sends them to SQS, in calls of at most ten,
-// and some of what an engine promises cannot be had:
+// Without a ledger, or with [WithAddToSQS], it sends them to SQS, in calls of at most ten. Then
+// some of what an engine promises is missing:
 //   - What Add has returned is kept by SQS, but is not in Get, List or Claim until it has
 //     been moved.
-//   - Known is always false. A job with a Unique key gets an ID that comes from the key,
-//     which Added has: who adds it once more gets the same ID, and nothing is stored
-//     twice. Have the jobs of one key come in by one way: an ID that the ledger has given
-//     is another.
-//   - If not all are stored, the error is a [*NotStored] that says which. To add all of
-//     them again is safe for those with a key: SQS knows it for 5 minutes, the ledger
-//     for as long as it keeps the job.
+//   - Known is always false. A job with a Unique key gets an ID that comes from the key, which
+//     Added has. If it is added once more, it gets the same ID, and nothing is stored twice.
+//     Have the jobs of one key come in by one way: an ID that the ledger has given is another.
+//   - If not all are stored, the error is a [*NotStored] that says which. Jobs with a key may
+//     safely be added again. SQS knows the key for 5 minutes, and the ledger for as long as it
+//     keeps the job.
 //   - The order given is kept within a lane.
 func (e *Engine) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
-	if err := e.begin(); err != nil {
+	if err := e.calls.Begin(); err != nil {
 		return nil, err
 	}
-	defer e.calls.Done()
+	defer e.calls.End()
 	if e.ledger && !e.toSQS {
 		added, err := e.Engine.Add(ctx, jobs)
 		if err == nil || !e.down(ctx, err) {
@@ -87,8 +88,8 @@ func (e *NotStored) Error() string {
 // Unwrap returns Err.
 func (e *NotStored) Unwrap() error { return e.Err }
 
-// What one call may hold in all: 1 MiB; 256 KiB where the queue's messages are not
-// larger, as in regions that have not been changed.
+// One call may hold 1 MiB in all. Where the queue's messages may not be larger, as in regions
+// that SQS has not changed yet, it may hold 256 KiB.
 const (
 	leastBatch  = 256 << 10
 	mostBatch   = 1 << 20

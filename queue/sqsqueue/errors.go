@@ -8,7 +8,9 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Kinds of errors, by what is to be done.
+// This file says what errors of AWS mean.
+
+// Kinds of errors, by what a person must do.
 const (
 	other = iota
 	missing

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -17,12 +18,12 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
-// What of the ledger's methods is not quite as the ledger has it.
+// This file has the methods that are not quite as the ledger has them.
 
-// InSQS is the lane under which Stats shows what waits in SQS, of all lanes: Ready is what
-// may be moved, Delayed what is being moved, or was delivered and is to be shown again.
-// SQS counts approximately, and the count is up to 2 s old. There is no such lane while
-// nothing waits.
+// InSQS is the lane under which Stats shows what waits in SQS, of all lanes. Ready is what may
+// be moved. Delayed is what is being moved, or was delivered and will be shown again. SQS
+// counts approximately, and the count is up to 2 s old. There is no such lane while nothing
+// waits.
 var InSQS = queue.Lane{Resource: pacer.Resource{Product: "sqs", Name: "messages", Op: "waiting"}}
 
 const countAge = 2 * time.Second
@@ -40,37 +41,46 @@ func (e *Engine) Stats(ctx context.Context) ([]queue.LaneStats, error) {
 	return lanes, nil
 }
 
+// A depth is how much waits in SQS, as it was counted last.
+type depth struct {
+	mu      sync.Mutex
+	counted time.Time
+	waiting queue.LaneStats
+}
+
+// count returns how much waits in SQS, and asks SQS if what is known is too old.
 func (e *Engine) count(ctx context.Context) queue.LaneStats {
-	e.counting.Lock()
-	defer e.counting.Unlock()
-	if time.Since(e.counted) < countAge {
-		return e.waiting
+	d := &e.depth
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.counted) < countAge {
+		return d.waiting
 	}
 	out, err := e.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &e.url, AttributeNames: []types.QueueAttributeName{
 		types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible, types.QueueAttributeNameApproximateNumberOfMessagesDelayed,
 	}})
-	e.counted, e.waiting = time.Now(), queue.LaneStats{}
+	d.counted, d.waiting = time.Now(), queue.LaneStats{}
 	if err != nil {
 		e.log.Warn("sqsqueue: what waits in SQS is not counted", "queue", e.name, "error", e.explain("GetQueueAttributes", err))
-		return e.waiting
+		return d.waiting
 	}
 	number := func(name types.QueueAttributeName) int64 {
 		n, _ := strconv.ParseInt(out.Attributes[string(name)], 10, 64) // 0 if SQS does not say
 		return n
 	}
-	e.waiting = queue.LaneStats{
+	d.waiting = queue.LaneStats{
 		Lane: InSQS, Ready: number(types.QueueAttributeNameApproximateNumberOfMessages),
 		Delayed: number(types.QueueAttributeNameApproximateNumberOfMessagesNotVisible) + number(types.QueueAttributeNameApproximateNumberOfMessagesDelayed),
 	}
-	return e.waiting
+	return d.waiting
 }
 
-// Sweep implements [queue.Engine]. It logs once if results are kept for a shorter time
-// than SQS keeps messages: one that is delivered again after its job has been deleted is
-// not known any more, and would be sent again.
+// Sweep implements [queue.Engine]. It logs once if results are kept for a shorter time than SQS
+// keeps messages. A message that is delivered again after its job was deleted is not known any
+// more, and would be sent again.
 func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) {
 	if e.ledger && s.Keep > 0 && s.Keep < e.retention {
-		e.warnKeep.Do(func() {
+		e.warned.Do(func() {
 			e.log.Warn("sqsqueue: results are kept for a shorter time than SQS keeps messages: a message that could not be deleted when it was moved might be sent again: raise queue.WithRetention, or lower the queue's MessageRetentionPeriod",
 				"queue", e.name, "results", s.Keep, "messages", e.retention)
 		})
@@ -78,8 +88,8 @@ func (e *Engine) Sweep(ctx context.Context, s queue.Sweep) (queue.Swept, error) 
 	return e.Engine.Sweep(ctx, s)
 }
 
-// A queue and its ledger know each other: a document in the ledger has a name that was
-// drawn, and so has a tag of the queue.
+// A queue and its ledger know each other by a random name. A document in the ledger has it, and
+// so has a tag of the queue.
 const (
 	document = "sqsqueue"
 	tag      = "pacer-ledger"

@@ -16,11 +16,14 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 	"github.com/twilio-pacer/pacer/queue/internal/jsontext"
 )
 
-// A message is one job as it travels: the body of an SQS message, JSON in ASCII, since SQS
-// takes not every character. docs/sqs.md describes it for programs in other languages.
+// This file has the form in which a job travels through SQS.
+
+// A message is one job as it travels, in the body of an SQS message. It is JSON in ASCII, since
+// SQS does not take every character. For programs in other languages, docs/sqs.md describes it.
 type message struct {
 	Version  string            `json:"v"`
 	ID       queue.ID          `json:"id,omitempty"`
@@ -43,17 +46,17 @@ const (
 // names is the namespace of the IDs that come from keys.
 var names = uuid.MustParse("6f0b9a8e-3c57-4d3e-9a55-2f6f1d7c5b10")
 
-// idOf returns the ID of a job that has a key, where no ledger can be asked who holds it:
-// who sends the same key names the same job. It is a UUID of version 5.
+// idOf returns the ID of a job that has a key, where no ledger can be asked who holds the key.
+// The same key gives the same ID. It is a UUID of version 5.
 func idOf(unique string) queue.ID {
 	return queue.ID(uuid.NewSHA1(names, []byte(unique)).String())
 }
 
-// encode returns a job as a message, and an error if it would not arrive as it is: what
-// is not UTF-8, or a request that no worker takes.
+// encode returns a job as a message. A job that would not arrive as it is, is an error: it is
+// not UTF-8, or its request is one that no worker takes.
 func encode(j queue.Job) (string, error) {
-	if j.ID == "" {
-		return "", errors.New("sqsqueue: adding a job without an ID: give it one")
+	if err := engine.Package("sqsqueue").CheckID(j); err != nil {
+		return "", err
 	}
 	m := message{
 		Version: formatVersion, ID: j.ID, Lane: j.Lane.Key(), Priority: int(j.Priority), Due: within(j.Due), Deadline: within(j.Deadline),

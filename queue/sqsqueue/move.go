@@ -12,6 +12,8 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// This file moves messages from SQS into the ledger.
+
 const (
 	fullPause  = 250 * time.Millisecond // while the window is full
 	leastPause = 500 * time.Millisecond // after an error; doubled for each more in a row
@@ -23,8 +25,8 @@ const (
 // move moves messages into the ledger until ctx ends: it receives, stores, deletes. A
 // crash in between delivers a message again, which the ledger then knows by its ID.
 //
-// While the ledger does not answer nothing is received, and what is in hand is kept from
-// others: each delivery counts for the dead-letter queue, and these messages are good.
+// While the ledger does not answer, nothing is received, and what was received is kept from
+// others. Each delivery counts for the dead-letter queue, and these messages are good.
 func (e *Engine) move(ctx context.Context) {
 	pause := leastPause
 	failing := ""
@@ -89,8 +91,8 @@ type inHand struct {
 }
 
 // moveSome stores the jobs of messages, however long the ledger takes, and deletes the
-// messages. Those that cannot be read are left alone: SQS delivers them again, perhaps to
-// a newer version of this program, and moves them to the dead-letter queue in the end.
+// messages. Messages that cannot be read are left alone. SQS delivers them again, perhaps to a
+// newer version of this program. In the end it moves them to the dead-letter queue.
 func (e *Engine) moveSome(ctx context.Context, messages []types.Message) {
 	var jobs []inHand
 	for _, m := range messages {
@@ -125,8 +127,8 @@ func (e *Engine) moveSome(ctx context.Context, messages []types.Message) {
 	e.show(last, left, 0)
 }
 
-// store stores jobs in the ledger, trying again until ctx ends. left is what it could not
-// store until then; what the ledger refuses is in neither.
+// store stores jobs in the ledger, and tries again until ctx ends. It returns what is stored,
+// and in left what could not be stored until then. What the ledger refuses is in neither.
 func (e *Engine) store(ctx context.Context, jobs []inHand) (stored, left []inHand) {
 	pause := leastPause
 	for {

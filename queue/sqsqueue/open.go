@@ -1,16 +1,18 @@
-// Package sqsqueue has AWS SQS as the front door of a [queue.Queue]: programs without a
-// store of their own (Lambdas, web servers on many machines) send jobs to an SQS FIFO
-// queue, which keeps them until a worker moves them into its ledger, another
-// [queue.Engine], where all the rest happens. SQS alone can neither list nor count by
-// lane, remember a key for longer than 5 minutes, delay one message of a FIFO queue, nor
-// keep results or doubts; and while one message of a group is in flight it hands out no
-// others of it, so that a lane would stand still behind one request in doubt.
+// Package sqsqueue has AWS SQS as the front door of a [queue.Queue]. Programs without a store
+// of their own (Lambdas, web servers on many machines) send jobs to an SQS FIFO queue. It keeps
+// them until a worker moves them into its ledger, another [queue.Engine], where all the rest
+// happens.
+//
+// SQS alone can neither list jobs nor count them by lane. It remembers a key for 5 minutes
+// only, cannot delay one message of a FIFO queue, and keeps neither results nor doubts. While
+// one message of a group is in flight, it hands out no others of the group. So one request in
+// doubt would stop a lane.
 //
 //   - A producer has no ledger: Open with nil. [Engine.Add] and [Engine.Close] work, all
 //     else returns [ErrNoLedger].
-//   - A program with the ledger does all that the ledger does, at no SQS call: what it
-//     adds goes into the ledger itself, or to SQS if the ledger cannot take it. Meanwhile
-//     the engine moves what producers have sent.
+//   - A program with the ledger does all that the ledger does, without a call to SQS. What it
+//     adds goes into the ledger itself, or to SQS if the ledger cannot take it. Meanwhile the
+//     engine moves what producers have sent.
 //
 // Everybody who moves messages of a queue has to use the same ledger: one file of
 // sqlitequeue on one machine, or one Redis. Two ledgers know nothing of each other, and
@@ -33,6 +35,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
 
 // ErrNoLedger is what an engine without a ledger returns for all but Add and Close.
@@ -47,27 +50,27 @@ type Engine struct {
 	name   string // of the queue, for errors
 	log    *slog.Logger
 
+	settings
+	limits
+	ledger bool // there is one
+	calls  *engine.Calls
+	depth  depth
+	warned sync.Once // that results are kept for too short a time
+}
+
+// settings are what the options of Open set.
+type settings struct {
 	window     int
 	visibility time.Duration
 	poll       time.Duration
 	toSQS      bool
 	operations queue.Operations // that messages may order
+}
 
+// limits are what Open has read of the queue's attributes.
+type limits struct {
 	maxMessage int           // bytes
 	retention  time.Duration // of messages in SQS
-
-	calls  sync.WaitGroup // of send
-	mover  sync.WaitGroup
-	stop   context.CancelFunc
-	ledger bool
-
-	mu     sync.Mutex
-	closed bool
-
-	counting sync.Mutex
-	counted  time.Time // when waiting was read
-	waiting  queue.LaneStats
-	warnKeep sync.Once
 }
 
 var _ queue.Engine = (*Engine)(nil)
@@ -161,7 +164,7 @@ func Open(ctx context.Context, client *sqs.Client, queueURL string, ledger queue
 	}
 	e := &Engine{
 		Engine: ledger, client: client, url: queueURL, name: queueURL[strings.LastIndexByte(queueURL, '/')+1:], log: slog.Default(),
-		window: 1000, visibility: 30 * time.Second, poll: 20 * time.Second, ledger: ledger != nil,
+		settings: settings{window: 1000, visibility: 30 * time.Second, poll: 20 * time.Second}, ledger: ledger != nil, calls: engine.NewCalls(),
 	}
 	for _, o := range opts {
 		if o == nil {
@@ -181,9 +184,7 @@ func Open(ctx context.Context, client *sqs.Client, queueURL string, ledger queue
 	if err := e.bind(ctx); err != nil {
 		return nil, err
 	}
-	moving, stop := context.WithCancel(context.Background())
-	e.stop = stop
-	e.mover.Go(func() { e.move(moving) })
+	e.calls.Go(e.move)
 	return e, nil
 }
 
@@ -213,33 +214,13 @@ func (e *Engine) inspect(ctx context.Context) error {
 	return nil
 }
 
-// begin counts a call that Close is to wait for.
-func (e *Engine) begin() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return queue.ErrClosed
-	}
-	e.calls.Add(1)
-	return nil
-}
-
 // Close implements [queue.Engine]. It stops moving, lets what is under way end, and closes
 // the ledger. Messages that SQS was just about to hand over are seen again after the
 // visibility timeout.
 func (e *Engine) Close() error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return queue.ErrClosed
+	if err := e.calls.Close(); err != nil {
+		return err
 	}
-	e.closed = true
-	e.mu.Unlock()
-	if e.stop != nil {
-		e.stop()
-	}
-	e.mover.Wait()
-	e.calls.Wait()
 	if !e.ledger {
 		return nil
 	}

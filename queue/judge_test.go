@@ -15,7 +15,7 @@ import (
 )
 
 // asked are requests of each kind that is judged in its own way, in the order of the
-// verdicts below.
+// meanings below.
 var asked = [5]Request{
 	{Method: http.MethodPost, URL: messages, Form: map[string][]string{"To": {"+15005550009"}, "From": {"+15005550006"}, "Body": {"hello"}}},
 	{Method: http.MethodPost, URL: calls, Form: map[string][]string{"To": {"+15005550009"}, "From": {"+15005550006"}}},
@@ -61,32 +61,32 @@ func TestJudge(t *testing.T) {
 		f.BodyErr = io.ErrUnexpectedEOF
 		return f
 	}
-	all := func(v verdict) [5]verdict { return [5]verdict{v, v, v, v, v} }
+	all := func(v meaning) [5]meaning { return [5]meaning{v, v, v, v, v} }
 	const a, u, n = wasAccepted, wasUnproved, wasUntaken
 
 	for name, c := range map[string]struct {
 		fault twiliotest.Fault
-		want  [5]verdict // of a message, a call, another POST, a GET, a DELETE
+		want  [5]meaning // of a message, a call, another POST, a GET, a DELETE
 	}{
-		"a message's SID":             {foreign(201, `{"sid":"SM0123456789abcdef0123456789abcdef"}`), [5]verdict{a, u, a, a, a}},
-		"a picture's SID":             {foreign(201, `{"sid":"MM0123456789abcdef0123456789abcdef"}`), [5]verdict{a, u, a, a, a}},
-		"a call's SID":                {foreign(200, `{"sid":"CA0123456789abcdef0123456789abcdef"}`), [5]verdict{u, a, a, a, a}},
-		"a SID with more behind it":   {foreign(201, `{"sid":"SM0123456789abcdef0123456789abcdef0"}`), [5]verdict{u, u, a, a, a}},
-		"a SID in lower case":         {foreign(201, `{"sid":"sm0123456789abcdef0123456789abcdef"}`), [5]verdict{u, u, a, a, a}},
-		"a SID that is a number":      {foreign(201, `{"sid":1}`), [5]verdict{u, u, a, a, a}},
-		"a SID that is nested":        {foreign(201, `{"message":{"sid":"SM0123456789abcdef0123456789abcdef"}}`), [5]verdict{u, u, a, a, a}},
-		"JSON without a SID":          {foreign(200, other), [5]verdict{u, u, a, a, a}},
-		"a page with 200":             {foreign(200, page), [5]verdict{u, u, u, n, n}},
-		"a page with 202":             {foreign(202, page), [5]verdict{u, u, u, n, n}},
-		"200, empty":                  {foreign(200, ""), [5]verdict{u, u, u, n, n}},
-		"200, blanks":                 {foreign(200, " \n"), [5]verdict{u, u, u, n, n}},
-		"204":                         {foreign(204, ""), [5]verdict{u, u, u, n, a}},
-		"200, broken off":             {broken(200, `{"sid":"SM0123456789abcdef`), [5]verdict{u, u, u, n, n}},
-		"200, empty and broken off":   {broken(200, ""), [5]verdict{u, u, u, n, n}},
+		"a message's SID":             {foreign(201, `{"sid":"SM0123456789abcdef0123456789abcdef"}`), [5]meaning{a, u, a, a, a}},
+		"a picture's SID":             {foreign(201, `{"sid":"MM0123456789abcdef0123456789abcdef"}`), [5]meaning{a, u, a, a, a}},
+		"a call's SID":                {foreign(200, `{"sid":"CA0123456789abcdef0123456789abcdef"}`), [5]meaning{u, a, a, a, a}},
+		"a SID with more behind it":   {foreign(201, `{"sid":"SM0123456789abcdef0123456789abcdef0"}`), [5]meaning{u, u, a, a, a}},
+		"a SID in lower case":         {foreign(201, `{"sid":"sm0123456789abcdef0123456789abcdef"}`), [5]meaning{u, u, a, a, a}},
+		"a SID that is a number":      {foreign(201, `{"sid":1}`), [5]meaning{u, u, a, a, a}},
+		"a SID that is nested":        {foreign(201, `{"message":{"sid":"SM0123456789abcdef0123456789abcdef"}}`), [5]meaning{u, u, a, a, a}},
+		"JSON without a SID":          {foreign(200, other), [5]meaning{u, u, a, a, a}},
+		"a page with 200":             {foreign(200, page), [5]meaning{u, u, u, n, n}},
+		"a page with 202":             {foreign(202, page), [5]meaning{u, u, u, n, n}},
+		"200, empty":                  {foreign(200, ""), [5]meaning{u, u, u, n, n}},
+		"200, blanks":                 {foreign(200, " \n"), [5]meaning{u, u, u, n, n}},
+		"204":                         {foreign(204, ""), [5]meaning{u, u, u, n, a}},
+		"200, broken off":             {broken(200, `{"sid":"SM0123456789abcdef`), [5]meaning{u, u, u, n, n}},
+		"200, empty and broken off":   {broken(200, ""), [5]meaning{u, u, u, n, n}},
 		"301":                         {foreign(301, page), all(n)},
 		"302":                         {foreign(302, ""), all(n)},
-		"303":                         {foreign(303, ""), [5]verdict{u, u, u, n, n}},
-		"304":                         {foreign(304, ""), [5]verdict{u, u, u, n, n}},
+		"303":                         {foreign(303, ""), [5]meaning{u, u, u, n, n}},
+		"304":                         {foreign(304, ""), [5]meaning{u, u, u, n, n}},
 		"307":                         {foreign(307, ""), all(n)},
 		"308":                         {foreign(308, other), all(n)},
 		"400 with a code":             {twilio(400, 21211), all(wasRefused)},
@@ -151,7 +151,7 @@ func TestJudge(t *testing.T) {
 func TestJudgeOfErrorsAlone(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
-		want verdict
+		want meaning
 	}{
 		"an error of somebody's":  {errors.New("timeout"), wasUnproved},
 		"a bare deadline":         {context.DeadlineExceeded, wasUnproved},

@@ -9,7 +9,7 @@ import (
 
 // Stats is the depth of a queue: how much waits, and how fast it comes and goes.
 type Stats struct {
-	Time  time.Time   // by the engine's clock, of which all times of the lanes are
+	Time  time.Time   // when it was read, by the engine's clock, as are all times of the lanes
 	Lanes []LaneDepth // of all lanes that have or had jobs
 	Total LaneDepth   // its Lane is the zero Lane
 }
@@ -20,28 +20,29 @@ type LaneDepth struct {
 	// OldestAge is how long the first of the Ready ones has been waiting for its turn;
 	// 0: none is ready.
 	OldestAge time.Duration
-	// ArrivalRate and DepartureRate are requests a second over the last 30 to 60 s, or
-	// since the Queue was opened; 0 as long as Stats has been called only once.
+	// ArrivalRate and DepartureRate are requests a second over the last 30 to 60 s, or since
+	// the Queue was opened. They are 0 as long as Stats has been called only once.
 	ArrivalRate, DepartureRate float64
 }
 
-// depth remembers counts, for rates.
+// A depth remembers two samples of the counts, from which rates are computed.
 type depth struct {
 	mu            sync.Mutex
 	before, since counts
 }
 
-// counts are what had arrived and departed at a time.
+// counts are how many jobs of each lane had arrived and departed at a time.
 type counts struct {
 	at    time.Time
 	lanes map[Lane][2]int64
 }
 
-// rateOver is how old the older of two samples is, to twice that.
+// rateOver is how old the older of the two samples is at least. It is twice as old at most.
 const rateOver = 30 * time.Second
 
 // Stats returns the depth now. It costs some milliseconds for each hundred lanes, whatever
-// waits in them; call it every few seconds, not for each request. It may be called by any process, worker or not.
+// waits in them. Call it every few seconds, not for each request. It may be called by any
+// process, worker or not.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	lanes, err := q.engine.Stats(ctx)
 	if err != nil {
@@ -94,6 +95,7 @@ func (t *LaneDepth) Add(d *LaneDepth) {
 	}
 }
 
+// sample takes a sample of the counts if the last one is old enough.
 func (d *depth) sample(lanes []LaneStats, now time.Time) {
 	if !d.since.at.IsZero() && now.Sub(d.since.at) < rateOver {
 		return
@@ -106,70 +108,4 @@ func (d *depth) sample(lanes []LaneStats, now time.Time) {
 		d.before = c
 	}
 	d.since = c
-}
-
-// The growth alert: what is ready has grown in each of so many windows, while the worker
-// was sending.
-const (
-	growthWindow  = 10 * time.Second
-	growthWindows = 6
-)
-
-// watch raises AlertGrowing, once for each time that the queue grows, and again only
-// after it has shrunk to half of what it was then.
-func (w *Worker) watch(ctx context.Context) error {
-	var g growth
-	store := &trouble{w: w, kind: AlertStore, advice: adviceStore, what: "reading how much waits"}
-	for pause(ctx, growthWindow) {
-		s, err := w.q.Stats(ctx)
-		if err != nil {
-			store.failed(ctx, err)
-			continue
-		}
-		store.worked()
-		if g.grows(s.Total.Ready, s.Total.Departed) {
-			w.raise(Alert{Kind: AlertGrowing, Advice: adviceGrowing, Lane: fastest(s), Err: fmt.Errorf(
-				"%d requests are ready, more than a minute ago; %.3g a second arrive, %.3g are sent; the first has waited for %v",
-				s.Total.Ready, s.Total.ArrivalRate, s.Total.DepartureRate, s.Total.OldestAge.Round(time.Second))})
-		}
-	}
-	return nil
-}
-
-// growth watches the depth from window to window.
-type growth struct {
-	ready, departed int64 // in the last window
-	known           bool
-	risen           int   // windows in a row
-	alarmed         int64 // the depth at the alert; 0: none, or it is over
-}
-
-// grows takes the depth of a window, and reports whether it is time for an alert.
-func (g *growth) grows(ready, departed int64) bool {
-	busy := departed > g.departed
-	if g.known && ready > g.ready && busy {
-		g.risen++
-	} else {
-		g.risen = 0
-	}
-	g.ready, g.departed, g.known = ready, departed, true
-	if ready < g.alarmed/2 || ready == 0 {
-		g.alarmed = 0
-	}
-	if g.risen < growthWindows || g.alarmed > 0 {
-		return false
-	}
-	g.alarmed = ready
-	return true
-}
-
-// fastest is the lane that grows most.
-func fastest(s Stats) (most Lane) {
-	by := 0.0
-	for _, l := range s.Lanes {
-		if grows := l.ArrivalRate - l.DepartureRate; grows > by {
-			most, by = l.Lane, grows
-		}
-	}
-	return most
 }
