@@ -22,7 +22,7 @@ func limitRows() []*row {
 	}
 	const limit = 20
 	told := func(name, what string, rate, noise float64) *row {
-		return &row{name: name, what: what, noise: noise, seeds: pick(noise == 0, 1, 3), limited: rate != limit, short: rate == limit, scene: func(short bool) *storm.Scene {
+		return &row{name: name, what: what, noise: noise, seeds: pick(noise == 0, 3, 1), limited: rate != limit, short: rate == limit, scene: func(short bool) *storm.Scene {
 			sc := limited(one(60), 3, pick(short, 12.0, 5), window(limit))
 			sc.Told = rate
 			if noise > 0 {
