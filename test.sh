@@ -67,7 +67,8 @@ mapfile -t modules < <(sed -nE 's#^\t(\./)?##p' go.work)
 # Programs are built once, to be run as often as they are needed. "go run" would link them each
 # time, and keep each in the build cache: 80 MB for a program that has twilio-go's RestClient.
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'exit 130' INT TERM
 
 # build MODULE PACKAGES FLAGS... puts the module's programs into $tmp/MODULE.
 build() { go -C "$1" build -ldflags='-s -w' "${@:3}" -o "$tmp/$1/" "$2"; }
