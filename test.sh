@@ -59,15 +59,16 @@ skip() { # skip NAME REASON
 	fi
 }
 
-# Each module is tested by itself, as its users get it: with its replace directives,
+# Each module of go.work is tested by itself, as its users get it: with its replace directives,
 # without go.work.
 export GOWORK=off
-modules=(. bench compat otelpacer queue redispacer)
+mapfile -t modules < <(sed -nE 's#^\t(\./)?##p' go.work)
 
 # Programs are built once, to be run as often as they are needed. "go run" would link them each
 # time, and keep each in the build cache: 80 MB for a program that has twilio-go's RestClient.
 tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'exit 130' INT TERM
 
 # build MODULE PACKAGES FLAGS... puts the module's programs into $tmp/MODULE.
 build() { go -C "$1" build -ldflags='-s -w' "${@:3}" -o "$tmp/$1/" "$2"; }
@@ -99,7 +100,7 @@ formatted() {
 	files=$(gofmt -l .) && [ -z "$files" ] || { echo "not gofmt-clean: $files"; return 1; }
 }
 
-workspace() { GOWORK=$PWD/go.work go list -deps ./... ./bench/... ./compat/... ./otelpacer/... ./queue/... ./redispacer/... >/dev/null; }
+workspace() { GOWORK=$PWD/go.work go list -deps $(printf './%s/... ' "${modules[@]}") >/dev/null; }
 
 requirements() {
 	local want='github.com/cenkalti/backoff/v4 github.com/twilio/twilio-go golang.org/x/time' have

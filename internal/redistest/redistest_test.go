@@ -28,6 +28,9 @@ func TestServer(t *testing.T) {
 }
 
 func TestFailover(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for Sentinel")
+	}
 	f := FailoverFor(t)
 	if err := f.Master.Kill(); err != nil {
 		t.Fatal(err)
@@ -39,6 +42,9 @@ func TestFailover(t *testing.T) {
 }
 
 func TestCluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts three servers")
+	}
 	nodes := ClusterFor(t)
 	if out, err := nodes[0].CLI("-c", "SET", "b", "1"); out != "OK" || err != nil {
 		t.Errorf("got %q, %v", out, err)

@@ -52,6 +52,9 @@ func (redisError) RedisError()     {}
 
 // The promises of an engine hold by the server's clock, however far off this machine's is.
 func TestEngineWithAnotherClock(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same as TestEngine, twice")
+	}
 	for _, ahead := range []time.Duration{time.Second, -30 * time.Second} {
 		t.Run(fmt.Sprint(ahead), func(t *testing.T) {
 			rdb := redis.NewClient(&redis.Options{Addr: shared(t).Options().Addr})

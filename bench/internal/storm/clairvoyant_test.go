@@ -116,6 +116,7 @@ func TestPossibleIsWhatAClairvoyantReaches(t *testing.T) {
 	}
 	soon := Refusal{RetryAfter: "1"}
 	limit := func(w *Window) *Rule { return &Rule{Model: w, Refusal: soon} }
+	short := map[string]bool{"callers that wait for noise": true, "a sliding window and noise behind it": true, "a storm": true, "bursts": true}
 	for name, scene := range map[string]func() *Scene{
 		"a configured rate and noise": func() *Scene {
 			return &Scene{Latency: usual, Streams: many, Told: 20, Rules: []*Rule{noise(0.1, soon)}}
@@ -196,6 +197,9 @@ func TestPossibleIsWhatAClairvoyantReaches(t *testing.T) {
 			}, Rules: []*Rule{{Model: &Window{Limit: Always(20)}, Refusal: soon, Scope: Object}}}
 		},
 	} {
+		if testing.Short() && !short[name] {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sc := scene()
