@@ -299,7 +299,7 @@ func (c *consumer) program(src string, releases []release) (said string, err err
 // command runs a command in dir. It returns what the command has printed to its standard
 // output, and with an error all that it has printed.
 func (c *consumer) command(dir, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute) // compiling may take minutes
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute) // compiling takes minutes, many where others compile
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, append(slices.Clip(c.env), "PWD="+dir), 5*time.Second
