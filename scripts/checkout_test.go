@@ -72,16 +72,6 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// replace replaces text that must be in a file.
-func replace(t *testing.T, name, old, text string) {
-	t.Helper()
-	before := read(t, name)
-	if !strings.Contains(before, old) {
-		t.Fatalf("%s: %q is not in it", name, old)
-	}
-	write(t, name, strings.ReplaceAll(before, old, text))
-}
-
 func git(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	out, err := run(t, dir, "git", args...)

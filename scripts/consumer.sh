@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Does what a user of the published modules does, outside the checkout:
 #
-#	scripts/consumer.sh              all published modules, and README's programs
+#	scripts/consumer.sh              all published modules, and the programs of the documents
 #	scripts/consumer.sh -get         only "go get", of all of them
 #	scripts/consumer.sh -get queue   only "go get", of the module in queue
 #

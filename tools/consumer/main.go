@@ -6,7 +6,7 @@
 // Then, in empty folders, without go.work and without "replace", it
 //
 //   - runs "go get" of each published module alone, and the module's examples;
-//   - builds and runs the programs in README.md, and examples/quickstart.
+//   - builds and runs examples/quickstart, and the programs in README.md and docs.
 package main
 
 import (
@@ -218,31 +218,37 @@ func (c *consumer) module(r release) error {
 	return nil
 }
 
-// programs builds and runs the programs of README.md, and the one that it begins with.
+// programs builds and runs examples/quickstart and the programs of the documents.
 func (c *consumer) programs(tree string, releases []release) error {
-	readme, err := os.ReadFile(filepath.Join(tree, "README.md"))
+	documents, err := filepath.Glob(filepath.Join(tree, "docs", "*.md"))
 	if err != nil {
 		return err
 	}
-	sources := goPrograms(string(readme))
-	if len(sources) == 0 {
-		return errors.New(`README.md: no block of Go is a program ("package main"): expected one at least`)
-	}
-	quickstart, err := os.ReadFile(filepath.Join(tree, "examples", "quickstart", "main.go"))
-	if err != nil {
-		return err
-	}
-	names := []string{"examples/quickstart"}
-	for i := range sources {
-		names = append(names, fmt.Sprintf("README.md, program %d", i+1))
-	}
-	for i, src := range slices.Insert(sources, 0, string(quickstart)) {
-		start := time.Now()
-		said, err := c.program(src, releases)
+	n := 0
+	for _, file := range slices.Concat([]string{
+		filepath.Join(tree, "examples", "quickstart", "main.go"), filepath.Join(tree, "README.md"),
+	}, documents) {
+		text, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("%s: %w", names[i], err)
+			return err
 		}
-		fmt.Printf("ok: %s: %s (%.0f s)\n", names[i], said, time.Since(start).Seconds())
+		programs := []string{string(text)}
+		if filepath.Ext(file) == ".md" {
+			programs = goPrograms(string(text))
+			n += len(programs)
+		}
+		for i, src := range programs {
+			start := time.Now()
+			name := fmt.Sprintf("%s, program %d", strings.TrimPrefix(file, tree+"/"), i+1)
+			said, err := c.program(src, releases)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			fmt.Printf("ok: %s: %s (%.0f s)\n", name, said, time.Since(start).Seconds())
+		}
+	}
+	if n == 0 {
+		return errors.New(`README.md and docs: no block of Go is a program ("package main"): expected one at least`)
 	}
 	return nil
 }
@@ -299,7 +305,7 @@ func (c *consumer) program(src string, releases []release) (said string, err err
 // command runs a command in dir. It returns what the command has printed to its standard
 // output, and with an error all that it has printed.
 func (c *consumer) command(dir, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute) // compiling may take minutes
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute) // compiling takes minutes, many where others compile
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, append(slices.Clip(c.env), "PWD="+dir), 5*time.Second
