@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/twilio-pacer/pacer/internal/endpoint"
 )
 
 // Resources whose limits Twilio's users set most often, for [Limit.Resource].
@@ -94,7 +96,7 @@ func kindOf(sender string) senderKind {
 		return whatsApp
 	case strings.HasPrefix(sender, "rcs:"):
 		return rcs
-	case isSID(sender) && strings.HasPrefix(sender, "MG"):
+	case endpoint.IsSID(sender) && strings.HasPrefix(sender, "MG"):
 		return messagingService
 	}
 	digits, international := strings.CutPrefix(sender, "+")
@@ -264,12 +266,12 @@ func (l Limit) repeats(i int, seen map[Limit]int) error {
 func (l Limit) validateFields() error {
 	switch product, name := splitRule(l.Resource); {
 	case l.Resource == "*":
-	case name == "", name != "*" && !fixedWords(name), product != "api" && !looksFixed(product),
+	case name == "", name != "*" && !fixedWords(name), product != "api" && !endpoint.IsWord(product),
 		product == "api" && name != "*" && !('A' <= name[0] && name[0] <= 'Z'):
 		return malformedResource(l.Resource)
 	case l.Sender != "" && (product != "api" || name != Messages):
 		return fmt.Errorf("sender: set for resource %s: expected only with resource \"Messages\" or \"*\", as only messages have a sender of their own", quoted(l.Resource))
-	case !(resourceName{product, name}).isKnown():
+	case !(endpoint.Name{Product: product, Name: name}).Known():
 		return unknownResource(l.Resource)
 	}
 	switch l.Op {
@@ -286,7 +288,7 @@ func (l Limit) validateFields() error {
 	if l.Sender != "" && (l.Sender != canonicalParty(l.Sender) || kindOf(l.Sender) == otherSender && !alphanumericSender(l.Sender)) {
 		return fmt.Errorf("sender: %s: expected a phone number such as +15005550006, a short code, whatsapp:+15005550006, an alphanumeric sender, or a Messaging Service SID, without blanks or marks in a number", quoted(l.Sender))
 	}
-	if l.Account != "" && !(isSID(l.Account) && strings.HasPrefix(l.Account, "AC")) {
+	if l.Account != "" && !(endpoint.IsSID(l.Account) && strings.HasPrefix(l.Account, "AC")) {
 		return fmt.Errorf("account: %s: expected an account SID, AC and 32 hex digits", quoted(l.Account))
 	}
 	switch {
@@ -306,6 +308,36 @@ func (l Limit) validateFields() error {
 	return nil
 }
 
+// malformedResource is the error of a rule whose resource can be none.
+func malformedResource(resource string) error {
+	nearest := ""
+	if product, name := splitRule(resource); name != "" {
+		if near, slips := (endpoint.Name{Product: product, Name: name}).Nearest(); slips <= 2 {
+			nearest = nearestText(near)
+		}
+	}
+	return fmt.Errorf("resource: %s: expected %sa resource of the core API such as \"Messages\", one of another product such as \"lookups/PhoneNumbers\", or \"*\"", quoted(resource), nearest)
+}
+
+// nearestText names what may have been meant.
+func nearestText(n endpoint.Name) string {
+	if main, ok := endpoint.Main(n.Product); ok && n.Name == "" {
+		return fmt.Sprintf("%q or %q, which are the nearest names, ", main, n)
+	}
+	return fmt.Sprintf("%q, which is the nearest name, ", n)
+}
+
+// unknownResource is the error of a rule for a resource that Twilio does not have.
+func unknownResource(resource string) error {
+	product, name := splitRule(resource)
+	n := endpoint.Name{Product: product, Name: name}
+	advice := ""
+	if near, slips := n.Nearest(); slips <= max(2, len(resource)/3) {
+		advice = nearestText(near)
+	}
+	return fmt.Errorf("resource: %s: no operation of Twilio's has it: expected %sor another resource of Twilio's; one that is newer than pacer is limited with its whole product, such as \"verify/*\"", quoted(resource), advice)
+}
+
 // alphanumericSender reports a sender ID: up to 11 letters, digits and a few marks, one
 // letter at least (https://www.twilio.com/docs/glossary/what-alphanumeric-sender-id).
 func alphanumericSender(s string) bool {
@@ -315,7 +347,7 @@ func alphanumericSender(s string) bool {
 
 func fixedWords(name string) bool {
 	for word := range strings.SplitSeq(name, "/") {
-		if !looksFixed(word) {
+		if !endpoint.IsWord(word) {
 			return false
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	messaging "github.com/twilio/twilio-go/rest/messaging/v1"
+
+	"github.com/twilio-pacer/pacer/internal/endpoint"
 )
 
 // A pool is what is known about the senders of a Messaging Service.
@@ -99,7 +101,7 @@ func defaultRate(kind senderKind) float64 {
 }
 
 // isService reports whether a sender is a Messaging Service. It is cheap: each call asks.
-func isService(sender string) bool { return strings.HasPrefix(sender, "MG") && isSID(sender) }
+func isService(sender string) bool { return strings.HasPrefix(sender, "MG") && endpoint.IsSID(sender) }
 
 func validServiceSID(sid string) error {
 	if !isService(sid) {
