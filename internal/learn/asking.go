@@ -27,13 +27,13 @@ func (r *Rate) asked() float64 {
 	if asked <= 0 {
 		return pace
 	}
-	if r.soon == soonest {
+	if r.kept.soon == soonest {
 		asked += probeTime.Seconds() // the first, small steps are left out
 	} else {
 		pace *= 1 + probeGain*min(asked, probeTime.Seconds())
 	}
 	pace *= math.Pow(1+climbGain, min(max(0, asked-probeTime.Seconds()), 3*maxDoublings))
-	if r.refuted > 0 { // it has led too far before
+	if r.kept.refuted > 0 { // it has led too far before
 		pace = min(pace, cautious*r.limit)
 	}
 	return pace
@@ -42,11 +42,11 @@ func (r *Rate) asked() float64 {
 // hold is how long the limit is kept before more is asked for. Buckets of one account ask at different
 // times: that all are throttled at once would look like a limit of its requests in flight.
 func (r *Rate) hold() time.Duration {
-	if r.soon > 0 {
-		return r.soon
+	if r.kept.soon > 0 {
+		return r.kept.soon
 	}
 	usual := min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
-	return usual + time.Duration(r.later*float64(holdTime))
+	return usual + time.Duration(r.setup.later*float64(holdTime))
 }
 
 // Asking reports that the pace is above what is known to be accepted.
@@ -58,7 +58,7 @@ func (r *Rate) Asking() bool {
 // request before the last one.
 func (r *Rate) beforeAsking() float64 {
 	if r.limit < tooSlow {
-		return r.steps[0]
+		return r.kept.steps[0]
 	}
 	busy := r.busy
 	r.busy -= time.Second
@@ -75,7 +75,7 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	case left.Before(r.since):
 		return
 	case r.phase == trying:
-		r.find(r.trial.add(true, now), now)
+		r.find(r.trying.trial.add(true, now), now)
 		return
 	}
 	r.tally.age(now)
@@ -97,15 +97,15 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	if r.limit < tooSlow { // a window has room for one more than the second shows, at most
 		limit = perSecond + 1
 	}
-	limit = r.limit + max(min(limit, r.beforeAsking())-r.limit, 0)*math.Exp2(-float64(r.refuted))
+	limit = r.limit + max(min(limit, r.beforeAsking())-r.limit, 0)*math.Exp2(-float64(r.kept.refuted))
 	r.pause(limit, now)
 	raised := limit >= tooSlow && limit > farMore*r.limit
-	soon := r.soon * 3 / 2
+	soon := r.kept.soon * 3 / 2
 	r.become(holding, limit, now)
 	if soon < r.hold() {
-		r.soon = soon
+		r.kept.soon = soon
 	} else {
-		r.peak = limit
+		r.kept.peak = limit
 	}
 	if raised { // the last steps were large, and so the limit is not known well
 		r.busy = r.hold() - soonest
@@ -131,9 +131,9 @@ func (r *Rate) inVain(now time.Time) bool {
 // be over. Then more is asked for after some seconds, and each time that this fails a bit later.
 func (r *Rate) keep(limit float64, now time.Time) {
 	r.become(holding, limit, now)
-	if limit < farBelow*r.peak && limit > verySlow {
-		r.soon = soonest
+	if limit < farBelow*r.kept.peak && limit > verySlow {
+		r.kept.soon = soonest
 	} else {
-		r.peak = limit
+		r.kept.peak = limit
 	}
 }

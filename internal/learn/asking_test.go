@@ -22,7 +22,7 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 			{"far less than what was less", []float64{50, 22}, soon},
 		} {
 			t.Run(r.name, func(t *testing.T) {
-				c := Rate{ceiling: Unlimited, peak: 100}
+				c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 				for _, limit := range r.limits {
 					c.keep(limit, noon)
 				}
@@ -33,7 +33,7 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 		}
 	})
 	t.Run("later after each time that has failed", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.keep(40, noon)
 		for i, want := range []time.Duration{soon, 8250 * ms, 12_375 * ms, 18_562_500 * time.Microsecond, usual, usual} {
 			if got := c.hold(); got != want {
@@ -47,21 +47,21 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 		}
 	})
 	t.Run("by large steps from the first one", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.keep(40, noon)
 		if c.busy = c.hold() + time.Second; c.Pace() != (1+climbGain)*40 {
 			t.Errorf("the pace is %v after a second, want a quarter more than 40", c.Pace())
 		}
 	})
 	t.Run("but not one that Twilio has told since", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.keep(40, noon)
 		if c.told(40, noon); c.hold() != usual {
 			t.Errorf("the limit is kept for %v, want %v", c.hold(), usual)
 		}
 	})
 	t.Run("also one that a trial has shown", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.become(holding, 60, noon)
 		c.try(.3, 40, noon)
 		if c.find(limited, noon); c.hold() != soon || c.busy != 0 {
@@ -94,7 +94,7 @@ func TestAskingAmongNoiseEndsWhenMoreIsSentAndNoMoreAccepted(t *testing.T) {
 		{"but a search goes on", seeking, 51, 16, false},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			c := Rate{ceiling: Unlimited, noise: noise{share: .2}}
+			c := Rate{setup: setup{ceiling: Unlimited}, noise: noise{share: .2}}
 			c.become(r.phase, 20, noon)
 			c.tally = tally{from: noon, sent: r.sent - 1, throttled: r.throttled - 1}
 			c.busy = c.hold() + 4*time.Second
@@ -126,7 +126,7 @@ func TestWhatAskingHasShown(t *testing.T) {
 		{"a limit that is no longer slow", 3, 0, 4, 6, 5, true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			c := Rate{ceiling: Unlimited, noise: noise{share: r.noise}, steps: [2]float64{r.before, 0}}
+			c := Rate{setup: setup{ceiling: Unlimited}, noise: noise{share: r.noise}, kept: kept{steps: [2]float64{r.before, 0}}}
 			c.become(holding, r.limit, noon)
 			c.busy = c.hold() + 6*time.Second
 			c.tally = tally{from: noon, sent: 100, throttled: 60}

@@ -145,7 +145,7 @@ func TestBursts(t *testing.T) {
 		s.answers(time.Second/4, "x")
 		s.wait(2 * time.Second)
 		s.e.Accepted(left, 1, &s.account, s.now)
-		if s.e.empty&1 != 0 {
+		if s.e.bursts.empty&1 != 0 {
 			t.Error("the cool-down counts as one after which nothing was accepted")
 		}
 	})
@@ -155,7 +155,7 @@ func TestBursts(t *testing.T) {
 			rest  time.Duration
 			want  bool
 		}{{0.3, time.Second, false}, {1, 0, true}, {3, time.Second, true}, {3, 2 * time.Second, false}, {5, time.Second, false}} {
-			if (&Rate{rest: r.rest}).burstsSuit(r.limit) != r.want {
+			if (&Rate{bursts: burstCoolDowns{rest: r.rest}}).burstsSuit(r.limit) != r.want {
 				t.Errorf("a limit of %v with cool-downs of %v: want %v", r.limit, r.rest, r.want)
 			}
 		}

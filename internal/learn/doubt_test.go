@@ -24,7 +24,7 @@ func TestSlowPaceOfAnAccountsTroubleDoesNotOutlastIt(t *testing.T) {
 			b := s.each[0]
 			b.Told(s.now)
 			b.become(r.phase, r.pace, s.now)
-			b.trial = newTrial(.3, 1, r.pace, false, s.now)
+			b.trying.trial = newTrial(.3, 1, r.pace, false, s.now)
 			for _, x := range s.each[:r.senders] {
 				x.throttled(5, time.Second)
 				s.now = s.now.Add(time.Second)

@@ -50,7 +50,7 @@ func (e *Evidence) concerns(account *InFlight) bool {
 
 // blames reports that the event was about the number of the account's requests in progress.
 func (e *Evidence) blames(account *InFlight, now time.Time) bool {
-	if !e.concerns(account) || !account.several() && !e.Rate.frozen && (e.noise.share > heavyNoise || e.tally.share() > heavy) {
+	if !e.concerns(account) || !account.several() && !e.Rate.setup.frozen && (e.noise.share > heavyNoise || e.tally.share() > heavy) {
 		return false
 	}
 	shown, first := account.conclude(e.event.own, now)

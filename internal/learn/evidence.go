@@ -52,7 +52,7 @@ type Verdict struct {
 func (e *Evidence) Configure(ceiling float64, paces, decides bool) {
 	e.ceiling, e.frozen, e.literal = ceiling, !paces, !decides
 	if e.lessons != nil {
-		e.Rate.ceiling, e.Rate.frozen = e.ceiling, e.frozen
+		e.Rate.setup.ceiling, e.Rate.setup.frozen = e.ceiling, e.frozen
 	}
 	if !paces {
 		e.Forget()
@@ -120,7 +120,7 @@ func (e *Evidence) learn(now time.Time) {
 	if e.lessons != nil {
 		return
 	}
-	e.lessons = &lessons{Rate: Rate{ceiling: e.ceiling, frozen: e.frozen}}
+	e.lessons = &lessons{Rate: Rate{setup: setup{ceiling: e.ceiling, frozen: e.frozen}}}
 	if accepted := e.log.Until(now); accepted > 0 {
 		e.accepted, e.answered = e.log.last(), now
 		e.cooling.accepted = int(accepted)
@@ -152,7 +152,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	}
 	c := &e.cooling
 	if !c.closed && left.Before(c.opened) {
-		e.empty &^= 1
+		e.bursts.empty &^= 1
 		return
 	}
 	c.note(0, left, e.since, now)
@@ -163,7 +163,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	}
 	if e.trouble.empty >= troubled {
 		e.resume(max(e.trouble.before, 1), now)
-		e.empty = 0 // that was no noise
+		e.bursts.empty = 0 // that was no noise
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
 	if e.phase == bursting && e.recently() >= notSlow {
@@ -232,7 +232,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	if single {
 		c.spared = now.Add(hold + sparedFor*hold)
 	}
-	c.step, c.closed, c.since, e.rest = step, true, now, t.Hold
+	c.step, c.closed, c.since, e.bursts.rest = step, true, now, t.Hold
 	return Verdict{Close: true, Hold: hold}
 }
 
@@ -242,12 +242,12 @@ func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
 		return
 	}
 	if e.number == 0 {
-		account.buckets++
-		e.number = max(account.buckets, 1)
-		e.later = 0.2 * math.Mod(float64(e.number-1)*math.Phi, 1)
+		account.seen.buckets++
+		e.number = max(account.seen.buckets, 1)
+		e.setup.later = 0.2 * math.Mod(float64(e.number-1)*math.Phi, 1)
 	}
 	account.saw(e.number, now.Sub(e.event.left) > soundAfter, now)
-	burst := !e.Rate.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0 && !e.trouble.scouting
+	burst := !e.Rate.setup.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0 && !e.trouble.scouting
 	if !t.Rate && e.phase != bursting && account.throttled(t.InProgress, burst, t.Left, now) {
 		e.begin(now)
 	}
@@ -306,7 +306,7 @@ func (e *Evidence) Shared(processes, accepted int, since time.Duration) {
 	if e.lessons == nil {
 		return
 	}
-	e.processes = processes
+	e.setup.processes = processes
 	if s := since.Seconds(); s > 0 && !e.cooling.closed {
 		e.others += (float64(accepted)/s - e.others) * -math.Expm1(-s)
 	}
@@ -325,7 +325,7 @@ func (e *Evidence) Unasked(now time.Time) bool {
 // Over reports that an unasked step need not last to its end. The account had an outage, and since this
 // bucket was closed a request was accepted in another one.
 func (e *Evidence) Over(account *InFlight, now time.Time) bool {
-	return account != nil && e.Unasked(now) && account.resumed.After(e.cooling.since)
+	return account != nil && e.Unasked(now) && account.seen.resumed.After(e.cooling.since)
 }
 
 // Reopen takes in that the cool-down is over, with so many of the bucket's requests in flight.
@@ -337,16 +337,16 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 	// Only time in which the bucket was open counts, unless it is too slow for that to matter.
 	if closed := now.Sub(c.since); e.Pace()*closed.Seconds() > 5 {
 		e.tally.from = e.tally.from.Add(closed)
-		e.trial.from = e.trial.from.Add(closed)
+		e.trying.trial.from = e.trying.trial.from.Add(closed)
 	}
 	switch {
 	case c.held && c.answers == 0: // nothing is known
-	case c.accepted == 0 && account != nil && account.answered.After(c.opened) && e.blames(account, now):
+	case c.accepted == 0 && account != nil && account.seen.answered.After(c.opened) && e.blames(account, now):
 		// Others were accepted meanwhile, and have taken the slots.
 		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false
 	case c.accepted == 0: // that teaches nothing
 		e.tally.forget(c.answers)
-		e.trial.forget(c.answers)
+		e.trying.trial.forget(c.answers)
 		e.trouble.empty++
 		e.trouble.scouting = e.trouble.empty > 1
 	case e.phase == bursting:
@@ -373,7 +373,7 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 	c := &e.cooling
 	accepted := e.recently()
 	e.trouble.before = max(accepted, 1)
-	e.peak = max(e.peak, accepted)
+	e.kept.peak = max(e.kept.peak, accepted)
 	switch {
 	case now.Before(e.noise.until) && !c.mostly:
 	case e.phase == free && e.ceiling == Unlimited && paced && (!c.mostly || accepted < tooSlow):

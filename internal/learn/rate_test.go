@@ -16,7 +16,7 @@ func TestRateIsNeverBelowOneRequestInHalfAMinute(t *testing.T) {
 		{20, 30, 20},
 	} {
 		for _, p := range []phase{seeking, holding, trying} {
-			c := Rate{ceiling: r.ceiling}
+			c := Rate{setup: setup{ceiling: r.ceiling}}
 			c.become(p, r.limit, noon)
 			if got := c.Pace(); got != r.want {
 				t.Errorf("phase %d: the pace is %v with a limit of %v and %v configured, want %v", p, got, r.limit, r.ceiling, r.want)
@@ -147,7 +147,7 @@ func TestLimitIsKeptForFiftyRequests(t *testing.T) {
 func TestAskingThatHasLedTooFarIsCautious(t *testing.T) {
 	s := held(t, 10)
 	limit := s.e.Learned()
-	s.e.held, s.e.refuted = limit, 1
+	s.e.kept.held, s.e.kept.refuted = limit, 1
 	s.goes(32*time.Second, never)
 	if got := s.e.Pace(); !s.e.Asking() || got != cautious*limit {
 		t.Errorf("the pace is %v, want a quarter more than %v", got, limit)
@@ -264,8 +264,8 @@ func TestTrialOfLess(t *testing.T) {
 			s.e.Accepted(before, 1, &s.account, s.now)
 			s.e.Throttled(Throttle{Left: before, InProgress: 1, Own: 1}, &s.account, s.now)
 		}
-		if s.e.phase != trying || s.e.trial.sent > 0 {
-			t.Errorf("the phase is %d, and %d answers were counted, want the trial to go on with none", s.e.phase, s.e.trial.sent)
+		if s.e.phase != trying || s.e.trying.trial.sent > 0 {
+			t.Errorf("the phase is %d, and %d answers were counted, want the trial to go on with none", s.e.phase, s.e.trying.trial.sent)
 		}
 	})
 	t.Run("does not count an outage", func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestTrialOfLess(t *testing.T) {
 			pace    float64
 			crowded bool
 		}{{19, true}, {17, false}} {
-			c := Rate{ceiling: 20}
+			c := Rate{setup: setup{ceiling: 20}}
 			c.try(.05, r.pace, noon)
 			c.find(limited, noon)
 			if c.news.Crowded != r.crowded || c.Learned() != r.pace {

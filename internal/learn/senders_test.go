@@ -224,7 +224,7 @@ func TestOutageOfAnAccountEnds(t *testing.T) {
 			for at := noon; at.Before(now); at = at.Add(halving) {
 				c.saw(1, false, at)
 			}
-			if c.accepted(1, true, now, now); c.resumed.Equal(now) != r.resumed {
+			if c.accepted(1, true, now, now); c.seen.resumed.Equal(now) != r.resumed {
 				t.Errorf("it was an outage: %v, want %v", !r.resumed, r.resumed)
 			}
 		})
@@ -264,7 +264,7 @@ func TestStepThatNeedNotLastToItsEnd(t *testing.T) {
 				b.throttled(1, r.hold)
 			}
 			s.now = s.now.Add(ms)
-			s.account.resumed = s.now
+			s.account.seen.resumed = s.now
 			if got := b.Over(&s.account, s.now); got != r.over {
 				t.Errorf("it is over: %v, want %v; the step is %v", got, r.over, b.cooling.step)
 			}
@@ -291,7 +291,7 @@ func TestBucketThatGetsNoSlotHasNoOutage(t *testing.T) {
 			s.account.counted(21, 0, 4, s.now)
 			s.account.counted(16, 12, 0, s.now)
 			if !r.accepted {
-				s.account.answered = before
+				s.account.seen.answered = before
 			}
 			s.each[1].throttled(21, 0)
 			b.throttled(21, 0)
@@ -334,7 +334,7 @@ func TestWhatALimitOfARateExplainsShowsNoneInFlight(t *testing.T) {
 				s.now = s.now.Add(2 * time.Second)
 				b.reopens()
 			}
-			s.account.suspect, s.account.since = 11, s.now
+			s.account.suspicion.suspect, s.account.suspicion.since = 11, s.now
 			b := s.each[0]
 			b.become(r.phase, 50, s.now)
 			b.busy = r.busy

@@ -24,16 +24,16 @@ type Link struct {
 
 // Share implements [Source]. It is an equal part while the store does not answer.
 func (e *Leased) Share(perSecond float64) float64 {
-	if e.paced {
-		perSecond = min(perSecond, e.pace)
+	if e.said.paced {
+		perSecond = min(perSecond, e.said.pace)
 	}
 	switch {
 	case e.link.Err == nil:
 		return perSecond
 	case perSecond >= Unlimited:
 		return Unlimited
-	case e.others > 0:
-		return awayShare / float64(e.others) * perSecond
+	case e.said.others > 0:
+		return awayShare / float64(e.said.others) * perSecond
 	case e.link.others > 0:
 		return awayShare / float64(e.link.others) * perSecond
 	}
@@ -45,7 +45,7 @@ func (e *Leased) Share(perSecond float64) float64 {
 // limiter then have tokens of the store again, and must unreserve what is their own.
 func (e *Leased) Rejoin(now time.Time) bool {
 	l := e.link
-	if l.Err == nil || l.trying || l.again.After(now) || (!e.paced && e.Rate() >= Unlimited) {
+	if l.Err == nil || l.trying || l.again.After(now) || (!e.said.paced && e.Rate() >= Unlimited) {
 		return false
 	}
 	if l.back {
@@ -82,7 +82,7 @@ func (e *Leased) Failed(d Demand, err error, only bool, sent, now time.Time) (ne
 // after a while: the window may be full, and others use up what they have in hand.
 func (e *Leased) Away(now time.Time, pace float64) {
 	e.Return(now)
-	e.unused, e.counts, e.learner = 0, counts{}, false
+	e.tells.unused, e.tells.counts, e.learning.learner = 0, counts{}, false
 	e.quiet = now.Add(quietAtFirst)
 	e.own.bucket = rate.NewLimiter(limit(pace), e.burst)
 	e.own.bucket.AllowN(now, e.burst)

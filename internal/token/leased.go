@@ -41,33 +41,42 @@ type Leased struct {
 	common *Link // of all buckets
 	link   *Link // common, or the bucket's own while the store cannot serve it
 
-	own     Own
-	burst   int
-	grants  []Grant   // with tokens left, in order
-	left    int       // tokens in them
-	due     time.Time // of the head's token
-	unused  int       // to be given back, of the grant numbered last
-	last    int64
-	size    int       // of the last grant
-	next    time.Time // before which no further token is used, since one was used late
-	wanted  time.Time // since when requests wait without a break; zero: none waits
-	swaps   int       // late tokens that the head has given back; after maxSwaps it uses one however late it is
-	asking  bool
-	again   time.Time // before which it is no use to ask
-	free    bool      // the program said that it is not to be paced
-	counts  counts    // answers that the store has not been told
-	told    time.Time // when it last was told anything
-	heeded  bool      // the store wants to know of answers
-	learns  bool      // this process may learn for all
+	own      Own
+	burst    int
+	hand     hand
+	tells    tells
+	asking   bool
+	again    time.Time // before which it is no use to ask
+	free     bool      // the program said that it is not to be paced
+	learning learning
+	said     said
+	quiet    time.Time // until when it keeps still since the store does not answer
+	usage    usage
+}
+
+// tells is what the store is to be told.
+type tells struct {
+	unused int   // tokens to be given back, of the grant numbered last
+	last   int64 // number of that grant
+	counts counts
+	told   time.Time // when it last was told anything
+	heeded bool      // the store wants to know of answers
+	report report    // about a cool-down
+}
+
+// learning is about the process that learns for all.
+type learning struct {
+	learns  bool      // this process may
 	learner bool      // it does
-	fed     time.Time // when the learner last heard of the others' answers
-	report  report    // about a cool-down
-	paced   bool      // the store paces it, whether or not a limit does
-	pace    float64   // of the whole bucket; 0: not known
+	fed     time.Time // when it last heard of the others' answers
+}
+
+// said is what the store said in its last answer.
+type said struct {
+	paced   bool    // it paces the bucket, whether or not a limit does
+	pace    float64 // of the whole bucket; 0: not known
 	learned float64
-	quiet   time.Time // until when it keeps still since the store does not answer
-	others  int       // processes, this one included; 0: not known
-	usage   usage
+	others  int // processes, this one included; 0: not known
 }
 
 // NewLeased returns the tokens of a bucket about which the store has not been asked yet.
@@ -79,24 +88,24 @@ func NewLeased(link *Link, burst int, user User) *Leased {
 
 // Shared reports that tokens come from the store. It is false for nil.
 func (e *Leased) Shared() bool {
-	return e != nil && e.link.Err == nil && (e.paced || e.Rate() < Unlimited)
+	return e != nil && e.link.Err == nil && (e.said.paced || e.Rate() < Unlimited)
 }
 
 // Pace is that of the whole bucket by the store's last answer; 0: not known.
-func (e *Leased) Pace() float64 { return e.pace }
+func (e *Leased) Pace() float64 { return e.said.pace }
 
 // Learned is the limit that the store has learned by its last answer; 0: none.
-func (e *Leased) Learned() float64 { return e.learned }
+func (e *Leased) Learned() float64 { return e.said.learned }
 
 // Paced reports that the store paces the bucket, whether or not a limit does. It is
 // false for nil.
-func (e *Leased) Paced() bool { return e != nil && e.paced }
+func (e *Leased) Paced() bool { return e != nil && e.said.paced }
 
 // Free says whether the program said that the bucket is not to be paced. Then the store does not
 // pace it either. It does nothing for nil.
 func (e *Leased) Free(free bool) {
 	if e != nil {
-		e.free, e.paced = free, e.paced && !free
+		e.free, e.said.paced = free, e.said.paced && !free
 	}
 }
 
@@ -110,7 +119,7 @@ func (e *Leased) TakeNow(now time.Time) bool {
 		return false
 	}
 	e.use(now)
-	if n := e.forecast(now); n > 1 && e.left <= n/4 {
+	if n := e.forecast(now); n > 1 && e.hand.left <= n/4 {
 		e.ask(now)
 	}
 	return true
@@ -124,16 +133,16 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 		}
 		return e.own.Reserve(now, pace)
 	}
-	if e.wanted.IsZero() {
-		e.wanted = now
+	if e.hand.wanted.IsZero() {
+		e.hand.wanted = now
 	}
 	due, ok := e.first(now)
-	if !ok || (e.low(now) && e.left < min(e.Waiting(), e.left/2+e.most())) {
+	if !ok || (e.low(now) && e.hand.left < min(e.Waiting(), e.hand.left/2+e.most())) {
 		e.ask(now)
 	}
 	switch {
 	case ok:
-		e.due = due
+		e.hand.due = due
 		return due.Sub(now)
 	case e.again.After(now):
 		return e.again.Sub(now)
@@ -153,60 +162,41 @@ func (e *Leased) Take(now time.Time) (due time.Time, ok bool) {
 		return e.own.Take(now)
 	}
 	e.own.Unreserve(now)
-	if e.others > 1 && e.swaps < maxSwaps && now.Sub(e.due) > late {
-		e.swaps++
+	if e.said.others > 1 && e.hand.swaps < maxSwaps && now.Sub(e.hand.due) > late {
+		e.hand.swaps++
 		e.Return(now)
 		e.ask(now)
 		return time.Time{}, false
 	}
-	e.swaps = 0
+	e.hand.swaps = 0
 	e.use(now)
 	e.postpone(now)
-	return e.due, true
+	return e.hand.due, true
 }
 
 // Spare returns for how long the head's token may be held before Take exchanges it.
 func (e *Leased) Spare(now time.Time) time.Duration {
-	if !e.Shared() || e.others <= 1 {
+	if !e.Shared() || e.said.others <= 1 {
 		return math.MaxInt64
 	}
-	return max(0, e.due.Add(late).Sub(now))
-}
-
-// postpone is for a token that was used late. Those after it that have become due meanwhile are
-// not used at once, but one by one.
-func (e *Leased) postpone(now time.Time) {
-	every := e.every()
-	if now.Sub(e.due) <= max(late, every) {
-		return
-	}
-	e.next = now.Add(every)
-	next := e.next
-	for i := range e.grants {
-		next = e.grants[i].notBefore(next)
-	}
-}
-
-// every is the time between two tokens of the whole bucket.
-func (e *Leased) every() time.Duration {
-	return time.Duration(min(float64(time.Second)/max(e.pace, math.SmallestNonzeroFloat64), 1<<62))
+	return max(0, e.hand.due.Add(late).Sub(now))
 }
 
 // Unreserve implements [Source].
 func (e *Leased) Unreserve(now time.Time) {
 	e.own.Unreserve(now)
 	if e.Waiting() == 0 {
-		e.wanted, e.swaps = time.Time{}, 0
+		e.hand.wanted, e.hand.swaps = time.Time{}, 0
 	}
 }
 
 // Return implements [Source]. Only tokens of the last grant are of use to others.
 func (e *Leased) Return(now time.Time) {
 	e.own.Unreserve(now)
-	if n := len(e.grants); n > 0 {
-		e.unused, e.last = e.grants[n-1].N, e.grants[n-1].Number
+	if n := len(e.hand.grants); n > 0 {
+		e.tells.unused, e.tells.last = e.hand.grants[n-1].N, e.hand.grants[n-1].Number
 	}
-	e.grants, e.left, e.again = nil, 0, time.Time{}
+	e.hand.grants, e.hand.left, e.again = nil, 0, time.Time{}
 }
 
 // Reshape implements [Source].
@@ -223,62 +213,18 @@ func (e *Leased) Reopen(now time.Time, pace float64, burst int, rested bool) {
 // Full implements [Source].
 func (e *Leased) Full(now time.Time, burst int) bool { return e.own.Full(now, burst) }
 
-// low reports that the tokens in hand will be used up before others come, if an answer is late once.
-func (e *Leased) low(now time.Time) bool {
-	if e.left <= e.size/4 {
-		return true
-	}
-	g := e.grants[len(e.grants)-1]
-	return g.From.Add(time.Duration(g.N)*g.Every).Sub(now) < askAhead
-}
-
-// first returns when the next token in hand may be used; ok is false if there is none.
-// Tokens whose time has passed are dropped, unless a request has waited since then: it was held
-// by something else. Beside other processes that is so for the last one, which can be exchanged.
-func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
-	tolerance := late
-	if e.pace >= brisk && e.Waiting() <= 1 {
-		tolerance = spare
-	}
-	for len(e.grants) > 0 {
-		g := &e.grants[0]
-		waited := !e.wanted.IsZero() && !g.From.Before(e.wanted) && (e.others <= 1 || e.left == 1)
-		if waited || !g.From.Add(tolerance).Before(now) {
-			return g.From, true
-		}
-		e.pop()
-	}
-	return time.Time{}, false
-}
-
-// pop takes the next token out.
-func (e *Leased) pop() {
-	g := &e.grants[0]
-	g.N--
-	e.left--
-	g.From = g.From.Add(g.Every)
-	if g.N == 0 {
-		e.grants = e.grants[1:]
-	}
-}
-
-func (e *Leased) use(now time.Time) {
-	e.pop()
-	e.usage.add(now)
-}
-
 // most is how many tokens are taken at once at most.
 func (e *Leased) most() int {
 	perSecond := e.Rate()
-	if e.pace > 0 {
-		perSecond = min(perSecond, e.pace)
+	if e.said.pace > 0 {
+		perSecond = min(perSecond, e.said.pace)
 	}
 	return int(min(maxGrant, max(1, perSecond*grantTime.Seconds())))
 }
 
 // forecast is how many tokens are likely to be used soon.
 func (e *Leased) forecast(now time.Time) int {
-	if e.pace < brisk {
+	if e.said.pace < brisk {
 		return 0
 	}
 	return int(e.usage.perSecond(now) * foresight.Seconds())
@@ -290,32 +236,32 @@ func (e *Leased) ask(now time.Time) {
 		return
 	}
 	e.asking = true
-	e.Send(e.Demand(min(e.most(), max(1, e.Waiting()-e.left, e.forecast(now)-e.left))), now)
+	e.Send(e.Demand(min(e.most(), max(1, e.Waiting()-e.hand.left, e.forecast(now)-e.hand.left))), now)
 }
 
 // Demand returns a demand for n tokens, which is to be told.
 func (e *Leased) Demand(n int) Demand {
-	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.unused, Last: e.last, Learn: e.learns, Pace: -1}
+	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.tells.unused, Last: e.tells.last, Learn: e.learning.learns, Pace: -1}
 	if d.Rate < Unlimited {
 		d.Rate /= 1 + spacing.MaxSlack
 	}
-	if e.learner {
+	if e.learning.learner {
 		d.Pace, d.Learned = e.Lessons()
 	}
-	d.Accepted, d.Throttled = e.counts.accepted, e.counts.throttled
-	e.unused, e.counts = 0, counts{}
+	d.Accepted, d.Throttled = e.tells.counts.accepted, e.tells.counts.throttled
+	e.tells.unused, e.tells.counts = 0, counts{}
 	return d
 }
 
 // Send sends a demand to the store.
 func (e *Leased) Send(d Demand, now time.Time) {
 	e.common.Asked++
-	e.told = now
+	e.tells.told = now
 	e.Tell(d, now)
 }
 
 // Others is how many processes use the bucket, this one included; at least 1.
-func (e *Leased) Others() int { return max(e.others, 1) }
+func (e *Leased) Others() int { return max(e.said.others, 1) }
 
 // replied takes in that the store has answered a demand, or that it will not.
 func (e *Leased) replied(d Demand, now time.Time) {
@@ -341,19 +287,19 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	if e.free {
 		g.Pace, g.Learned, g.Heeded, g.Learner = Unlimited, 0, false, false
 	}
-	e.pace, e.learned, e.paced = g.Pace, g.Learned, g.Pace < Unlimited
-	e.heeded = g.Heeded
-	if e.learner != g.Learner {
-		e.learner, e.fed = g.Learner && e.learns && l.Err == nil, now
+	e.said.pace, e.said.learned, e.said.paced = g.Pace, g.Learned, g.Pace < Unlimited
+	e.tells.heeded = g.Heeded
+	if e.learning.learner != g.Learner {
+		e.learning.learner, e.learning.fed = g.Learner && e.learning.learns && l.Err == nil, now
 	}
-	if l.Err == nil && (g.Processes > e.others || now.Sub(l.rejoined) > countedAfter) { // all come back, but not at once
-		e.others = max(g.Processes, 1)
-		l.others = max(l.others, e.others)
+	if l.Err == nil && (g.Processes > e.said.others || now.Sub(l.rejoined) > countedAfter) { // all come back, but not at once
+		e.said.others = max(g.Processes, 1)
+		l.others = max(l.others, e.said.others)
 	}
 	e.replied(d, now)
 	if g.Hold.After(now) {
 		e.Return(now)
-		e.unused = 0
+		e.tells.unused = 0
 		return true
 	}
 	if l.Err != nil {
@@ -366,11 +312,11 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 		}
 		return false
 	}
-	e.left += g.N
-	e.size = g.N
-	next := e.next
-	if n := len(e.grants); n > 0 {
-		next = e.grants[n-1].notBefore(next)
+	e.hand.left += g.N
+	e.hand.size = g.N
+	next := e.hand.next
+	if n := len(e.hand.grants); n > 0 {
+		next = e.hand.grants[n-1].notBefore(next)
 	}
 	g.notBefore(next)
 	// An answer that is late must not lead to more at once than the bucket holds.
@@ -378,11 +324,11 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	if past := now.Sub(g.From); past > 0 && g.Every > 0 {
 		// What may be used at once is late only from now on.
 		n := min(g.N, 1+int(past/g.Every))
-		e.grants = append(e.grants, Grant{N: n, Number: g.Number, From: now})
+		e.hand.grants = append(e.hand.grants, Grant{N: n, Number: g.Number, From: now})
 		g.From, g.N = g.From.Add(time.Duration(n)*g.Every), g.N-n
 	}
 	if g.N > 0 {
-		e.grants = append(e.grants, g)
+		e.hand.grants = append(e.hand.grants, g)
 	}
 	return false
 }

@@ -18,8 +18,8 @@ type report struct {
 // HeldByOthers notes that another process was throttled: the store may pace the bucket, and wants to
 // know of answers. lately is how many were accepted here within the last second.
 func (e *Leased) HeldByOthers(lately int, now time.Time) {
-	e.paced = !e.free
-	if e.tellsAnswers() && !e.heeded {
+	e.said.paced = !e.free
+	if e.tellsAnswers() && !e.tells.heeded {
 		e.heed(lately)
 		e.Send(e.Demand(0), now)
 	}
@@ -27,8 +27,8 @@ func (e *Leased) HeldByOthers(lately int, now time.Time) {
 
 // Accepted counts a request that was accepted, if the store wants to know. It does nothing for nil.
 func (e *Leased) Accepted() {
-	if e.tellsAnswers() && e.heeded {
-		e.counts.accepted++
+	if e.tellsAnswers() && e.tells.heeded {
+		e.tells.counts.accepted++
 	}
 }
 
@@ -38,24 +38,24 @@ func (e *Leased) Accepted() {
 func (e *Leased) Throttled(lately int) {
 	if e.tellsAnswers() {
 		e.heed(lately)
-		e.counts.throttled++
+		e.tells.counts.throttled++
 	}
 }
 
 // tellsAnswers reports that the store can be told of answers, if it wants to know. It is false for nil.
-func (e *Leased) tellsAnswers() bool { return e != nil && e.learns && e.link.Err == nil }
+func (e *Leased) tellsAnswers() bool { return e != nil && e.learning.learns && e.link.Err == nil }
 
 func (e *Leased) heed(lately int) {
-	if !e.heeded {
-		e.heeded = true
-		e.counts.accepted = lately
+	if !e.tells.heeded {
+		e.tells.heeded = true
+		e.tells.counts.accepted = lately
 	}
 }
 
 // TellCounts tells the store of answers from time to time, if it wants to know. It does nothing
 // for nil.
 func (e *Leased) TellCounts(now time.Time) {
-	if e.tellsAnswers() && e.heeded && now.Sub(e.told) > tellEvery {
+	if e.tellsAnswers() && e.tells.heeded && now.Sub(e.tells.told) > tellEvery {
 		e.Send(e.Demand(0), now)
 	}
 }
@@ -71,7 +71,7 @@ func (e *Leased) Tells(now time.Time) {
 // its end; zero: they wait. What comes while a report is under way is told after it, and only
 // if it is news.
 func (e *Leased) Held(until, retry, now time.Time) {
-	r := &e.report
+	r := &e.tells.report
 	tooLong := !retry.IsZero()
 	if r.under {
 		if until.After(r.more) {
@@ -96,7 +96,7 @@ func (e *Leased) Held(until, retry, now time.Time) {
 
 // reported is for when a report was answered.
 func (e *Leased) reported(now time.Time) {
-	r := &e.report
+	r := &e.tells.report
 	more, longer := r.more, r.longer
 	r.under, r.more, r.longer = false, time.Time{}, false
 	if !more.After(now) {
@@ -112,15 +112,15 @@ func (e *Leased) reported(now time.Time) {
 // Learn says whether this process may learn for all. It does nothing for nil.
 func (e *Leased) Learn(may bool) {
 	if e != nil {
-		e.learns, e.learner = may, e.learner && may
+		e.learning.learns, e.learning.learner = may, e.learning.learner && may
 	}
 }
 
 // Learner reports that this process learns for all. It is false for nil.
-func (e *Leased) Learner() bool { return e != nil && e.learner }
+func (e *Leased) Learner() bool { return e != nil && e.learning.learner }
 
 // Fed returns when the learner last heard of the others' answers, and notes that it does now.
 func (e *Leased) Fed(now time.Time) (last time.Time) {
-	last, e.fed = e.fed, now
+	last, e.learning.fed = e.learning.fed, now
 	return last
 }
