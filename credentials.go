@@ -107,5 +107,3 @@ func (s setting) shown() string {
 	}
 	return fmt.Sprintf("%q... (%d characters)", string(runes[:2]), len(runes))
 }
-
-var errNoAccount = errors.New("pacer: the request is about an account, and ClientParams.AccountSid is empty: expected an account SID beside the ClientCredentialProvider")

@@ -176,6 +176,20 @@ func (e *WaitError) Unwrap() []error {
 	return []error{e.Err, e.Answer}
 }
 
+// noToken is the error of a call that was not sent for want of an access token.
+type noToken struct {
+	resource Resource
+	err      error
+}
+
+func (e *noToken) Error() string {
+	return fmt.Sprintf("pacer: %v was not sent: no access token: %v", e.resource, e.err)
+}
+func (e *noToken) Unwrap() error { return e.err }
+
+// notSent is what is known about a request of r that was not sent.
+func notSent(r Resource) RateLimit { return RateLimit{Kind: NotSent, Resource: r.String()} }
+
 // tooLate refuses a wait that would outlast the context's deadline.
 func tooLate(r Resource, need time.Duration) *WaitError {
 	return &WaitError{

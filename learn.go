@@ -7,43 +7,16 @@ import (
 	"github.com/twilio-pacer/pacer/internal/learn"
 )
 
-// evidence is what answers have taught about a bucket. Package learn decides; what follows from
-// its decisions for the bucket's other parts is here.
-type evidence struct {
-	learn.Evidence
-	told int       // requests/s by X-Rate-Limit-Limit; 0: not said
-	cut  time.Time // when X-Rate-Limit-Remaining last lowered the pace
-
-	forAll bool // it has the answers of all processes, and learns for them
-}
-
-// teaches returns what the bucket's answers teach about its account's requests in progress;
-// nil if nothing is learned.
-func (b *bucket) teaches() *learn.InFlight {
-	if b.limiter.fixed {
-		return nil
-	}
-	return &b.account.learned
-}
-
 // configure tells the evidence what the limits and Twilio's headers say. The program's word that
 // a resource is not to be paced holds against what throttled answers teach, this process or
 // others. Of a shared bucket one process learns the rate. Where nothing is learned each throttled
 // answer closes the bucket.
 func (b *bucket) configure() {
-	may, fixed, leased := !b.limiter.fixed && !b.allowed.never(), b.limiter.fixed, b.leased()
+	may, fixed, leased := !b.common.fixed && !b.allowed.never(), b.common.fixed, b.leased()
 	leased.Free(b.allowed.never())
 	leased.Learn(may)
 	b.evidence.forAll = leased.Learner()
 	b.evidence.Configure(b.configured(), may && (leased == nil || leased.Learner()), !fixed)
-}
-
-// configured is the rate by what is configured and by Twilio's headers; Unlimited.
-func (b *bucket) configured() float64 {
-	if told := b.evidence.told; told > 0 && !b.allowed.never() {
-		return min(b.allowed.rate, float64(told))
-	}
-	return b.allowed.rate
 }
 
 // passed takes in that a request was accepted.
@@ -61,7 +34,7 @@ func (b *bucket) passed(d departure, o Outcome, now time.Time) {
 func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	t := learn.Throttle{
 		Left: d.left, Hold: o.RetryAfter, Rate: o.Rate,
-		InProgress: o.ConcurrentRequests, Own: max(int(d.inFlight), b.account.InFlight()+1),
+		InProgress: o.ConcurrentRequests, Own: max(int(d.inFlight), b.slots.account.InFlight()+1),
 		Stubborn: o.Retry && b.line.Len() > 0,
 		Overtook: b.slots.Own.InFlight() > int(b.departures-d.serial),
 	}
@@ -74,7 +47,7 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	case o.TooLong:
 		t.Hold = min(t.Hold, holdAtMost)
 	}
-	if leased := b.leased(); leased != nil && (o.Rate || !b.account.learned.Exceeds(t.InProgress, now)) {
+	if leased := b.leased(); leased != nil && (o.Rate || !b.slots.account.learned.Exceeds(t.InProgress, now)) {
 		leased.Throttled(int(math.Round(b.evidence.PerSecond(now))))
 	}
 	v := b.evidence.Throttled(t, b.teaches(), now)
@@ -89,8 +62,8 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 
 // adapt has the bucket's other parts follow what was learned.
 func (b *bucket) adapt(now time.Time) {
-	if b.account.adopt() {
-		b.account.WakeHead()
+	if b.slots.account.adopt() {
+		b.slots.account.WakeHead()
 	}
 	if n := b.evidence.AtOnce(); b.slots.Own.Learned != n {
 		b.slots.Own.Learned = n
@@ -98,7 +71,7 @@ func (b *bucket) adapt(now time.Time) {
 	}
 	news := b.evidence.News()
 	if news.Pause > 0 {
-		b.paused = now.Add(news.Pause)
+		b.evidence.pause = now.Add(news.Pause)
 	}
 	if news.Crowded {
 		b.spacing.Crowded()
@@ -124,16 +97,16 @@ func (b *bucket) heed(o Outcome, now time.Time) {
 	if b.allowed.never() {
 		return
 	}
-	if b.evidence.told != o.Allowed {
-		b.evidence.told = o.Allowed
+	if b.evidence.allowed != o.Allowed {
+		b.evidence.allowed = o.Allowed
 		b.configure()
 		b.repace(now)
 	}
-	if b.limiter.shared != nil || o.Remaining != 0 || o.Throttled || now.Sub(b.evidence.cut) < time.Second {
+	if b.common.store != nil || o.Remaining != 0 || o.Throttled || now.Sub(b.evidence.lowered) < time.Second {
 		return
 	}
 	if b.evidence.PerSecond(now) < 0.9*float64(o.Allowed) {
 		b.evidence.Told(now)
-		b.evidence.cut = now
+		b.evidence.lowered = now
 	}
 }

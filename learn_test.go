@@ -335,7 +335,7 @@ func (l *lane) throttleOnce(o Outcome) {
 
 func (l *lane) learned() (rate float64, inFlight int) {
 	var s Stats
-	l.l.describe(&s)
+	s.LimiterStats = l.l.Stats()
 	for _, b := range s.Buckets {
 		if b.Resource == l.r {
 			rate = b.Learned
@@ -548,7 +548,7 @@ func TestLearnedBucketIsKeptForAnHour(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		var s Stats
-		if lane.l.describe(&s); s.BucketsInAll != 0 {
+		if s.LimiterStats = lane.l.Stats(); s.BucketsInAll != 0 {
 			t.Errorf("%d buckets after 65 minutes", s.BucketsInAll)
 		}
 	})
@@ -565,7 +565,7 @@ func TestAccountsLimitOutlivesItsBuckets(t *testing.T) {
 		}
 		learned := func() (buckets, slots int) {
 			var s Stats
-			l.describe(&s)
+			s.LimiterStats = l.Stats()
 			if len(s.Accounts) > 0 {
 				slots = s.Accounts[0].Learned
 			}

@@ -94,7 +94,7 @@ func (c *Client) Limits() Limits {
 
 // limits returns false if the limiter does not tell them.
 func (c *Client) limits() (Limits, bool) {
-	l, ok := c.cfg.limiter.(interface{ Limits() Limits })
+	l, ok := c.cfg.limiter.(LimitsLimiter)
 	if !ok {
 		return nil, false
 	}
@@ -206,28 +206,21 @@ func (w *limitsWatch) take(c *Client, text string, err error) {
 	w.bad = false
 }
 
-// fromEnvironment sets the limits for a program that sets none itself.
-func (c *config) fromEnvironment() (err error) {
-	text, path := os.Getenv(envLimits), os.Getenv(envLimitsFile)
+// environmentLimits returns the limits of the environment; nil: it has none. If they are those of a
+// file it returns the file's path and text, too.
+func environmentLimits() (limits Limits, path, text string, err error) {
+	inline, path := os.Getenv(envLimits), os.Getenv(envLimitsFile)
 	switch {
-	case text != "" && path != "":
-		return errors.New("pacer: " + envLimits + " and " + envLimitsFile + ": both are set: expected one of them")
-	case text != "":
-		if c.limits, err = parseLimits([]byte(text)); err != nil {
-			return fmt.Errorf("pacer: %s, %w", envLimits, err)
+	case inline != "" && path != "":
+		return nil, "", "", errors.New("pacer: " + envLimits + " and " + envLimitsFile + ": both are set: expected one of them")
+	case inline != "":
+		if limits, err = parseLimits([]byte(inline)); err != nil {
+			err = fmt.Errorf("pacer: %s, %w", envLimits, err)
 		}
 	case path != "":
-		c.limitsFile = path
-		if c.limitsText, c.limits, err = loadLimits(path); err != nil {
-			return fmt.Errorf("pacer: %s: %w", envLimitsFile, err)
+		if text, limits, err = loadLimits(path); err != nil {
+			err = fmt.Errorf("pacer: %s: %w", envLimitsFile, err)
 		}
 	}
-	return nil
-}
-
-// watchEnvironment watches the file that fromEnvironment has read.
-func (c *Client) watchEnvironment() {
-	if c.cfg.limitsFile != "" && c.err == nil {
-		newLimitsWatch(context.Background(), c, c.cfg.limitsFile, c.cfg.limitsText).again()
-	}
+	return limits, path, text, err
 }

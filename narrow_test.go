@@ -589,7 +589,7 @@ func TestNarrowOutcomeChangesNoBucket(t *testing.T) {
 		}
 		var s Stats
 		s.Time = time.Now()
-		l.describe(&s)
+		s.LimiterStats = l.Stats()
 		if b := s.Buckets[0]; b.Throttled != 20 || b.CoolDown != 0 || b.Learned != 0 || b.Pace != 0 || s.Accounts[0].Learned != 0 {
 			t.Errorf("%+v, %+v", b, s.Accounts[0])
 		}

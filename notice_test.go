@@ -249,7 +249,7 @@ func TestLimitsOfTheProgramAreNotToldAsDefaults(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "limits.json")
 	write(t, path, `[{"resource": "Messages", "rate": 1}]`)
 	one := func(l Limit) Option { l.Rate = 1; return WithLimits(Limits{l}) }
-	none := func(*config) error { return nil }
+	none := func(*options) error { return nil }
 	for name, tt := range map[string]struct {
 		option  Option
 		env     [2]string

@@ -346,7 +346,7 @@ func TestNoTurnIsHeldWhileATokenIsFetched(t *testing.T) {
 
 // withoutLimits sets a limiter in place of limits that were given before.
 func withoutLimits(l Limiter) Option {
-	return func(c *config) error { c.limits = nil; return WithLimiter(l)(c) }
+	return func(c *options) error { c.limits = nil; return WithLimiter(l)(c) }
 }
 
 // The line is longer than a token lives: every message is sent, with a token that is valid.

@@ -1,9 +1,8 @@
 package pacer
 
 import (
-	"net"
+	"log/slog"
 	"net/url"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -137,29 +136,18 @@ func digitsOnly(r rune) rune {
 	return r
 }
 
-// mask hides the middle of a phone number, also of "whatsapp:+15550006": enough is
-// left to recognise one's own sender. SIDs and names are not secret.
-func mask(sender string) string {
-	number := max(0, strings.IndexByte(sender, '+'))
-	if len(sender)-number < 10 || strings.Trim(sender[number:], "+0123456789 -().") != "" {
-		return sender
+// Resources whose limits Twilio's users set most often, for [Limit.Resource].
+const (
+	Messages = "Messages"
+	Calls    = "Calls"
+	Lookups  = "lookups/PhoneNumbers"
+)
+
+// LogValue keeps phone numbers out of logs: the sender is masked.
+func (r Resource) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("resource", r.String()), slog.String("account", r.Account)}
+	if r.Sender != "" {
+		attrs = append(attrs, slog.String("sender", mask(r.Sender)))
 	}
-	return sender[:number+5] + "•••" + sender[len(sender)-4:]
-}
-
-var longNumber = regexp.MustCompile(`[0-9A-Za-z]*\+?[0-9][0-9 ().-]{7,}[0-9][0-9A-Za-z]*`)
-
-// MaskNumbers returns text with the middle of every phone number hidden, as pacer does in its
-// logs and alerts. Twilio's error messages may name a number, and pacer leaves its errors as
-// they are: use it where a program logs them itself.
-//
-// A run of ten characters or more that has only digits, blanks, dots, hyphens, brackets and a plus
-// counts as a number. SIDs and IP addresses stay. It is safe for concurrent use.
-func MaskNumbers(text string) string {
-	return longNumber.ReplaceAllStringFunc(text, func(found string) string {
-		if endpoint.IsSID(found) || len(found) < 10 || net.ParseIP(found) != nil {
-			return found
-		}
-		return found[:5] + "•••" + found[len(found)-4:]
-	})
+	return slog.GroupValue(attrs...)
 }

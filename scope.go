@@ -188,3 +188,6 @@ func unescaped(segment string) string {
 	}
 	return segment
 }
+
+// undecided reports that answers to requests for k may leave open what they are about.
+func (k *key) undecided() bool { return k.resource.Product == "verify" || k.resource.Product == "api" }

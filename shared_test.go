@@ -362,7 +362,7 @@ func TestUnlimitedEndsAPaceOfTheStore(t *testing.T) {
 // pace is that of the bucket by Stats; 0: it has none.
 func (l *lane) pace() float64 {
 	var s Stats
-	l.l.describe(&s)
+	s.LimiterStats = l.l.Stats()
 	return s.Buckets[0].Pace
 }
 

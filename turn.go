@@ -91,14 +91,14 @@ func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) 
 		return nil, err
 	}
 	c := &call{
-		paced:  &paced{Client: t.client},
-		method: r.Method, url: r.URL, form: r.Form, headers: r.Header, body: r.Body,
+		core:     &t.client.core,
+		request:  request{r.Method, r.URL, r.Form, r.Header, r.Body},
 		resource: t.resource, key: key, start: time.Now().Add(-t.waited),
-		turn: t, slot: t.client.narrow.ending(passage, t.done), waited: t.waited,
+		once: true, slot: t.client.narrow.ending(passage, t.done), waits: waits{total: t.waited},
 	}
 	defer c.giveBack(Outcome{Unused: true}) // before any function of the program's is called
 	ctx = c.begin(ctx)
-	c.ctx, c.paced.ctx = ctx, ctx
+	c.ctx = ctx
 	c.hasWaited(t.waited, t.came)
 	c.schedule.ctx, c.schedule.cfg = ctx, t.client.cfg
 	c.schedule.skip(r.Throttled)

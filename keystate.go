@@ -1,0 +1,116 @@
+package pacer
+
+import (
+	"math"
+	"time"
+
+	"github.com/twilio-pacer/pacer/internal/line"
+)
+
+// A held is what is known of one key that was throttled.
+type held struct {
+	row      // none: the key was throttled, and not held for it
+	scope    Scope
+	began    time.Time // when the last hold did
+	line     line.Line
+	inFlight int
+	window   int // the most in flight
+
+	opened time.Time     // when the last hold was over; zero: not yet
+	passes int           // requests accepted that have left since
+	left   time.Time     // when the last request did
+	every  time.Duration // the least between two; 0: they are not spaced
+}
+
+const (
+	provesRate = 10               // acceptances between two holds that tell a rate
+	spacedFor  = 30 * time.Second // then the spacing is tried without
+)
+
+// A passage is a request that has passed its key's line.
+type passage struct {
+	key  *key
+	held *held // nil: it was not held
+	left time.Time
+}
+
+// idle reports that no request waits for the key or is in flight.
+func (h *held) idle() bool { return h.inFlight == 0 && h.line.Len() == 0 }
+
+// throttled holds the key. Answers to requests that were on their way when the last hold began
+// are of the same event, and can only prolong it.
+func (h *held) throttled(left time.Time, asked time.Duration, o *Outcome, now time.Time) {
+	before := h.times
+	h.row.throttled(left)
+	if h.times > before {
+		h.began, h.window = now, 1
+	}
+	if asked == 0 {
+		o.RetryAfter = time.Second << min(h.times-1, 4)
+	}
+	h.begin(*o, now)
+	h.line.WakeHead()
+	if h.refuse {
+		h.line.WakeAll()
+	}
+	h.line.WakeEnding(h.until)
+}
+
+// obstacle returns how long the first in the key's line must wait; 0: it may leave. The error
+// is for those that must not wait, as it would take longer than their deadline or than calls
+// ever wait.
+func (h *held) obstacle(r Resource, deadline, now time.Time) (time.Duration, error) {
+	if h.refuses(now) {
+		return 0, h.refusal(r, h.retryAt.Sub(now), ErrWaitTooLong)
+	}
+	delay := max(0, h.remaining(now))
+	if delay == 0 && h.every > 0 {
+		delay = max(0, h.left.Add(h.every).Sub(now))
+	}
+	if delay > 0 && !deadline.IsZero() && now.Add(delay).After(deadline) {
+		return 0, tooLate(r, delay)
+	}
+	if delay == 0 && h.inFlight >= h.window {
+		return line.UntilWoken, nil // an answer ends it
+	}
+	return delay, nil
+}
+
+// leave lets a request of the key pass.
+func (h *held) leave(k *key, now time.Time) passage {
+	if h.on {
+		if h.passes >= provesRate {
+			h.every = max(h.began.Sub(h.opened), time.Second) / time.Duration(h.passes)
+		}
+		h.end()
+		h.opened, h.passes = now, 0
+	}
+	h.inFlight++
+	h.left = now
+	return passage{k, h, now}
+}
+
+// accepts notes that a request was accepted that has passed at the given time.
+func (h *held) accepts(left, now time.Time) {
+	if left.Before(h.opened) {
+		return
+	}
+	h.passes++
+	if left.Before(h.until) {
+		return // the key was throttled since
+	}
+	h.row.accepted(left)
+	if h.window < math.MaxInt {
+		h.window++
+	}
+	if h.every > 0 && now.Sub(h.opened) >= spacedFor {
+		h.every, h.opened, h.passes = 0, now, 0 // perhaps it may have more by now
+	}
+}
+
+// refusal is for a request that must not wait. It may be tried again after the wait.
+func (h *held) refusal(r Resource, wait time.Duration, err error) *WaitError {
+	rl := notSent(r)
+	rl.RetryAfter, rl.Scope = wait, h.scope
+	return &WaitError{RateLimit: rl, Err: err}
+}

@@ -1,0 +1,125 @@
+package pacer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twilio-pacer/pacer/internal/learn"
+	"github.com/twilio-pacer/pacer/internal/token"
+)
+
+// source returns the tokens of a new bucket.
+func (s *storeLink) source(b *bucket) *token.Leased {
+	return token.NewLeased(&s.link, b.allowed.burst, token.User{Rate: b.configured, Waiting: b.line.Len, Tell: b.tell, Lessons: b.lessons})
+}
+
+// lessons are the pace and the limit that were learned for all.
+func (b *bucket) lessons() (pace, learned float64) {
+	if !b.evidence.Known() {
+		return Unlimited, 0
+	}
+	return b.evidence.Pace(), b.evidence.Learned()
+}
+
+// tell sends a demand to the store, and takes in the answer when it comes.
+func (b *bucket) tell(d token.Demand, sent time.Time) {
+	l := b.common
+	go func() {
+		g, err := l.store.store.Take(context.Background(), b.resource, Demand(d))
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		b.answered(d, token.Grant(g), err, sent, time.Now())
+	}()
+}
+
+// answered takes in what the store has answered.
+func (b *bucket) answered(d token.Demand, g token.Grant, err error, sent, now time.Time) {
+	defer b.line.WakeHead()
+	if err == nil {
+		if b.leased().Granted(d, g, now) {
+			b.heldByOthers(g.Hold, g.RetryAt, now)
+		}
+		b.learnForAll(g, now)
+		return
+	}
+	news, alone := b.leased().Failed(d, err, errors.Is(err, ErrBucketOnly), sent, now)
+	switch {
+	case !news:
+	case alone:
+		b.away(now)
+	default:
+		for _, other := range b.common.buckets {
+			other.away(now)
+			other.line.WakeHead()
+		}
+	}
+}
+
+// away has the bucket go on by itself.
+func (b *bucket) away(now time.Time) {
+	b.leased().Away(now, b.pace())
+	b.configure()
+}
+
+// rejoin has all buckets go back to the store after an outage, if it is over. While it is
+// not the bucket asks the store, once in a while.
+func (b *bucket) rejoin(now time.Time) {
+	if b.common.store == nil || !b.leased().Rejoin(now) {
+		return
+	}
+	for _, other := range b.common.buckets {
+		other.tokens.Unreserve(now) // what it had meanwhile
+		other.line.WakeHead()
+	}
+}
+
+// ownGrowth is by how much a cool-down must be longer than the bucket's own for it to be another
+// process's.
+const ownGrowth = 50 * time.Millisecond
+
+// heldByOthers makes the bucket keep still as the store says. Cool-downs of this process come back
+// from there, too.
+func (b *bucket) heldByOthers(until, retryAt, now time.Time) {
+	if until.Sub(b.cooldown.until) > ownGrowth {
+		b.evidence.Held(until.Sub(now), now)
+	}
+	b.keepStill(until, retryAt, now)
+}
+
+// learnForAll has the bucket learn from the answers of all processes if it is the learner, and
+// follow those who do if it is not.
+func (b *bucket) learnForAll(g token.Grant, now time.Time) {
+	leased := b.leased()
+	if leased.Learner() != b.evidence.forAll {
+		b.configure()
+		if b.evidence.forAll {
+			b.evidence.Adopt(g.Learned, now)
+		}
+		b.adapt(now)
+	}
+	if !leased.Learner() {
+		return
+	}
+	since := now.Sub(leased.Fed(now))
+	span := max(since, othersSpan)
+	b.evidence.Shared(leased.Others(), g.Accepted, since)
+	if n := g.Accepted + g.Throttled; n > 0 {
+		for i := range n {
+			left := now.Add(-span + span*time.Duration(i)/time.Duration(n))
+			if (i+1)*g.Throttled/n == i*g.Throttled/n {
+				b.evidence.Accepted(left, 0, nil, now)
+				continue
+			}
+			v := b.evidence.Throttled(learn.Throttle{Left: left, Rate: true}, nil, now)
+			if v.Close {
+				b.close(Outcome{RetryAfter: v.Hold}, now)
+			}
+		}
+		b.adapt(now)
+	}
+}
+
+// othersSpan is in how much time the other processes' requests have left, at least: each tells of its
+// answers from time to time.
+const othersSpan = 800 * time.Millisecond
