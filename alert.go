@@ -27,11 +27,13 @@ const (
 	// objects do not count. Resource is that of the last of them. It is raised once, and again
 	// only after the share has been below half of it.
 	AlertThrottled AlertKind = "throttled too often"
-	// AlertLimitsRejected: a file of limits that is watched is gone, or not valid. The
-	// limits that were in force stay so. It is raised once for each state of the file.
+	// AlertLimitsRejected: a file of limits that is watched is gone, or not valid, or limits that
+	// package redispacer has found in Redis are not valid. The limits that were in force stay so. It
+	// is raised once for each state of the file.
 	AlertLimitsRejected AlertKind = "limits rejected"
-	// AlertNotShared: what keeps the limits that processes share does not answer: see
-	// package redispacer. Each goes on with its share.
+	// AlertNotShared: the [BucketStore] that keeps the limits which processes share does not answer,
+	// or not for one bucket; Resource is that bucket's then. Each process goes on with its share. It is
+	// raised once for each outage. Limiters of package redispacer raise it, too.
 	AlertNotShared AlertKind = "limits not shared"
 	// AlertPacedByDefault: calls wait because of a limit in [DefaultLimits], or of one that
 	// [WithPoolDiscovery] has found, and no limit of the program's replaces it. Err says the
@@ -101,6 +103,7 @@ const (
 	adviceObject    = "one document, conversation or the like gets more requests than Twilio allows for it: send fewer about it, or spread them over several; all others go on"
 	adviceQuota     = "stop sending what needs this quota until it is renewed, use other senders, or ask Twilio for more"
 	adviceThrottled = "look at Client.Stats: where the resource or the account has a Learned limit, configure it, send less, or find what else sends for the account; where none has, this may be noise or an outage, which sending less does not end: ask Twilio"
+	adviceNotShared = "bring the store of the shared limits back: until then each process keeps to its share of nine tenths of the rate, and hears of no throttle but its own"
 	adviceRejected  = "mend the file; what was in force before stays so"
 	adviceTooLong   = "put the request off until then (pacer.FromError(err) has the delay), or raise WithMaxRetryAfter"
 )

@@ -7,7 +7,7 @@ import (
 	messaging "github.com/twilio/twilio-go/rest/messaging/v1"
 )
 
-// MessagingServiceSize asks Twilio which phone numbers and short codes are in the pool of
+// LearnMessagingService asks Twilio which phone numbers and short codes are in the pool of
 // a Messaging Service, and makes the service's default rate the sum of theirs: 1 message
 // per second for a long code, 3 for a toll-free number, 100 for a short code (see
 // [DefaultLimits]). It returns how many they are. Other senders in the pool, such as
@@ -23,16 +23,16 @@ import (
 // An error of Twilio's is wrapped: 404, if there is no such service. An empty pool is an
 // error, too, and so is a limiter, of [WithLimiter], without the method
 // SetMessagingServiceRate of [BucketLimiter]. An error changes nothing.
-func MessagingServiceSize(ctx context.Context, c *Client, sid string) (numbers int, err error) {
+func (c *Client) LearnMessagingService(ctx context.Context, sid string) (numbers int, err error) {
 	if c.err != nil {
 		return 0, c.err
 	}
 	limiter, ok := c.cfg.limiter.(ServiceLimiter)
 	if !ok {
-		return 0, fmt.Errorf("pacer: MessagingServiceSize: limiter %T has no method SetMessagingServiceRate(string, float64) error", c.cfg.limiter)
+		return 0, fmt.Errorf("pacer: LearnMessagingService: limiter %T has no method SetMessagingServiceRate(string, float64) error", c.cfg.limiter)
 	}
 	if err := validServiceSID(sid); err != nil {
-		return 0, fmt.Errorf("pacer: MessagingServiceSize: %w", err)
+		return 0, fmt.Errorf("pacer: LearnMessagingService: %w", err)
 	}
 	p, err := c.pool(ctx, sid)
 	if err != nil {

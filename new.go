@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"weak"
 
 	"github.com/twilio/twilio-go"
 	"github.com/twilio/twilio-go/client"
@@ -80,12 +82,31 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	if o.limitsFile != "" && c.err == nil {
 		newLimitsWatch(context.Background(), c, o.limitsFile, o.limitsText).again()
 	}
+	if c.err == nil {
+		c.hearLimiter()
+	}
 	for _, start := range o.start {
 		if c.err == nil {
 			c.err = start(c)
 		}
 	}
 	return c, c.err
+}
+
+// hearLimiter has the client raise the alerts of its limiter. The limiter may outlive the client, and
+// must not keep it.
+func (c *Client) hearLimiter() {
+	l, ok := c.cfg.limiter.(AlertLimiter)
+	if !ok {
+		return
+	}
+	to := weak.Make(c)
+	stop := l.OnAlert(func(a Alert) {
+		if c := to.Value(); c != nil {
+			c.cfg.raise(a)
+		}
+	})
+	runtime.AddCleanup(c, func(stop func()) { stop() }, stop)
 }
 
 // useCredentialProvider has the client fetch access tokens.

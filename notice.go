@@ -188,7 +188,7 @@ func (n *notices) isAsked(sid string) bool {
 }
 
 const (
-	adviceAskForPool = "let pacer ask Twilio once, with pacer.WithPoolDiscovery(true) or pacer.MessagingServiceSize, or "
+	adviceAskForPool = "let pacer ask Twilio once, with pacer.WithPoolDiscovery(true) or Client.LearnMessagingService, or "
 	adviceSetRate    = "an hour later pacer asks again; else "
 )
 

@@ -268,8 +268,8 @@ func TestLimitsOfTheProgramAreNotToldAsDefaults(t *testing.T) {
 		"a service that is not to be paced": {
 			option: WithLimits(Limits{{Resource: Messages, Sender: serviceSID, Rate: Unlimited}}), sender: serviceSID,
 		},
-		"MessagingServiceSize": {option: none, prepare: func(c *Client) error {
-			_, err := MessagingServiceSize(bg, c, serviceSID)
+		"LearnMessagingService": {option: none, prepare: func(c *Client) error {
+			_, err := c.LearnMessagingService(bg, serviceSID)
 			return err
 		}, sender: serviceSID},
 	} {

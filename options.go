@@ -301,7 +301,7 @@ func WithThrottledAlert(share float64, minRequests int) Option {
 
 // WithPoolDiscovery has the client ask Twilio which senders are in the pool of a Messaging
 // Service, once, when the service is first used. The service's rate is then the sum of
-// theirs, as with [MessagingServiceSize], unless a rule of yours gives it one. The default
+// theirs, as with [Client.LearnMessagingService], unless a rule of yours gives it one. The default
 // is false: the client sends no request that the program did not make, and a service is not
 // paced until Twilio throttles it ([AlertPoolUnknown] says so). The worker of package queue
 // asks by default.
@@ -320,4 +320,4 @@ func WithPoolDiscovery(on bool) Option {
 	}
 }
 
-var errNeedsBucketLimiter = errors.New("pacer: WithPoolDiscovery: expected a BucketLimiter, or one that embeds it, in WithLimiter; use MessagingServiceSize")
+var errNeedsBucketLimiter = errors.New("pacer: WithPoolDiscovery: expected a BucketLimiter, or one that embeds it, in WithLimiter; use Client.LearnMessagingService")

@@ -20,7 +20,7 @@ func validServiceSID(sid string) error {
 
 // SetMessagingServiceRate sets the rate of a Messaging Service, all senders of its pool
 // together. Without it the service is not paced until Twilio throttles it; see
-// [MessagingServiceSize], which finds the rate and calls it. sid is the service's. The rate
+// [Client.LearnMessagingService], which finds the rate and calls it. sid is the service's. The rate
 // is in requests per second, 0.000001 at least. With [Unlimited] the service is not paced,
 // whether Twilio throttles it or not.
 //

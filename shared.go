@@ -28,6 +28,28 @@ func NewSharedLimiter(limits Limits, store BucketStore) (*BucketLimiter, error) 
 	return l, nil
 }
 
+// OnAlert implements [AlertLimiter]: it raises [AlertNotShared] when the store stops answering, or if
+// it does not answer now. A limiter without a store raises nothing.
+func (l *BucketLimiter) OnAlert(f func(Alert)) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.store == nil {
+		return func() {}
+	}
+	if l.store.alerts == nil {
+		l.store.alerts = map[*func(Alert)]struct{}{}
+	}
+	l.store.alerts[&f] = struct{}{}
+	if link := &l.store.link; link.Err != nil {
+		go f(notShared(Resource{}, link.Err, link.Since))
+	}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.store.alerts, &f)
+	}
+}
+
 // Hold makes a bucket keep still as a throttled answer may do: for o.RetryAfter, and with
 // o.TooLong so that calls fail at once. It is for a [BucketStore], when another process
 // was throttled. It does nothing if the bucket is not in use here.

@@ -3,6 +3,8 @@ package pacer
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twilio-pacer/pacer/internal/learn"
@@ -27,31 +29,53 @@ func (b *bucket) tell(d token.Demand, sent time.Time) {
 	l := b.common
 	go func() {
 		g, err := l.store.store.Take(context.Background(), b.resource, Demand(d))
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		b.answered(d, token.Grant(g), err, sent, time.Now())
+		raise := func() func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return b.answered(d, token.Grant(g), err, sent, time.Now())
+		}()
+		raise()
 	}()
 }
 
-// answered takes in what the store has answered.
-func (b *bucket) answered(d token.Demand, g token.Grant, err error, sent, now time.Time) {
+// answered takes in what the store has answered. The function that it returns raises the alert of an
+// outage that has begun, and must be called without the limiter's mutex.
+func (b *bucket) answered(d token.Demand, g token.Grant, err error, sent, now time.Time) (raise func()) {
 	defer b.line.WakeHead()
 	if err == nil {
 		if b.leased().Granted(d, g, now) {
-			b.heldByOthers(g.Hold, g.RetryAt, now)
+			b.heldByOthers(g.CoolDownUntil, g.RetryAt, now)
 		}
 		b.learnForAll(g, now)
-		return
+		return func() {}
 	}
 	news, alone := b.leased().Failed(d, err, errors.Is(err, ErrBucketOnly), sent, now)
 	switch {
 	case !news:
+		return func() {}
 	case alone:
 		b.away(now)
-	default:
-		for _, other := range b.common.buckets {
-			other.away(now)
-			other.line.WakeHead()
+		return b.common.store.outage(b.resource, err, now)
+	}
+	for _, other := range b.common.buckets {
+		other.away(now)
+		other.line.WakeHead()
+	}
+	return b.common.store.outage(Resource{}, err, now)
+}
+
+func notShared(r Resource, err error, since time.Time) Alert {
+	return Alert{Kind: AlertNotShared, Time: since, Resource: r, Err: err, Advice: adviceNotShared}
+}
+
+// outage returns a function that raises the alert of an outage: of one bucket, or, for the zero
+// Resource, of all.
+func (s *storeLink) outage(r Resource, err error, now time.Time) (raise func()) {
+	a := notShared(r, err, now)
+	listeners := slices.Collect(maps.Keys(s.alerts))
+	return func() {
+		for _, f := range listeners {
+			(*f)(a)
 		}
 	}
 }

@@ -35,10 +35,10 @@ type Demand struct {
 	// noticed: those that noticed first would else have the whole rate beside the others' shares.
 	Back bool
 
-	// Hold, if it is above 0: a request was throttled, and all processes are to keep still
-	// for so long.
-	Hold    time.Duration
-	TooLong bool // see [Outcome]; the bucket is closed for a part of Hold then, see [Grant].RetryAt
+	// CoolDownFor is how long the bucket's cool-down must last from now on, for all processes: a
+	// request was throttled. 0: none was.
+	CoolDownFor time.Duration
+	TooLong     bool // see [Outcome]; the cool-down lasts for a part of CoolDownFor then, see [Grant].RetryAt
 
 	// Accepted and Throttled are how many answers this process has had since its last demand,
 	// if the store heeds them ([Grant].Heeded). Throttled answers that may be about the number of
@@ -63,10 +63,10 @@ type Grant struct {
 	Every  time.Duration
 	// Again is when to ask again if N is 0, or for [Demand].Back when to begin to.
 	Again time.Time
-	// Hold is when the bucket's cool-down ends; zero or past: there is none.
-	Hold time.Time
-	// RetryAt, if Hold has not passed and it is not zero: calls are to fail at once instead of
-	// waiting for Hold. It is until when Twilio asked to wait.
+	// CoolDownUntil is when the bucket's cool-down ends; zero or past: there is none.
+	CoolDownUntil time.Time
+	// RetryAt is until when Twilio asked to wait, if that is too long. Calls then fail at once and do
+	// not wait for CoolDownUntil, until that has passed. Zero: calls wait.
 	RetryAt time.Time
 	// Pace is how many tokens per second the bucket gives out now, to all, at most; [Unlimited].
 	Pace float64
@@ -91,6 +91,7 @@ var ErrBucketOnly = errors.New("pacer: only this bucket is concerned")
 
 // A storeLink is what a limiter knows about its store.
 type storeLink struct {
-	store BucketStore
-	link  token.Link
+	store  BucketStore
+	link   token.Link
+	alerts map[*func(Alert)]struct{} // who wants to hear of outages
 }

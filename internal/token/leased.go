@@ -268,7 +268,7 @@ func (e *Leased) replied(d Demand, now time.Time) {
 	if d.N > 0 {
 		e.asking = false
 	}
-	if d.Hold > 0 {
+	if d.CoolDownFor > 0 {
 		e.reported(now)
 	}
 	if e.link.Err != nil {
@@ -277,7 +277,7 @@ func (e *Leased) replied(d Demand, now time.Time) {
 }
 
 // Granted takes in the store's answer to a demand. It reports that the bucket must keep still:
-// until g.Hold. A cool-down leaves no tokens.
+// until g.CoolDownUntil. A cool-down leaves no tokens.
 func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	l := e.link
 	e.common.answered = now
@@ -297,7 +297,7 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 		l.others = max(l.others, e.said.others)
 	}
 	e.replied(d, now)
-	if g.Hold.After(now) {
+	if g.CoolDownUntil.After(now) {
 		e.Return(now)
 		e.tells.unused = 0
 		return true

@@ -159,7 +159,7 @@ func TestTokensEnd(t *testing.T) {
 		t.Error("a token is used a second after its time")
 	}
 	f.Granted(f.last(), grant, start)
-	grant.Hold = at(3 * time.Second)
+	grant.CoolDownUntil = at(3 * time.Second)
 	if held := f.Granted(f.Demand(0), grant, at(time.Second)); !held || len(f.hand.grants) != 0 || f.Demand(0).Unused != 0 {
 		t.Errorf("held %v, %d grants, %d unused", held, len(f.hand.grants), f.tells.unused)
 	}

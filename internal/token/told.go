@@ -87,9 +87,9 @@ func (e *Leased) Held(until, retry, now time.Time) {
 	}
 	*r = report{until: until, tooLong: tooLong, under: true}
 	d := e.Demand(0)
-	d.Hold = until.Sub(now)
+	d.CoolDownFor = until.Sub(now)
 	if d.TooLong = tooLong; tooLong {
-		d.Hold = retry.Sub(now)
+		d.CoolDownFor = retry.Sub(now)
 	}
 	e.Send(d, now)
 }
