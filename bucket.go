@@ -181,7 +181,7 @@ func (b *bucket) enter(late time.Duration, now time.Time) departure {
 	return departure{left: now, late: late, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.account.InFlight())}
 }
 
-// coolDown makes the whole bucket keep still: of several throttled answers the one
+// coolDown makes the whole bucket pause: of several throttled answers the one
 // that asks for most counts.
 func (b *bucket) coolDown(o Outcome, now time.Time) {
 	c := cooldown{}
@@ -189,7 +189,7 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 	b.keepStill(c.until, c.retryAt, now)
 }
 
-// keepStill makes the whole bucket keep still until a time. retryAt, if it is not zero, is until when
+// keepStill makes the whole bucket pause until a time. retryAt, if it is not zero, is until when
 // Twilio has asked for that, and is too long to wait.
 func (b *bucket) keepStill(until, retryAt, now time.Time) {
 	refusing := b.cooldown.refuses(now)

@@ -34,8 +34,8 @@ type Limiter interface {
 type Outcome struct {
 	// Throttled: Twilio answered 429, or code 20429, and did not process it.
 	Throttled bool
-	// RetryAfter is, for a throttled request, how long its resource is to keep
-	// still, if the limiter has it do so: what the answer asks for, else a step of the
+	// RetryAfter is, for a throttled request, how long its resource must
+	// pause, if the limiter has it do so: what the answer asks for, else a step of the
 	// fixed schedule.
 	RetryAfter time.Duration
 	// Step: RetryAfter is the step of the request's own call, as the answer has no
@@ -111,8 +111,8 @@ type Outcome struct {
 // nothing is learned. What was learned is forgotten after an hour without use, and a rate
 // when its limit is changed. docs/learning.md has all the rules.
 //
-// The token bucket is a [rate.Limiter]. It lags its rate by up to 2 % as far as the
-// time from leaving to being answered varies. Each trial that has shown a limit of 90 to
+// The token bucket is a [rate.Limiter]. It stays up to 2 % below its rate: the more the
+// times of its answers differ, the more room it leaves. Each trial that has shown a limit of 90 to
 // 100 % of the configured rate adds 1 % to that, up to 5 %.
 //
 // Buckets are made on first use, and dropped when they have been idle for a minute, or,

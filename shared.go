@@ -37,7 +37,7 @@ type Demand struct {
 	// noticed: those that noticed first would else have the whole rate beside the others' shares.
 	Back bool
 
-	// Hold, if it is above 0: a request was throttled, and all processes are to keep still
+	// Hold, if it is above 0: a request was throttled, and all processes must pause
 	// for so long.
 	Hold    time.Duration
 	TooLong bool // see [Outcome]; the bucket is closed for a part of Hold then, see [Grant].RetryAt
@@ -194,7 +194,7 @@ func (b *bucket) rejoin(now time.Time) {
 // process's.
 const ownGrowth = 50 * time.Millisecond
 
-// heldByOthers makes the bucket keep still as the store says. Cool-downs of this process come back
+// heldByOthers makes the bucket pause as the store says. Cool-downs of this process come back
 // from there, too.
 func (b *bucket) heldByOthers(until, retryAt, now time.Time) {
 	if until.Sub(b.cooldown.until) > ownGrowth {
@@ -240,7 +240,7 @@ func (b *bucket) learnForAll(g token.Grant, now time.Time) {
 // answers from time to time.
 const othersSpan = 800 * time.Millisecond
 
-// close has the bucket keep still, in all processes.
+// close makes the bucket pause, in all processes.
 func (b *bucket) close(o Outcome, now time.Time) {
 	before, refused := b.cooldown.until, b.cooldown.refuse
 	b.coolDown(o, now)
@@ -254,7 +254,7 @@ func (b *bucket) close(o Outcome, now time.Time) {
 	b.leased().Held(b.cooldown.until, retry, now)
 }
 
-// Hold makes a bucket keep still as a throttled answer may do: for o.RetryAfter, and with
+// Hold makes a bucket pause as a throttled answer may do: for o.RetryAfter, and with
 // o.TooLong so that calls fail at once. It is for a [BucketStore], when another process
 // was throttled. It does nothing if the bucket is not in use here.
 func (l *BucketLimiter) Hold(r Resource, o Outcome) {
