@@ -152,7 +152,7 @@ func (b *bucket) enter(late time.Duration, now time.Time) departure {
 	return departure{left: now, late: late, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.slots.account.InFlight())}
 }
 
-// coolDown makes the whole bucket keep still: of several throttled answers the one
+// coolDown makes the whole bucket pause: of several throttled answers the one
 // that asks for most counts.
 func (b *bucket) coolDown(o Outcome, now time.Time) {
 	c := cooldown{}
@@ -160,7 +160,7 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 	b.keepStill(c.until, c.retryAt, now)
 }
 
-// keepStill makes the whole bucket keep still until a time. retryAt, if it is not zero, is until when
+// keepStill makes the whole bucket pause until a time. retryAt, if it is not zero, is until when
 // Twilio has asked for that, and is too long to wait.
 func (b *bucket) keepStill(until, retryAt, now time.Time) {
 	refusing := b.cooldown.refuses(now)
@@ -216,7 +216,7 @@ func (b *bucket) leased() *token.Leased {
 	return leased
 }
 
-// close has the bucket keep still, in all processes.
+// close makes the bucket pause, in all processes.
 func (b *bucket) close(o Outcome, now time.Time) {
 	before, refused := b.cooldown.until, b.cooldown.refuse
 	b.coolDown(o, now)

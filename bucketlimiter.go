@@ -44,8 +44,8 @@ import (
 // nothing is learned. What was learned is forgotten after an hour without use, and a rate
 // when its limit is changed. docs/learning.md has all the rules.
 //
-// The token bucket is a [rate.Limiter]. It lags its rate by up to 2 % as far as the
-// time from leaving to being answered varies. Each trial that has shown a limit of 90 to
+// The token bucket is a [rate.Limiter]. It stays up to 2 % below its rate: the more the
+// times of its answers differ, the more room it leaves. Each trial that has shown a limit of 90 to
 // 100 % of the configured rate adds 1 % to that, up to 5 %.
 //
 // Buckets are made on first use, and dropped when they have been idle for a minute, or,

@@ -2,7 +2,7 @@ package pacer
 
 import "time"
 
-// A cooldown is the time for which a bucket keeps still since a request was throttled.
+// A cooldown is the time for which a bucket pauses since a request was throttled.
 // The zero cooldown is none.
 type cooldown struct {
 	until   time.Time // its end; zero: there never was one

@@ -62,7 +62,7 @@
 // A throttle is an answer with status 429 or code 20429; Twilio has not processed such
 // a request. pacer waits for what Retry-After asks plus a jitter of 0-1 s, else 1, 2, 4,
 // 8 and 16 s, and sends again, five times at most ([WithMaxRetries]). For a single
-// throttled answer, or where most are throttled, the whole bucket keeps still meanwhile,
+// throttled answer, or where most are throttled, the whole bucket pauses meanwhile,
 // and its calls leave at its pace afterwards. Otherwise only the throttled call waits. It
 // goes back to its place, ahead of those that came later. If the
 // limit is that of one receiver or object ([Scope]), only calls for that one wait. A

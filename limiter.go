@@ -64,8 +64,8 @@ type (
 type Outcome struct {
 	// Throttled: Twilio answered 429, or code 20429, and did not process it.
 	Throttled bool
-	// RetryAfter is, for a throttled request, how long its resource is to keep
-	// still, if the limiter has it do so: what the answer asks for, else a step of the
+	// RetryAfter is, for a throttled request, how long its resource must
+	// pause, if the limiter has it do so: what the answer asks for, else a step of the
 	// fixed schedule.
 	RetryAfter time.Duration
 	// Step: RetryAfter is the step of the request's own call, as the answer has no

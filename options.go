@@ -104,7 +104,7 @@ func WithMaxRetries(n int) Option {
 
 // WithMaxRetryAfter sets the longest Retry-After that a call waits out. If Twilio asks
 // for more the call fails at once, with the delay in its error ([FromError]), so that
-// the request can be put off. If its resource keeps still for it, other calls for that
+// the request can be put off. If its resource pauses for it, other calls for that
 // resource fail likewise, until the delay, or five minutes of it, is over. The default is
 // 5 minutes.
 func WithMaxRetryAfter(d time.Duration) Option {

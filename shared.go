@@ -50,7 +50,7 @@ func (l *BucketLimiter) OnAlert(f func(Alert)) (stop func()) {
 	}
 }
 
-// Hold makes a bucket keep still as a throttled answer may do: for o.RetryAfter, and with
+// Hold makes a bucket pause as a throttled answer may do: for o.RetryAfter, and with
 // o.TooLong so that calls fail at once. It is for a [BucketStore], when another process
 // was throttled. It does nothing if the bucket is not in use here.
 func (l *BucketLimiter) Hold(r Resource, o Outcome) {

@@ -366,7 +366,7 @@ func (l *lane) pace() float64 {
 	return s.Buckets[0].Pace
 }
 
-// Without the store a process keeps still for half a second, goes on with its share, asks
+// Without the store a process pauses for half a second, goes on with its share, asks
 // twice a second, and comes back when the store says.
 func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

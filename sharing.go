@@ -102,7 +102,7 @@ func (b *bucket) rejoin(now time.Time) {
 // process's.
 const ownGrowth = 50 * time.Millisecond
 
-// heldByOthers makes the bucket keep still as the store says. Cool-downs of this process come back
+// heldByOthers makes the bucket pause as the store says. Cool-downs of this process come back
 // from there, too.
 func (b *bucket) heldByOthers(until, retryAt, now time.Time) {
 	if until.Sub(b.cooldown.until) > ownGrowth {

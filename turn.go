@@ -61,8 +61,8 @@ type SentRequest struct {
 	Body        []byte
 
 	// Throttled is how often in a row the resource has been throttled before. It chooses
-	// the step of the fixed schedule: 1, 2, 4, 8, 16 s. For so long the resource is to keep
-	// still if this request is throttled, too, and the answer has no Retry-After.
+	// the step of the fixed schedule: 1, 2, 4, 8, 16 s. For so long the resource must
+	// pause if this request is throttled, too, and the answer has no Retry-After.
 	Throttled int
 }
 

@@ -20,7 +20,7 @@ func TestStrayThrottledAnswerClosesTheBucketOnce(t *testing.T) {
 			s.answers(50*ms, "....................")
 			spared := s.now.Add(r.hold + 100*r.hold)
 			if v := s.throttled(Throttle{Hold: r.asked}); v != (Verdict{Close: true, Hold: r.hold}) {
-				t.Errorf("the first one meant %+v, want to keep still for %v", v, r.hold)
+				t.Errorf("the first one meant %+v, want to pause for %v", v, r.hold)
 			}
 			s.wait(r.hold)
 			s.answers(50*ms, "....................")
@@ -34,7 +34,7 @@ func TestStrayThrottledAnswerClosesTheBucketOnce(t *testing.T) {
 			}
 			s.wait(time.Millisecond)
 			if v := s.throttled(Throttle{Hold: r.asked}); v != (Verdict{Close: true, Hold: r.hold}) {
-				t.Errorf("one after the bucket was spared meant %+v, want to keep still for %v", v, r.hold)
+				t.Errorf("one after the bucket was spared meant %+v, want to pause for %v", v, r.hold)
 			}
 			if pace := s.e.Pace(); pace != 20 {
 				t.Errorf("the pace is %v, want the configured 20", pace)
@@ -112,7 +112,7 @@ func TestCoolDownsGrowWhileNothingIsAccepted(t *testing.T) {
 		}
 		v := s.throttled(Throttle{})
 		if want *= time.Second; v != (Verdict{Close: true, Hold: want}) {
-			t.Fatalf("throttled answer %d meant %+v, want to keep still for %v", i+1, v, want)
+			t.Fatalf("throttled answer %d meant %+v, want to pause for %v", i+1, v, want)
 		}
 		s.wait(want)
 	}
@@ -135,7 +135,7 @@ func TestCallThatInsistsDoesNotMakeCoolDownsLonger(t *testing.T) {
 	s := newScript(t, 20)
 	for i, want := range []time.Duration{1, 1, 1} {
 		if v := s.throttled(Throttle{Stubborn: i > 0}); v != (Verdict{Close: true, Hold: want * time.Second}) {
-			t.Errorf("throttled answer %d meant %+v, want to keep still for a second", i+1, v)
+			t.Errorf("throttled answer %d meant %+v, want to pause for a second", i+1, v)
 		}
 		s.wait(time.Second)
 	}
@@ -161,7 +161,7 @@ func TestAnswersToWhatLeftBeforeACoolDown(t *testing.T) {
 		t.Error("one that came during the cool-down, and says nothing, prolonged it")
 	}
 	if v := s.throttled(Throttle{Hold: 7 * time.Second}); v != (Verdict{Close: true, Hold: 7 * time.Second}) {
-		t.Errorf("one that came during the cool-down meant %+v, want to keep still for 7 s", v)
+		t.Errorf("one that came during the cool-down meant %+v, want to pause for 7 s", v)
 	}
 	s.wait(7 * time.Second)
 	for range 20 {
@@ -248,7 +248,7 @@ func TestNothingIsLearnedThatIsNotWanted(t *testing.T) {
 		for i := range 5 {
 			s.answers(50*ms, "....................")
 			if v := s.throttled(Throttle{}); v != (Verdict{Close: true, Hold: time.Second}) {
-				t.Errorf("throttled answer %d meant %+v, want to keep still for a second", i+1, v)
+				t.Errorf("throttled answer %d meant %+v, want to pause for a second", i+1, v)
 			}
 			s.wait(time.Second)
 		}

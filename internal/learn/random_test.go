@@ -76,7 +76,7 @@ func TestNoHeadWaitsLongerThanHalfAMinute(t *testing.T) {
 						closed, until = true, later(until, now.Add(v.Hold))
 					}
 					if v.Hold < 0 || v.Hold > max(16*time.Second, asked.Sub(now)) {
-						t.Fatalf("seed %d: told to keep still for %v, want 16 s at most, or the %v that were asked for", seed, v.Hold, asked.Sub(now))
+						t.Fatalf("seed %d: told to pause for %v, want 16 s at most, or the %v that were asked for", seed, v.Hold, asked.Sub(now))
 					}
 				}
 			}

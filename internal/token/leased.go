@@ -50,7 +50,7 @@ type Leased struct {
 	free     bool      // the program said that it is not to be paced
 	learning learning
 	said     said
-	quiet    time.Time // until when it keeps still since the store does not answer
+	quiet    time.Time // until when it pauses since the store does not answer
 	usage    usage
 }
 
@@ -276,7 +276,7 @@ func (e *Leased) replied(d Demand, now time.Time) {
 	}
 }
 
-// Granted takes in the store's answer to a demand. It reports that the bucket must keep still:
+// Granted takes in the store's answer to a demand. It reports that the bucket must pause:
 // until g.CoolDownUntil. A cool-down leaves no tokens.
 func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	l := e.link
