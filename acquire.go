@@ -76,8 +76,8 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				sleep = look
 			case !b.queue(w, now):
 				if due, ok := b.tokens.Take(now); ok {
-					b.line.Passes(w)
-					b.slots.Passes(w)
+					b.line.Admit(w)
+					b.slots.Admit(w)
 					b.evidence.Departed(due, now)
 					return b.enter(max(0, now.Sub(due)), now), nil
 				}
@@ -117,7 +117,7 @@ func (b *bucket) reopen(now time.Time) {
 		return
 	}
 	b.cooldown.end()
-	b.evidence.Reopen(b.teaches(), b.slots.Own.InFlight(), now)
+	b.evidence.Reopen(b.teaches(), b.slots.Bucket.InFlight(), now)
 	b.adapt(now)
 	// Twilio said when to try again. A rate that was lowered meanwhile must not put that
 	// off: it holds from this request on.
@@ -146,9 +146,9 @@ func (b *bucket) doneFunc(d departure) func(Outcome) {
 		if o.Throttled {
 			b.throttled(d, o, now)
 		} else {
-			b.passed(d, o, now)
+			b.accepted(d, o, now)
 		}
-		b.leased().TellCounts(now)
+		b.shared().TellCounts(now)
 		if o.Allowed > 0 && !b.common.fixed {
 			b.heed(o, now)
 		}
@@ -162,11 +162,11 @@ func (b *bucket) pacedByDefault() bool {
 	if b.allowed.byDefault == nil || b.evidence.Pace() < b.allowed.rate {
 		return false
 	}
-	leased := b.leased()
-	if leased == nil {
+	shared := b.shared()
+	if shared == nil {
 		return true
 	}
-	return leased.Shared() && (leased.Learned() == 0 || leased.Learned() >= b.allowed.rate)
+	return shared.FromStore() && (shared.Learned() == 0 || shared.Learned() >= b.allowed.rate)
 }
 
 // noteWait takes in how long w, which arrived then and has departed as d, has waited for b's
@@ -177,7 +177,7 @@ func (b *bucket) noteWait(w *line.Waiter, arrived time.Time, d departure) {
 		b.pacedFor = 0
 		return
 	}
-	if w.Held() {
+	if w.WaitedAtGate() {
 		return
 	}
 	since := arrived

@@ -74,7 +74,7 @@ type place struct {
 func (b *bucket) reserve(now time.Time) time.Duration {
 	d := b.tokens.Reserve(now, b.pace())
 	if d <= 0 && !b.evidence.Asking() {
-		d = min(b.spacing.Hold(now), b.leased().Spare(now))
+		d = min(b.spacing.Delay(now), b.shared().Spare(now))
 	}
 	return max(d, b.evidence.pause.Sub(now))
 }
@@ -157,12 +157,12 @@ func (b *bucket) enter(late time.Duration, now time.Time) departure {
 func (b *bucket) coolDown(o Outcome, now time.Time) {
 	c := cooldown{}
 	c.begin(o, now)
-	b.keepStill(c.until, c.retryAt, now)
+	b.pauseUntil(c.until, c.retryAt, now)
 }
 
 // keepStill makes the whole bucket pause until a time. retryAt, if it is not zero, is until when
 // Twilio has asked for that, and is too long to wait.
-func (b *bucket) keepStill(until, retryAt, now time.Time) {
+func (b *bucket) pauseUntil(until, retryAt, now time.Time) {
 	refusing := b.cooldown.refuses(now)
 	b.cooldown.last(until, retryAt)
 	b.tokens.Return(now)
@@ -185,8 +185,8 @@ func (b *bucket) pace() float64 {
 
 // idle reports that a new bucket would do as well.
 func (b *bucket) idle(now time.Time) bool {
-	learned := b.evidence.Known() || (b.leased().Paced() && b.allowed.rate >= Unlimited)
-	return b.line.Len() == 0 && b.slots.Own.InFlight() == 0 && now.After(b.cooldown.until) &&
+	learned := b.evidence.Known() || (b.shared().Paced() && b.allowed.rate >= Unlimited)
+	return b.line.Len() == 0 && b.slots.Bucket.InFlight() == 0 && now.After(b.cooldown.until) &&
 		b.tokens.Full(now, b.allowed.burst) && !(learned && now.Sub(b.common.start)-b.place.used < learnedFor)
 }
 
@@ -210,10 +210,10 @@ func (b *bucket) configured() float64 {
 	return b.allowed.rate
 }
 
-// leased returns the bucket's tokens if they are shared, else nil.
-func (b *bucket) leased() *token.Leased {
-	leased, _ := b.tokens.(*token.Leased)
-	return leased
+// shared returns the bucket's tokens if a store grants them; nil: they are this process's own.
+func (b *bucket) shared() *token.Shared {
+	shared, _ := b.tokens.(*token.Shared)
+	return shared
 }
 
 // close makes the bucket pause, in all processes.
@@ -227,7 +227,7 @@ func (b *bucket) close(o Outcome, now time.Time) {
 	if b.cooldown.refuse {
 		retry = b.cooldown.retryAt
 	}
-	b.leased().Held(b.cooldown.until, retry, now)
+	b.shared().CoolsDown(b.cooldown.until, retry, now)
 }
 
 // tooLate refuses a wait in the bucket that would outlast the context's deadline.

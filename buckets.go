@@ -44,7 +44,7 @@ func (l *BucketLimiter) source(b *bucket) token.Source {
 	if l.store != nil {
 		return l.store.source(b)
 	}
-	return token.NewOwn(b.allowed.rate, b.allowed.burst)
+	return token.NewLocal(b.allowed.rate, b.allowed.burst)
 }
 
 // gate returns the gate with the key, for one bucket more.
@@ -78,9 +78,9 @@ func (l *BucketLimiter) give(b *bucket, byRules allowance, now time.Time) {
 	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
 	b.spacing.Fit(b.allowed.rate, b.allowed.burst, true)
 	b.slots.account.Limit = b.allowed.accountInFlight
-	b.slots.Own.Limit = b.allowed.senderInFlight
+	b.slots.Bucket.Limit = b.allowed.senderInFlight
 	if b.slots.group == nil {
-		b.slots.Own.Limit = b.allowed.resourceInFlight
+		b.slots.Bucket.Limit = b.allowed.resourceInFlight
 	} else {
 		b.slots.group.Limit = b.allowed.resourceInFlight
 	}

@@ -85,7 +85,7 @@ func (c *Client) SetTimeout(timeout time.Duration) { c.setTimeout(timeout) }
 
 // SeesAttempts reports whether pacer can tell how far an attempt got. It cannot with a
 // BaseClient of the program's own in [ClientParams]: what fails there is always in doubt.
-func (c *Client) SeesAttempts() bool { return c.own != nil }
+func (c *Client) SeesAttempts() bool { return c.twilio != nil }
 
 // AccountSid returns the SID that stands in the paths of requests which name none.
 func (c *Client) AccountSid() string { return c.base.AccountSid() }

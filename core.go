@@ -10,10 +10,10 @@ import (
 
 // A core is what the calls of one [Client] have in common.
 type core struct {
-	cfg  *config
-	err  error // of the constructor; returned by every call
-	base client.BaseClient
-	own  *client.Client // base, if it is twilio-go's own; nil: a black box
+	cfg    *config
+	err    error // of the constructor; returned by every call
+	base   client.BaseClient
+	twilio *client.Client // base, if it is twilio-go's own; nil: a black box
 
 	narrow   narrow
 	provided bool   // with a ClientCredentialProvider, which has no account SID
@@ -24,7 +24,7 @@ type core struct {
 
 // setTimeout is [Client.SetTimeout].
 func (c *core) setTimeout(timeout time.Duration) {
-	if c.own == nil {
+	if c.twilio == nil {
 		c.base.SetTimeout(timeout)
 	}
 	c.timeout.Store(max(0, int64(timeout)))
@@ -33,7 +33,7 @@ func (c *core) setTimeout(timeout time.Duration) {
 // setOauth is [Client.SetOauth].
 func (c *core) setOauth(source client.OAuth) {
 	switch {
-	case c.own == nil:
+	case c.twilio == nil:
 		c.base.SetOauth(source)
 	case source == nil:
 		c.auth.Store(nil)
@@ -44,7 +44,7 @@ func (c *core) setOauth(source client.OAuth) {
 
 // oauth is [Client.OAuth].
 func (c *core) oauth() client.OAuth {
-	if c.own == nil {
+	if c.twilio == nil {
 		return c.base.OAuth()
 	}
 	if a := c.auth.Load(); a != nil {
@@ -56,7 +56,7 @@ func (c *core) oauth() client.OAuth {
 // authFor returns where the token for a request of r comes from; nil: it needs none. The
 // request for a token itself needs none, whoever sends it.
 func (c *core) authFor(r Resource) *auth {
-	if c.own == nil || (r.Product == "oauth" && r.Name == "token") {
+	if c.twilio == nil || (r.Product == "oauth" && r.Name == "token") {
 		return nil
 	}
 	return c.auth.Load()
@@ -64,8 +64,8 @@ func (c *core) authFor(r Resource) *auth {
 
 // rejected takes in that Twilio has answered a token with 401: the next request fetches another.
 func (c *core) rejected(token string) {
-	if a := c.auth.Load(); a != nil && a.own != nil && token != "" {
-		a.own.forget(token)
+	if a := c.auth.Load(); a != nil && a.pacers != nil && token != "" {
+		a.pacers.forget(token)
 	}
 }
 
@@ -74,10 +74,10 @@ func (c *core) rejected(token string) {
 // nothing else is known. It may change while the client is in use.
 func (c *core) charged() string {
 	user := c.user
-	if c.own != nil {
+	if c.twilio != nil {
 		user = ""
-		if c.own.Credentials != nil && c.auth.Load() == nil {
-			user = c.own.Username
+		if c.twilio.Credentials != nil && c.auth.Load() == nil {
+			user = c.twilio.Username
 		}
 	}
 	if strings.HasPrefix(user, "AC") {

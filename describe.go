@@ -18,14 +18,14 @@ func (l *BucketLimiter) Stats() (s LimiterStats) {
 	for e := l.byAge.Back(); e != nil && len(s.Buckets) < maxListed; e = e.Prev() {
 		b := e.Value.(*bucket)
 		pace, learned := b.pace(), b.evidence.Learned()
-		if leased := b.leased(); leased.Shared() {
-			pace, learned = leased.Pace(), leased.Learned()
+		if shared := b.shared(); shared.FromStore() {
+			pace, learned = shared.Pace(), shared.Learned()
 		}
 		s.Buckets = append(s.Buckets, BucketStats{
 			Resource: b.resource,
 			Counts:   b.counts.counts(l.start, now),
 			Waiting:  b.line.Len(),
-			InFlight: b.slots.Own.InFlight(),
+			InFlight: b.slots.Bucket.InFlight(),
 			Rate:     finite(b.allowed.rate),
 			Pace:     finite(pace),
 			Learned:  learned,

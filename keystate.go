@@ -8,7 +8,7 @@ import (
 )
 
 // A held is what is known of one key that was throttled.
-type held struct {
+type keyState struct {
 	row      // none: the key was throttled, and not held for it
 	scope    Scope
 	began    time.Time // when the last hold did
@@ -16,10 +16,10 @@ type held struct {
 	inFlight int
 	window   int // the most in flight
 
-	opened time.Time     // when the last hold was over; zero: not yet
-	passes int           // requests accepted that have left since
-	left   time.Time     // when the last request did
-	every  time.Duration // the least between two; 0: they are not spaced
+	opened      time.Time     // when the last hold was over; zero: not yet
+	acceptances int           // requests accepted that have left since
+	left        time.Time     // when the last request did
+	every       time.Duration // the least between two; 0: they are not spaced
 }
 
 const (
@@ -29,17 +29,17 @@ const (
 
 // A passage is a request that has passed its key's line.
 type passage struct {
-	key  *key
-	held *held // nil: it was not held
-	left time.Time
+	key   *key
+	state *keyState // nil: it was not held
+	left  time.Time
 }
 
 // idle reports that no request waits for the key or is in flight.
-func (h *held) idle() bool { return h.inFlight == 0 && h.line.Len() == 0 }
+func (h *keyState) idle() bool { return h.inFlight == 0 && h.line.Len() == 0 }
 
 // throttled holds the key. Answers to requests that were on their way when the last hold began
 // are of the same event, and can only prolong it.
-func (h *held) throttled(left time.Time, asked time.Duration, o *Outcome, now time.Time) {
+func (h *keyState) throttled(left time.Time, asked time.Duration, o *Outcome, now time.Time) {
 	before := h.times
 	h.row.throttled(left)
 	if h.times > before {
@@ -59,7 +59,7 @@ func (h *held) throttled(left time.Time, asked time.Duration, o *Outcome, now ti
 // obstacle returns how long the first in the key's line must wait; 0: it may leave. The error
 // is for those that must not wait, as it would take longer than their deadline or than calls
 // ever wait.
-func (h *held) obstacle(r Resource, deadline, now time.Time) (time.Duration, error) {
+func (h *keyState) obstacle(r Resource, deadline, now time.Time) (time.Duration, error) {
 	if h.refuses(now) {
 		return 0, h.refusal(r, h.retryAt.Sub(now), ErrWaitTooLong)
 	}
@@ -77,13 +77,13 @@ func (h *held) obstacle(r Resource, deadline, now time.Time) (time.Duration, err
 }
 
 // leave lets a request of the key pass.
-func (h *held) leave(k *key, now time.Time) passage {
+func (h *keyState) leave(k *key, now time.Time) passage {
 	if h.on {
-		if h.passes >= provesRate {
-			h.every = max(h.began.Sub(h.opened), time.Second) / time.Duration(h.passes)
+		if h.acceptances >= provesRate {
+			h.every = max(h.began.Sub(h.opened), time.Second) / time.Duration(h.acceptances)
 		}
 		h.end()
-		h.opened, h.passes = now, 0
+		h.opened, h.acceptances = now, 0
 	}
 	h.inFlight++
 	h.left = now
@@ -91,11 +91,11 @@ func (h *held) leave(k *key, now time.Time) passage {
 }
 
 // accepts notes that a request was accepted that has passed at the given time.
-func (h *held) accepts(left, now time.Time) {
+func (h *keyState) accepts(left, now time.Time) {
 	if left.Before(h.opened) {
 		return
 	}
-	h.passes++
+	h.acceptances++
 	if left.Before(h.until) {
 		return // the key was throttled since
 	}
@@ -104,12 +104,12 @@ func (h *held) accepts(left, now time.Time) {
 		h.window++
 	}
 	if h.every > 0 && now.Sub(h.opened) >= spacedFor {
-		h.every, h.opened, h.passes = 0, now, 0 // perhaps it may have more by now
+		h.every, h.opened, h.acceptances = 0, now, 0 // perhaps it may have more by now
 	}
 }
 
 // refusal is for a request that must not wait. It may be tried again after the wait.
-func (h *held) refusal(r Resource, wait time.Duration, err error) *WaitError {
+func (h *keyState) refusal(r Resource, wait time.Duration, err error) *WaitError {
 	rl := notSent(r)
 	rl.RetryAfter, rl.Scope = wait, h.scope
 	return &WaitError{RateLimit: rl, Err: err}

@@ -12,50 +12,50 @@ import (
 // others. Of a shared bucket one process learns the rate. Where nothing is learned each throttled
 // answer closes the bucket.
 func (b *bucket) configure() {
-	may, fixed, leased := !b.common.fixed && !b.allowed.never(), b.common.fixed, b.leased()
-	leased.Free(b.allowed.never())
-	leased.Learn(may)
-	b.evidence.forAll = leased.Learner()
-	b.evidence.Configure(b.configured(), may && (leased == nil || leased.Learner()), !fixed)
+	may, fixed, shared := !b.common.fixed && !b.allowed.never(), b.common.fixed, b.shared()
+	shared.Free(b.allowed.never())
+	shared.Learn(may)
+	b.evidence.forAll = shared.Learner()
+	b.evidence.Configure(b.configured(), may && (shared == nil || shared.Learner()), !fixed)
 }
 
 // passed takes in that a request was accepted.
-func (b *bucket) passed(d departure, o Outcome, now time.Time) {
+func (b *bucket) accepted(d departure, o Outcome, now time.Time) {
 	n := o.ConcurrentRequests
 	if n == 0 {
 		n = int(d.inFlight)
 	}
 	b.evidence.Accepted(d.left, n, b.teaches(), now)
-	b.leased().Accepted()
+	b.shared().Accepted()
 }
 
 // throttled takes in a throttled answer, and closes the bucket if that is what it means. If it is
 // not, only the throttled call waits.
 func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	t := learn.Throttle{
-		Left: d.left, Hold: o.RetryAfter, Rate: o.Rate,
-		InProgress: o.ConcurrentRequests, Own: max(int(d.inFlight), b.slots.account.InFlight()+1),
+		Left: d.left, RetryAfter: o.RetryAfter, Rate: o.Rate,
+		InProgress: o.ConcurrentRequests, Local: max(int(d.inFlight), b.slots.account.InFlight()+1),
 		Stubborn: o.Retry && b.line.Len() > 0,
-		Overtook: b.slots.Own.InFlight() > int(b.departures-d.serial),
+		Overtook: b.slots.Bucket.InFlight() > int(b.departures-d.serial),
 	}
 	if t.InProgress == 0 {
-		t.InProgress = t.Own
+		t.InProgress = t.Local
 	}
 	switch {
 	case o.Step:
-		t.Hold = 0
+		t.RetryAfter = 0
 	case o.TooLong:
-		t.Hold = min(t.Hold, holdAtMost)
+		t.RetryAfter = min(t.RetryAfter, coolDownAtMost)
 	}
-	if leased := b.leased(); leased != nil && (o.Rate || !b.slots.account.learned.Exceeds(t.InProgress, now)) {
-		leased.Throttled(int(math.Round(b.evidence.PerSecond(now))))
+	if shared := b.shared(); shared != nil && (o.Rate || !b.slots.account.learned.Exceeds(t.InProgress, now)) {
+		shared.Throttled(int(math.Round(b.evidence.PerSecond(now))))
 	}
 	v := b.evidence.Throttled(t, b.teaches(), now)
 	if !v.Close {
 		return
 	}
 	if !o.TooLong {
-		o.RetryAfter = v.Hold
+		o.RetryAfter = v.CoolDown
 	}
 	b.close(o, now)
 }
@@ -65,9 +65,9 @@ func (b *bucket) adapt(now time.Time) {
 	if b.slots.account.adopt() {
 		b.slots.account.WakeHead()
 	}
-	if n := b.evidence.AtOnce(); b.slots.Own.Learned != n {
-		b.slots.Own.Learned = n
-		b.slots.Own.WakeHead()
+	if n := b.evidence.AtOnce(); b.slots.Bucket.Learned != n {
+		b.slots.Bucket.Learned = n
+		b.slots.Bucket.WakeHead()
 	}
 	news := b.evidence.News()
 	if news.Pause > 0 {
@@ -77,7 +77,7 @@ func (b *bucket) adapt(now time.Time) {
 		b.spacing.Crowded()
 	}
 	if news.Changed {
-		b.leased().Tells(now)
+		b.shared().TellLearned(now)
 		b.spacing.Fit(b.evidence.Pace(), b.allowed.burst, !b.evidence.Known())
 		b.repace(now)
 	}
@@ -106,7 +106,7 @@ func (b *bucket) heed(o Outcome, now time.Time) {
 		return
 	}
 	if b.evidence.PerSecond(now) < 0.9*float64(o.Allowed) {
-		b.evidence.Told(now)
+		b.evidence.NothingRemains(now)
 		b.evidence.lowered = now
 	}
 }

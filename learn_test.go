@@ -198,7 +198,7 @@ func TestThrottlesOfAnotherCauseDoNotStopTheBucket(t *testing.T) {
 		var trouble atomic.Bool
 		var n atomic.Int64
 		tr := newTrial(t, 1, twiliotest.Config{}, sender, WithLimits(Limits{{Resource: Messages, Rate: 20}}), WithMaxRetries(1000))
-		tr.clients[0].own.HTTPClient = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		tr.clients[0].twilio.HTTPClient = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
 			if trouble.Load() && n.Add(1)%8 == 0 {
 				return respond(429, throttleBody, "Retry-After", "1"), nil
 			}

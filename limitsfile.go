@@ -138,12 +138,12 @@ func (c *Client) WatchLimits(ctx context.Context, path string) error {
 // A limitsWatch looks at a file from a chain of timers. It holds the client weakly:
 // nobody closes a client, and it must not live on because its limits are watched.
 type limitsWatch struct {
-	ctx    context.Context
-	client weak.Pointer[Client]
-	path   string
-	last   fileState // as of the last look
-	taken  fileState // that the limits are from, or that was rejected
-	bad    bool      // it was rejected
+	ctx     context.Context
+	client  weak.Pointer[Client]
+	path    string
+	last    fileState // as of the last look
+	inForce fileState // that the limits are from, or that was rejected
+	bad     bool      // it was rejected
 }
 
 // fileState is the text of a file, or why there is none.
@@ -151,7 +151,7 @@ type fileState struct{ text, problem string }
 
 func newLimitsWatch(ctx context.Context, c *Client, path, text string) *limitsWatch {
 	s := fileState{text: text}
-	return &limitsWatch{ctx: ctx, client: weak.Make(c), path: path, last: s, taken: s}
+	return &limitsWatch{ctx: ctx, client: weak.Make(c), path: path, last: s, inForce: s}
 }
 
 func (w *limitsWatch) again() { time.AfterFunc(lookEvery, w.look) }
@@ -178,10 +178,10 @@ func (w *limitsWatch) look() {
 		w.last = s
 		return
 	}
-	if s == w.taken || w.ctx.Err() != nil { // reading may have taken a while
+	if s == w.inForce || w.ctx.Err() != nil { // reading may have taken a while
 		return
 	}
-	w.taken = s
+	w.inForce = s
 	w.take(c, text, err)
 }
 

@@ -24,8 +24,8 @@ type listener struct {
 }
 
 type raised struct {
-	alert Alert
-	told  chan struct{} // closed when the function has returned
+	alert     Alert
+	delivered chan struct{} // closed when the function has returned
 }
 
 // tell hands the alert over, and reports false if too many wait already. It returns when the
@@ -51,7 +51,7 @@ func (l *listener) tell(a Alert) bool {
 	patience := time.NewTimer(alertPatience)
 	defer patience.Stop()
 	select {
-	case <-r.told:
+	case <-r.delivered:
 	case <-patience.C:
 		l.mu.Lock()
 		l.slow = l.running
@@ -91,7 +91,7 @@ func (l *listener) call(r raised) {
 		if !returned && l.logs.logger == nil { // raise has not logged it
 			l.logs.logAlert(slog.Default(), r.alert)
 		}
-		close(r.told)
+		close(r.delivered)
 	}()
 	l.f(r.alert)
 	returned = true

@@ -24,7 +24,7 @@ import (
 // pass: see [spread].
 type narrow struct {
 	mu        sync.Mutex
-	keys      map[key]*held
+	keys      map[key]*keyState
 	resources map[Resource]*spread
 	sweeper   *time.Timer // nil: there is nothing to forget
 }
@@ -93,7 +93,7 @@ func (n *narrow) pass(ctx context.Context, k *key, r Resource, arrived time.Time
 		sleep := line.UntilWoken
 		if h.line.Head() == w {
 			if delay == 0 {
-				h.line.Passes(w)
+				h.line.Admit(w)
 				return h.leave(k, now), nil
 			}
 			sleep = delay
@@ -105,7 +105,7 @@ func (n *narrow) pass(ctx context.Context, k *key, r Resource, arrived time.Time
 }
 
 // errHeld is wrapped where a request is not to wait for its key.
-var errHeld = errors.New("its receiver or object was throttled, and is held")
+var errKeyThrottled = errors.New("its receiver or object was throttled, and is held")
 
 // try lets a request pass, or refuses it at once, with a [*WaitError] whose RetryAfter says
 // when to try again.
@@ -129,7 +129,7 @@ func (n *narrow) try(k *key, r Resource) (passage, error) {
 	case delay == 0 || delay == line.UntilWoken:
 		delay = time.Second // others for k go first, or are in flight
 	}
-	return passage{}, h.refusal(r, delay, errHeld)
+	return passage{}, h.refusal(r, delay, errKeyThrottled)
 }
 
 // done ends a passage with what became of the request.
@@ -141,7 +141,7 @@ func (n *narrow) done(p passage, o Outcome) {
 	if accepted && p.key.undecided() {
 		n.spread(p.key.resource, now).accepts(p.key)
 	}
-	h := p.held
+	h := p.state
 	if h == nil {
 		return
 	}
@@ -173,7 +173,7 @@ func (n *narrow) throttled(k *key, left time.Time, code int, byKey bool, asked t
 			return scope
 		}
 		if n.spread(k.resource, now).wide(h, code == codePair) {
-			n.hold(k, h, now)
+			n.remember(k, h, now)
 			if code == codePair {
 				return scope
 			}
@@ -181,7 +181,7 @@ func (n *narrow) throttled(k *key, left time.Time, code int, byKey bool, asked t
 		}
 	}
 	o.Narrow = true
-	if h = n.hold(k, h, now); h == nil {
+	if h = n.remember(k, h, now); h == nil {
 		return k.scope
 	}
 	h.throttled(left, asked, o, now)
@@ -190,7 +190,7 @@ func (n *narrow) throttled(k *key, left time.Time, code int, byKey bool, asked t
 
 // hold returns the record of a key that was throttled, h if it has one, else a new one; nil:
 // there are too many.
-func (n *narrow) hold(k *key, h *held, now time.Time) *held {
+func (n *narrow) remember(k *key, h *keyState, now time.Time) *keyState {
 	if h != nil {
 		return h
 	}
@@ -206,9 +206,9 @@ func (n *narrow) hold(k *key, h *held, now time.Time) *held {
 		}
 	}
 	if n.keys == nil {
-		n.keys = make(map[key]*held)
+		n.keys = make(map[key]*keyState)
 	}
-	h = &held{row: row{cooldown: cooldown{until: now}}, scope: k.scope, window: math.MaxInt}
+	h = &keyState{row: row{cooldown: cooldown{until: now}}, scope: k.scope, window: math.MaxInt}
 	n.keys[*k] = h
 	n.sweepLater()
 	return h

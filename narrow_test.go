@@ -655,7 +655,7 @@ func TestTurnOfAHeldKeySendsNothingAndIsNotUsedUp(t *testing.T) {
 		time.Sleep(time.Second)
 		mine := turn()
 		err := send(mine, "hot")
-		wantWaitError(t, err, errHeld)
+		wantWaitError(t, err, errKeyThrottled)
 		if rl, _ := FromError(err); rl.Kind != NotSent || rl.Scope != ScopeObject || rl.RetryAfter != 6*time.Second || rl.Attempts != 0 || InDoubt(err) {
 			t.Errorf("%+v, in doubt %v", rl, InDoubt(err))
 		}
@@ -692,7 +692,7 @@ func TestTurnsOfAKeyGoOneByOneAfterAHold(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = n.try(k, k.resource)
-		wantWaitError(t, err, errHeld)
+		wantWaitError(t, err, errKeyThrottled)
 		n.done(p, Outcome{})
 		for range 3 {
 			if _, err := n.try(k, k.resource); err != nil {

@@ -69,7 +69,7 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 		c.base = &client.Client{Credentials: client.NewCredentials("", "")} // for AccountSid and the like
 	}
 	if own, ok := c.base.(*client.Client); ok {
-		c.own = own
+		c.twilio = own
 		if o.httpClient != nil {
 			own.HTTPClient = o.httpClient
 		}
@@ -123,7 +123,7 @@ func (c *Client) useCredentialProvider(params ClientParams) error {
 	if params.AccountSid != "" {
 		base.SetAccountSid(params.AccountSid)
 	}
-	c.base, c.own, c.provided = base, base, true
+	c.base, c.twilio, c.provided = base, base, true
 	s := &tokenSource{
 		credentials: *params.ClientCredentialProvider,
 		sender: func(ctx context.Context) client.BaseClient {

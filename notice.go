@@ -21,7 +21,7 @@ const noticeAfter = 5 * time.Second
 // Bounds of memory. What is beyond the first is not told of, and what is beyond the second is
 // told of later, or never if no client asks: the limiter is then used without one.
 const (
-	maxTold    = 100_000 // senders; 20 to 40 bytes each
+	maxKnown   = 100_000 // senders; 20 to 40 bytes each
 	maxPending = 1000
 )
 
@@ -37,10 +37,10 @@ type notice struct {
 type notices struct {
 	pending atomic.Bool // list is not empty
 
-	mu   sync.Mutex
-	seed maphash.Seed
-	told map[uint64]struct{} // hashes of what was told once
-	list []notice
+	mu    sync.Mutex
+	seed  maphash.Seed
+	known map[uint64]struct{} // hashes of what was told once
+	list  []notice
 
 	// ask is when the pool of a service may be asked for: of each service for which that is
 	// somebody's task and whose pool is unknown.
@@ -57,17 +57,17 @@ func (n *notices) tellOnce(kind AlertKind, r Resource) bool {
 
 // tellOnceLocked is tellOnce with mu held.
 func (n *notices) tellOnceLocked(kind AlertKind, r Resource) bool {
-	if n.told == nil {
-		n.seed, n.told = maphash.MakeSeed(), make(map[uint64]struct{})
+	if n.known == nil {
+		n.seed, n.known = maphash.MakeSeed(), make(map[uint64]struct{})
 	}
 	key := maphash.Comparable(n.seed, struct {
 		kind AlertKind
 		r    Resource
 	}{kind, r})
-	if _, told := n.told[key]; told || len(n.told) >= maxTold {
+	if _, told := n.known[key]; told || len(n.known) >= maxKnown {
 		return false
 	}
-	n.told[key] = struct{}{}
+	n.known[key] = struct{}{}
 	return true
 }
 

@@ -446,11 +446,11 @@ func TestNoticesAreBounded(t *testing.T) {
 	if l.notices.add(notice{resource: last, limit: &defaultLimits[0]}); len(l.notices.take()) != 1 {
 		t.Error("what found no place on the list is never told")
 	}
-	for i := range 2 * maxTold {
+	for i := range 2 * maxKnown {
 		l.notices.tellOnce(AlertPacedByDefault, from(fmt.Sprint("+1501", i)))
 	}
-	if n := len(l.notices.told); n != maxTold {
-		t.Errorf("%d are remembered, expected %d", n, maxTold)
+	if n := len(l.notices.known); n != maxKnown {
+		t.Errorf("%d are remembered, expected %d", n, maxKnown)
 	}
 	if l.notices.tellOnce(AlertPacedByDefault, last) || l.notices.tellOnce(AlertPacedByDefault, from("+15029999999")) {
 		t.Error("beyond the bound something is told")

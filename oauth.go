@@ -15,7 +15,7 @@ import (
 // auth is where access tokens come from.
 type auth struct {
 	source client.OAuth
-	own    *tokenSource // the source, if it is pacer's; nil: it is not
+	pacers *tokenSource // the source, if it is pacer's; nil: it is not
 	shared *fetcher     // asks a source that is not safe for concurrent use; nil: not needed
 }
 
@@ -24,7 +24,7 @@ func authOf(source client.OAuth, logs *logs) *auth {
 	a := &auth{source: source}
 	switch source := source.(type) {
 	case *tokenSource:
-		a.own = source
+		a.pacers = source
 	case *APIOAuth:
 		a.shared = &fetcher{logs: logs, get: source.GetAccessToken}
 	}
@@ -42,8 +42,8 @@ func tokenOf(token string, err error) (string, error) {
 // context of the call, for a source that makes a difference between calls.
 func (a *auth) ask(ctx context.Context, logs *logs) func(context.Context) (string, error) {
 	switch {
-	case a.own != nil:
-		return a.own.GetAccessToken
+	case a.pacers != nil:
+		return a.pacers.GetAccessToken
 	case a.shared != nil:
 		return a.shared.do
 	}
@@ -57,8 +57,8 @@ const foreignPatience = 10 * time.Millisecond
 
 // atOnce returns a token that is in hand. inTime is false if there is none.
 func (a *auth) atOnce(ctx context.Context, ask func(context.Context) (string, error)) (token string, inTime bool, err error) {
-	if a.own != nil {
-		token, inTime = a.own.usable(ctx)
+	if a.pacers != nil {
+		token, inTime = a.pacers.usable(ctx)
 		return token, inTime, nil
 	}
 	short, cancel := context.WithTimeout(ctx, foreignPatience)

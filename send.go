@@ -202,10 +202,10 @@ func (c *call) send(token string) (resp *http.Response, err error) {
 			}
 		}()
 	}
-	if c.own == nil {
+	if c.twilio == nil {
 		return c.wire.sendBy(c.base, &c.request)
 	}
-	return c.wire.send(c.ctx, c.own, &c.request, token, timeout, c.once)
+	return c.wire.send(c.ctx, c.twilio, &c.request, token, timeout, c.once)
 }
 
 // judge tells the program of an attempt, and says whether the request may be sent again.

@@ -62,9 +62,9 @@ func (l *BucketLimiter) Hold(r Resource, o Outcome) {
 	}
 	now := time.Now()
 	if l.store != nil {
-		b.leased().HeldByOthers(int(math.Round(b.evidence.PerSecond(now))), now)
+		b.shared().CooledByOthers(int(math.Round(b.evidence.PerSecond(now))), now)
 		if o.RetryAfter > b.cooldown.remaining(now) {
-			b.evidence.Held(o.RetryAfter, now)
+			b.evidence.PausedByOthers(o.RetryAfter, now)
 		}
 	}
 	b.coolDown(o, now)

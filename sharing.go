@@ -12,8 +12,8 @@ import (
 )
 
 // source returns the tokens of a new bucket.
-func (s *storeLink) source(b *bucket) *token.Leased {
-	return token.NewLeased(&s.link, b.allowed.burst, token.User{Rate: b.configured, Waiting: b.line.Len, Tell: b.tell, Lessons: b.lessons})
+func (s *storeLink) source(b *bucket) *token.Shared {
+	return token.NewShared(&s.link, b.allowed.burst, token.User{Rate: b.configured, Waiting: b.line.Len, Tell: b.tell, Lessons: b.lessons})
 }
 
 // lessons are the pace and the limit that were learned for all.
@@ -43,13 +43,13 @@ func (b *bucket) tell(d token.Demand, sent time.Time) {
 func (b *bucket) answered(d token.Demand, g token.Grant, err error, sent, now time.Time) (raise func()) {
 	defer b.line.WakeHead()
 	if err == nil {
-		if b.leased().Granted(d, g, now) {
-			b.heldByOthers(g.CoolDownUntil, g.RetryAt, now)
+		if b.shared().Granted(d, g, now) {
+			b.pausedByOthers(g.CoolDownUntil, g.RetryAt, now)
 		}
 		b.learnForAll(g, now)
 		return func() {}
 	}
-	news, alone := b.leased().Failed(d, err, errors.Is(err, ErrBucketOnly), sent, now)
+	news, alone := b.shared().Failed(d, err, errors.Is(err, ErrBucketOnly), sent, now)
 	switch {
 	case !news:
 		return func() {}
@@ -82,14 +82,14 @@ func (s *storeLink) outage(r Resource, err error, now time.Time) (raise func()) 
 
 // away has the bucket go on by itself.
 func (b *bucket) away(now time.Time) {
-	b.leased().Away(now, b.pace())
+	b.shared().Away(now, b.pace())
 	b.configure()
 }
 
 // rejoin has all buckets go back to the store after an outage, if it is over. While it is
 // not the bucket asks the store, once in a while.
 func (b *bucket) rejoin(now time.Time) {
-	if b.common.store == nil || !b.leased().Rejoin(now) {
+	if b.common.store == nil || !b.shared().Rejoin(now) {
 		return
 	}
 	for _, other := range b.common.buckets {
@@ -100,34 +100,34 @@ func (b *bucket) rejoin(now time.Time) {
 
 // ownGrowth is by how much a cool-down must be longer than the bucket's own for it to be another
 // process's.
-const ownGrowth = 50 * time.Millisecond
+const othersGrowth = 50 * time.Millisecond
 
 // heldByOthers makes the bucket pause as the store says. Cool-downs of this process come back
 // from there, too.
-func (b *bucket) heldByOthers(until, retryAt, now time.Time) {
-	if until.Sub(b.cooldown.until) > ownGrowth {
-		b.evidence.Held(until.Sub(now), now)
+func (b *bucket) pausedByOthers(until, retryAt, now time.Time) {
+	if until.Sub(b.cooldown.until) > othersGrowth {
+		b.evidence.PausedByOthers(until.Sub(now), now)
 	}
-	b.keepStill(until, retryAt, now)
+	b.pauseUntil(until, retryAt, now)
 }
 
 // learnForAll has the bucket learn from the answers of all processes if it is the learner, and
 // follow those who do if it is not.
 func (b *bucket) learnForAll(g token.Grant, now time.Time) {
-	leased := b.leased()
-	if leased.Learner() != b.evidence.forAll {
+	shared := b.shared()
+	if shared.Learner() != b.evidence.forAll {
 		b.configure()
 		if b.evidence.forAll {
 			b.evidence.Adopt(g.Learned, now)
 		}
 		b.adapt(now)
 	}
-	if !leased.Learner() {
+	if !shared.Learner() {
 		return
 	}
-	since := now.Sub(leased.Fed(now))
+	since := now.Sub(shared.Fed(now))
 	span := max(since, othersSpan)
-	b.evidence.Shared(leased.Others(), g.Accepted, since)
+	b.evidence.Shared(shared.Others(), g.Accepted, since)
 	if n := g.Accepted + g.Throttled; n > 0 {
 		for i := range n {
 			left := now.Add(-span + span*time.Duration(i)/time.Duration(n))
@@ -137,7 +137,7 @@ func (b *bucket) learnForAll(g token.Grant, now time.Time) {
 			}
 			v := b.evidence.Throttled(learn.Throttle{Left: left, Rate: true}, nil, now)
 			if v.Close {
-				b.close(Outcome{RetryAfter: v.Hold}, now)
+				b.close(Outcome{RetryAfter: v.CoolDown}, now)
 			}
 		}
 		b.adapt(now)

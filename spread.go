@@ -36,7 +36,7 @@ func (e *spread) accepts(k *key) {
 
 // wide reports whether a throttled answer is about all of the resource. h is what is known of
 // its key; nil: it was not throttled before. mostly: such answers mostly are about all.
-func (e *spread) wide(h *held, mostly bool) bool {
+func (e *spread) wide(h *keyState, mostly bool) bool {
 	if h == nil {
 		e.fresh++
 	}

@@ -42,7 +42,7 @@ func (c *call) depart() (token string, err error) {
 			return "", err
 		}
 		switch {
-		case a.own == nil && token != "" && time.Since(got) < foreignTokenAge:
+		case a.pacers == nil && token != "" && time.Since(got) < foreignTokenAge:
 			return token, nil
 		case round >= maxRounds:
 			token, err = tokenOf(ask(c.ctx))

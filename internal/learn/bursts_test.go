@@ -80,7 +80,7 @@ func TestBursts(t *testing.T) {
 	t.Run("close the bucket at the first throttled answer", func(t *testing.T) {
 		s := bursts(t)
 		for range 20 {
-			if v := s.answers(time.Second/4, "aax"); !v.Close || v.Hold != time.Second {
+			if v := s.answers(time.Second/4, "aax"); !v.Close || v.CoolDown != time.Second {
 				t.Fatalf("%+v, want that the bucket closes for a second", v)
 			}
 			s.wait(time.Second)
@@ -106,7 +106,7 @@ func TestBursts(t *testing.T) {
 			}
 			s.answers(time.Second/4, "aa")
 			s.wait(time.Second / 4)
-			s.throttled(Throttle{Hold: 5 * time.Second})
+			s.throttled(Throttle{RetryAfter: 5 * time.Second})
 			s.wait(5 * time.Second)
 		}
 		if s.e.phase != seeking {

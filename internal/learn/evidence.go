@@ -32,9 +32,9 @@ type lessons struct {
 // A Throttle is a throttled answer.
 type Throttle struct {
 	Left       time.Time     // when the request left
-	Hold       time.Duration // for how long Twilio said that it should wait; 0: it did not say
+	RetryAfter time.Duration // for how long Twilio said that it should wait; 0: it did not say
 	InProgress int           // requests of the account, this one included
-	Own        int           // of these, this limiter's
+	Local      int           // of these, this limiter's
 	Rate       bool          // the answer says that it is about a rate
 	Stubborn   bool          // it was not its call's first attempt, and others wait
 	Overtook   bool          // the bucket has requests in flight that left before this one
@@ -42,8 +42,8 @@ type Throttle struct {
 
 // A Verdict is what the bucket must do about a throttled answer.
 type Verdict struct {
-	Close bool          // pause; false: only the throttled call waits
-	Hold  time.Duration // with Close: for so long, from now on
+	Close    bool          // pause; false: only the throttled call waits
+	CoolDown time.Duration // with Close: for so long, from now on
 }
 
 // Configure sets the configured pace, in requests per second; [Unlimited]. If paces is false no
@@ -103,9 +103,9 @@ func (e *Evidence) Departed(due, now time.Time) {
 
 // Told takes in that Twilio says that nothing remains, although fewer requests of this bucket than
 // it allows were accepted within the last second: others use the rest.
-func (e *Evidence) Told(now time.Time) {
+func (e *Evidence) NothingRemains(now time.Time) {
 	e.learn(now)
-	e.Rate.told(e.log.Until(now), now)
+	e.Rate.nothingRemains(e.log.Until(now), now)
 }
 
 // Forget drops what was learned about the pace.
@@ -158,8 +158,8 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	c.note(0, left, e.since, now)
 	c.accepted++
 	c.step, c.asked = 0, time.Time{}
-	if e.phase == holding && !account.several() && (e.trouble.empty >= troubled || e.outage()) {
-		e.busy = max(e.busy, e.hold()) // it may ask at once: what was learned of late may be the outage's
+	if e.phase == keeping && !account.several() && (e.trouble.empty >= troubled || e.outage()) {
+		e.busy = max(e.busy, e.keepFor()) // it may ask at once: what was learned of late may be the outage's
 	}
 	if e.trouble.empty >= troubled {
 		e.resume(max(e.trouble.before, 1), now)
@@ -182,12 +182,12 @@ func (e *Evidence) hurry(now time.Time) {
 		return
 	}
 	switch {
-	case e.Rate.limit >= tooSlow, e.phase == holding && e.Asking():
+	case e.Rate.limit >= tooSlow, e.phase == keeping && e.Asking():
 	case e.phase == trying:
-		e.become(holding, e.Rate.limit, now)
-		e.busy = e.hold()
-	case e.phase == holding:
-		e.busy = e.hold()
+		e.become(keeping, e.Rate.limit, now)
+		e.busy = e.keepFor()
+	case e.phase == keeping:
+		e.busy = e.keepFor()
 	}
 }
 
@@ -200,10 +200,10 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	}
 	e.tell(account, t, now)
 	e.event.add(t, now)
-	e.event.asked = e.event.asked || e.phase == holding && e.Asking() && account.several()
-	c.ask(t.Hold, now)
+	e.event.asked = e.event.asked || e.phase == keeping && e.Asking() && account.several()
+	c.ask(t.RetryAfter, now)
 	if c.closed {
-		return Verdict{Close: t.Hold > 0, Hold: t.Hold}
+		return Verdict{Close: t.RetryAfter > 0, CoolDown: t.RetryAfter}
 	}
 	c.note(1, t.Left, e.since, now)
 	asking := e.Asking() || account != nil && account.asking(t.InProgress)
@@ -213,7 +213,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	e.doubt(account, t.InProgress)
 	sought := e.phase == seeking
 	e.Rate.throttled(t.Left, e.recently(), c.lately(), unsure, now)
-	if sought && e.phase == holding && account.several() {
+	if sought && e.phase == keeping && account.several() {
 		account.explained() // by a limit of the rate; of one bucket alone either would do
 	}
 	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)
@@ -222,7 +222,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	if outage {
 		c.accepted, c.answers, c.recent = 0, 0, 0
 	}
-	hold, step := c.hold(t, now)
+	hold, step := c.length(t, now)
 	cheap := e.Pace()*hold.Seconds() <= cheapest || e.phase == bursting || e.phase == free && e.Pace() < tooSlow
 	if !e.literal && !c.mostly && !outage && !(e.none(now) && !t.Overtook) && !single && !cheap {
 		e.settle(account, now)
@@ -232,8 +232,8 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	if single {
 		c.spared = now.Add(hold + sparedFor*hold)
 	}
-	c.step, c.closed, c.since, e.bursts.rest = step, true, now, t.Hold
-	return Verdict{Close: true, Hold: hold}
+	c.step, c.closed, c.since, e.bursts.rest = step, true, now, t.RetryAfter
+	return Verdict{Close: true, CoolDown: hold}
 }
 
 // tell has the account's controller take in a throttled answer.
@@ -281,14 +281,14 @@ func (e *Evidence) none(now time.Time) bool {
 
 // Held takes in that another process has closed the bucket for so long, which has a rule of its own for
 // single throttled answers.
-func (e *Evidence) Held(hold time.Duration, now time.Time) {
+func (e *Evidence) PausedByOthers(hold time.Duration, now time.Time) {
 	e.learn(now)
 	c := &e.cooling
 	if end := now.Add(hold + sparedFor*hold); end.After(c.spared) {
 		c.spared = end
 	}
 	if !c.closed {
-		c.closed, c.held, c.since = true, true, now
+		c.closed, c.byOthers, c.since = true, true, now
 	}
 }
 
@@ -296,7 +296,7 @@ func (e *Evidence) Held(hold time.Duration, now time.Time) {
 func (e *Evidence) Adopt(limit float64, now time.Time) {
 	e.learn(now)
 	if limit > 0 {
-		e.become(holding, limit, now)
+		e.become(keeping, limit, now)
 	}
 }
 
@@ -340,7 +340,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.trying.trial.from = e.trying.trial.from.Add(closed)
 	}
 	switch {
-	case c.held && c.answers == 0: // nothing is known
+	case c.byOthers && c.answers == 0: // nothing is known
 	case c.accepted == 0 && account != nil && account.seen.answered.After(c.opened) && e.blames(account, now):
 		// Others were accepted meanwhile, and have taken the slots.
 		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false
@@ -360,7 +360,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.burst(now)
 	}
 	e.event.began = time.Time{}
-	c.closed, c.held, c.opened, c.out = false, false, now, inFlight
+	c.closed, c.byOthers, c.opened, c.out = false, false, now, inFlight
 	c.accepted, c.recent, c.answers, c.mostly = 0, 0, 0, false
 	if e.since.Before(now) {
 		e.since = now
@@ -379,7 +379,7 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 	case e.phase == free && e.ceiling == Unlimited && paced && (!c.mostly || accepted < tooSlow):
 	case e.phase == free && e.ceiling == Unlimited:
 		e.become(seeking, max(accepted, 1), now)
-	case c.mostly && (e.phase == free || e.phase == holding && !e.Asking()) && accepted > 0:
+	case c.mostly && (e.phase == free || e.phase == keeping && !e.Asking()) && accepted > 0:
 		share := float64(c.throttled(window)) / float64(min(window, c.answers))
 		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), now)
 	default:

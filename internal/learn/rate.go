@@ -33,7 +33,7 @@ type phase uint8
 const (
 	free     phase = iota // nothing is learned: the pace is the configured one
 	seeking               // from a low pace, twice as much each second
-	holding               // at the limit, and from time to time a little more: asking
+	keeping               // at the limit, and from time to time a little more: asking
 	trying                // at a little less, to tell a limit from noise
 	bursting              // the limit is slow: requests leave as they come, until one is throttled
 )
@@ -67,7 +67,7 @@ type setup struct {
 
 // kept is about a limit that is kept, and from time to time asked to be more.
 type kept struct {
-	held    float64       // a limit that was accepted to the end of its time; 0: none was
+	proven  float64       // a limit that was accepted to the end of its time; 0: none was
 	refuted int           // times in a row that asking has led too far
 	peak    float64       // requests/s that were accepted before the pace was lowered; 0: it was not
 	soon    time.Duration // for which a limit far below the peak is kept; 0: as long as others
@@ -111,7 +111,7 @@ func (r *Rate) Pace() float64 {
 		return r.setup.ceiling
 	case seeking:
 		pace *= math.Exp2(min(r.busy.Seconds(), maxDoublings))
-	case holding:
+	case keeping:
 		pace = r.asked()
 	}
 	return min(max(pace, slowest), r.setup.ceiling)
@@ -138,13 +138,13 @@ func (r *Rate) forget() {
 }
 
 // told takes in that others use the rest, although only so many requests per second were accepted.
-func (r *Rate) told(perSecond float64, now time.Time) {
+func (r *Rate) nothingRemains(perSecond float64, now time.Time) {
 	pace := r.Pace()
 	limit := max(perSecond, 1)
 	if pace < Unlimited {
 		limit = min(max(perSecond, pace/2), pace)
 	}
-	r.become(holding, limit, now)
+	r.become(keeping, limit, now)
 }
 
 // departed is Evidence.Departed.
@@ -157,8 +157,8 @@ func (r *Rate) departed(due, now time.Time) {
 	pace, asked := r.Pace(), r.Asking()
 	if due.After(last) {
 		waited := min(due.Sub(last), time.Duration(2*r.sharers()*float64(time.Second)/pace))
-		if r.phase == holding {
-			waited = min(waited, max(r.hold()-r.busy, 0)+climbAtMost)
+		if r.phase == keeping {
+			waited = min(waited, max(r.keepFor()-r.busy, 0)+climbAtMost)
 		}
 		r.busy += waited
 		r.kept.steps = [2]float64{r.kept.steps[1], pace}
@@ -169,18 +169,18 @@ func (r *Rate) departed(due, now time.Time) {
 		r.become(free, 0, now)
 	case r.phase == seeking && r.goal.pace > 0 && pace >= r.goal.pace:
 		r.become(r.goal.phase, r.goal.limit, now)
-	case r.phase == holding && !asked && r.Asking():
-		if r.limit > r.kept.held {
-			r.kept.held, r.kept.refuted = r.limit, max(r.kept.refuted-1, 0)
+	case r.phase == keeping && !asked && r.Asking():
+		if r.limit > r.kept.proven {
+			r.kept.proven, r.kept.refuted = r.limit, max(r.kept.refuted-1, 0)
 		}
 		r.begin(now)
-	case r.phase == holding && asked && r.limit < 0.95*r.kept.held && pace >= r.kept.held:
-		r.become(holding, r.kept.held, now) // that was the limit before
-	case r.phase == holding && asked && r.kept.refuted > 0 && r.busy >= r.hold()+holdTime/2:
-		r.become(holding, pace, now) // it was accepted for long enough
-	case r.phase == holding && pace < r.setup.ceiling:
+	case r.phase == keeping && asked && r.limit < 0.95*r.kept.proven && pace >= r.kept.proven:
+		r.become(keeping, r.kept.proven, now) // that was the limit before
+	case r.phase == keeping && asked && r.kept.refuted > 0 && r.busy >= r.keepFor()+keepTime/2:
+		r.become(keeping, pace, now) // it was accepted for long enough
+	case r.phase == keeping && pace < r.setup.ceiling:
 		r.kept.full = 0
-	case r.phase == holding:
+	case r.phase == keeping:
 		if r.kept.full += min(now.Sub(last), time.Second); r.kept.full >= fullTime {
 			r.become(free, 0, now)
 		}
@@ -217,7 +217,7 @@ func (r *Rate) become(p phase, limit float64, now time.Time) {
 		return
 	}
 	if p == free || p == bursting {
-		r.kept.held, r.kept.refuted = 0, 0
+		r.kept.proven, r.kept.refuted = 0, 0
 	}
 	if r.phase == free {
 		r.strayed = now
@@ -248,12 +248,12 @@ func (r *Rate) outage() bool {
 
 // consider begins a trial if requests are throttled again and again at this pace.
 func (r *Rate) consider(now time.Time) {
-	if r.phase != free && (r.phase != holding || r.Asking()) || !r.tally.recurs() || r.noise.covers(&r.tally, now) {
+	if r.phase != free && (r.phase != keeping || r.Asking()) || !r.tally.recurs() || r.noise.covers(&r.tally, now) {
 		return
 	}
 	lower := r.lower(&r.tally, now)
-	if r.phase == holding && r.kept.held > 0 && r.kept.held < r.limit { // asking has led too far
-		lower = max(lower, r.kept.held)
+	if r.phase == keeping && r.kept.proven > 0 && r.kept.proven < r.limit { // asking has led too far
+		lower = max(lower, r.kept.proven)
 	}
 	r.try(r.tally.share(), lower, now)
 }
@@ -278,8 +278,8 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 	}
 	switch {
 	case !r.burstsSuit(pace):
-	case 0 < r.kept.held && r.kept.held < r.limit: // a pace that has worked is better
-		r.become(holding, max(r.kept.held, 0.9*r.limit), now)
+	case 0 < r.kept.proven && r.kept.proven < r.limit: // a pace that has worked is better
+		r.become(keeping, max(r.kept.proven, 0.9*r.limit), now)
 		return
 	case share > most:
 		r.become(bursting, pace, now)
@@ -311,12 +311,12 @@ func (r *Rate) find(f finding, now time.Time) {
 	switch f {
 	case limited:
 		r.noise = noise{}
-		if r.trying.before.phase == holding && r.limit == r.kept.held && r.limit < r.trying.before.limit {
+		if r.trying.before.phase == keeping && r.limit == r.kept.proven && r.limit < r.trying.before.limit {
 			r.kept.refuted = min(r.kept.refuted+1, 2) // asking had led too far
 		}
-		worked := r.kept.held > 0 && r.trying.before.limit <= 1.01*r.kept.held && r.trying.before.limit >= 0.99*r.kept.held
+		worked := r.kept.proven > 0 && r.trying.before.limit <= 1.01*r.kept.proven && r.trying.before.limit >= 0.99*r.kept.proven
 		if worked {
-			r.kept.held = r.limit // it is no longer the limit
+			r.kept.proven = r.limit // it is no longer the limit
 		}
 		r.news.Crowded = r.news.Crowded || r.trying.before.phase == free && r.limit > 0.9*r.setup.ceiling
 		if !worked && r.burstsSuit(r.limit) {
@@ -324,11 +324,11 @@ func (r *Rate) find(f finding, now time.Time) {
 			return
 		}
 		r.keep(r.limit, now)
-		r.busy = max(0, r.hold()-holdTime/2)
+		r.busy = max(0, r.keepFor()-keepTime/2)
 	case noisy:
 		r.noise.is((t.tally.share()+t.share)/2, now)
 		r.become(r.trying.before.phase, r.trying.before.limit, now)
-		r.busy = r.hold() // it may ask at once
+		r.busy = r.keepFor() // it may ask at once
 	case perhaps:
 		pace := max(r.lower(&t.tally, now), r.limit/2) // a few answers say little
 		if t.tally.share() > 0.2 {

@@ -14,21 +14,21 @@ func TestWhatIsTriedWhenRequestsAreThrottledAgainAndAgain(t *testing.T) {
 		phase phase
 		want  float64 // the limit then
 	}{
-		{"a little less", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 20}, .3, 15, trying, 15},
+		{"a little less", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 20}, .3, 15, trying, 15},
 		{"nothing at a slow configured pace", Rate{setup: setup{ceiling: 3}}, .3, 2, free, 0},
-		{"a little less than a slow limit", Rate{setup: setup{ceiling: 3}, phase: holding, limit: 2.9, bursts: burstCoolDowns{rest: time.Minute}}, .3, 2, trying, 2},
-		{"bursts where most are throttled and the limit is slow", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 6}, .7, 2, bursting, 2},
+		{"a little less than a slow limit", Rate{setup: setup{ceiling: 3}, phase: keeping, limit: 2.9, bursts: burstCoolDowns{rest: time.Minute}}, .3, 2, trying, 2},
+		{"bursts where most are throttled and the limit is slow", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 6}, .7, 2, bursting, 2},
 		{"also at a configured pace", Rate{setup: setup{ceiling: 20}}, .7, 2, bursting, 2},
-		{"no bursts where fewer are", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 6}, .5, 2, trying, 2},
-		{"no bursts where cool-downs are long", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 6, bursts: burstCoolDowns{rest: time.Minute}}, .7, 2, trying, 2},
-		{"the way back to a slow limit that has worked", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 3, kept: kept{held: 2.8}}, .3, 2, holding, 2.8},
-		{"and no more than a tenth of it at once", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 3, kept: kept{held: 2}}, .3, 1.5, holding, 2.7},
-		{"no way back where none has worked", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 3}, .3, 2, trying, 2},
-		{"nor where this one has", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 3, kept: kept{held: 3}}, .3, 2, trying, 2},
-		{"nor to a limit that is not slow", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 20, kept: kept{held: 15}}, .3, 16, trying, 16},
-		{"no less than an eighth of what was accepted before", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 100, kept: kept{peak: 400}}, .5, 40, trying, 50},
-		{"but less than now", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 100, kept: kept{peak: 8000}}, .5, 40, trying, 95},
-		{"and what is accepted where most are throttled", Rate{setup: setup{ceiling: Unlimited}, phase: holding, limit: 100, kept: kept{peak: 400}}, .7, 40, trying, 40},
+		{"no bursts where fewer are", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 6}, .5, 2, trying, 2},
+		{"no bursts where cool-downs are long", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 6, bursts: burstCoolDowns{rest: time.Minute}}, .7, 2, trying, 2},
+		{"the way back to a slow limit that has worked", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 3, kept: kept{proven: 2.8}}, .3, 2, keeping, 2.8},
+		{"and no more than a tenth of it at once", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 3, kept: kept{proven: 2}}, .3, 1.5, keeping, 2.7},
+		{"no way back where none has worked", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 3}, .3, 2, trying, 2},
+		{"nor where this one has", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 3, kept: kept{proven: 3}}, .3, 2, trying, 2},
+		{"nor to a limit that is not slow", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 20, kept: kept{proven: 15}}, .3, 16, trying, 16},
+		{"no less than an eighth of what was accepted before", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 100, kept: kept{peak: 400}}, .5, 40, trying, 50},
+		{"but less than now", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 100, kept: kept{peak: 8000}}, .5, 40, trying, 95},
+		{"and what is accepted where most are throttled", Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 100, kept: kept{peak: 400}}, .7, 40, trying, 40},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			c := r.rate
@@ -77,13 +77,13 @@ func TestLimitThatATrialHasShown(t *testing.T) {
 	}{
 		{"is met by bursts if it is slow", 3, 2, 0, bursting},
 		{"also if another one has worked", 3, 2, 2.5, bursting},
-		{"is kept if the limit has worked until now", 3, 2, 3, holding},
-		{"is kept if it is not slow", 30, 20, 0, holding},
+		{"is kept if the limit has worked until now", 3, 2, 3, keeping},
+		{"is kept if it is not slow", 30, 20, 0, keeping},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{held: r.held}}
-			c.become(holding, r.limit, noon)
-			c.trying.before = setting{holding, r.limit, r.limit}
+			c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{proven: r.held}}
+			c.become(keeping, r.limit, noon)
+			c.trying.before = setting{keeping, r.limit, r.limit}
 			c.become(trying, r.tried, noon)
 			if c.find(limited, noon); c.phase != r.want || c.limit != r.tried {
 				t.Errorf("the phase is %d and the limit %v, want %d and %v", c.phase, c.limit, r.want, r.tried)
@@ -95,7 +95,7 @@ func TestLimitThatATrialHasShown(t *testing.T) {
 func TestTrialAmongKnownNoiseTakesAsManyRequestsAsUsual(t *testing.T) {
 	needs := func(share float64) int {
 		c := Rate{setup: setup{ceiling: Unlimited}, noise: noise{share: share}}
-		c.become(holding, 20, noon)
+		c.become(keeping, 20, noon)
 		c.try(.4, 15, noon)
 		return c.trying.trial.need
 	}
@@ -127,8 +127,8 @@ func TestTrialWithoutAPaceComparesWithWhatWasSent(t *testing.T) {
 }
 
 func TestBurstsForgetWhatWasKnownOfALimit(t *testing.T) {
-	c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{held: 3, refuted: 1}, bursts: burstCoolDowns{empty: 1, long: 1}}
-	if c.become(bursting, 2, noon); c.kept.held != 0 || c.kept.refuted != 0 || c.bursts.empty != 0 || c.bursts.long != 0 {
+	c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{proven: 3, refuted: 1}, bursts: burstCoolDowns{empty: 1, long: 1}}
+	if c.become(bursting, 2, noon); c.kept.proven != 0 || c.kept.refuted != 0 || c.bursts.empty != 0 || c.bursts.long != 0 {
 		t.Errorf("%+v, want nothing of what was before", c)
 	}
 	c.bursts.rest = time.Minute

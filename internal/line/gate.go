@@ -53,7 +53,7 @@ func (g *Gate) admits(w *Waiter) bool {
 	case w.class < first.class:
 		return !g.waiting.starves(first.class)
 	}
-	return w.class == first.class && w.Held() && w.atGate.since.Before(first.atGate.since)
+	return w.class == first.class && w.WaitedAtGate() && w.atGate.since.Before(first.atGate.since)
 }
 
 // LeaveGate takes w away from the gate where it waits, if it does. Its place there is
@@ -73,12 +73,12 @@ func (w *Waiter) LeaveGate() {
 // Gates are what a request has to pass all of: several that are shared, and one of its
 // own. They must not be copied.
 type Gates struct {
-	Own Gate
-	all [3]*Gate // in order; nil: none
+	Bucket Gate
+	all    [3]*Gate // in order; nil: none
 }
 
 // Share sets the shared gates. A nil one is none. It must be called before all else.
-func (gs *Gates) Share(first, second *Gate) { gs.all = [3]*Gate{first, second, &gs.Own} }
+func (gs *Gates) Share(first, second *Gate) { gs.all = [3]*Gate{first, second, &gs.Bucket} }
 
 // Free reports that a newcomer finds a slot in each gate.
 func (gs *Gates) Free() bool {
@@ -108,7 +108,7 @@ func (gs *Gates) Wait(w *Waiter, g *Gate, now time.Time) {
 		return
 	}
 	w.LeaveGate()
-	if !w.Held() {
+	if !w.WaitedAtGate() {
 		w.atGate.since = now
 	}
 	w.gate = g
@@ -116,10 +116,10 @@ func (gs *Gates) Wait(w *Waiter, g *Gate, now time.Time) {
 }
 
 // Passes notes that the turn of w has come.
-func (gs *Gates) Passes(w *Waiter) {
+func (gs *Gates) Admit(w *Waiter) {
 	for _, g := range gs.all {
 		if g != nil {
-			g.waiting.passes(w.class)
+			g.waiting.admit(w.class)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func NewWaiter(class int, deadline, arrived time.Time) *Waiter {
 func (w *Waiter) Deadline() time.Time { return w.deadline }
 
 // Held reports whether w has ever waited for a gate.
-func (w *Waiter) Held() bool { return !w.atGate.since.IsZero() }
+func (w *Waiter) WaitedAtGate() bool { return !w.atGate.since.IsZero() }
 
 // UntilWoken is a time to sleep that ends only when the waiter is woken.
 const UntilWoken time.Duration = math.MaxInt64
@@ -102,7 +102,7 @@ func (l *Line) Leave(w *Waiter) {
 }
 
 // Passes notes that the turn of w, which is still in the line, has come.
-func (l *Line) Passes(w *Waiter) { l.order.passes(w.class) }
+func (l *Line) Admit(w *Waiter) { l.order.admit(w.class) }
 
 // Head is the one whose turn it is; nil if nobody waits.
 func (l *Line) Head() *Waiter { return l.order.head() }
@@ -167,9 +167,9 @@ func (d *deadlines) Pop() any {
 
 // An order is a queue for each class.
 type order struct {
-	len     int // of all classes
-	classes [Classes]queue
-	passed  [Classes]uint8 // how many of other classes have passed since the class's first could have
+	len       int // of all classes
+	classes   [Classes]queue
+	overtaken [Classes]uint8 // how many of other classes have passed since the class's first could have
 }
 
 type queue struct {
@@ -239,21 +239,21 @@ func (o *order) remove(n *node) {
 	n.prev, n.next = nil, nil
 	o.len--
 	if q.len--; q.len == 0 {
-		o.passed[n.w.class] = 0
+		o.overtaken[n.w.class] = 0
 	}
 }
 
-func (o *order) passes(class int) {
+func (o *order) admit(class int) {
 	for c := range o.classes {
 		if c == class || o.classes[c].len == 0 {
-			o.passed[c] = 0
+			o.overtaken[c] = 0
 		} else {
-			o.passed[c]++
+			o.overtaken[c]++
 		}
 	}
 }
 
-func (o *order) starves(class int) bool { return o.passed[class] >= starvesAfter }
+func (o *order) starves(class int) bool { return o.overtaken[class] >= starvesAfter }
 
 func (o *order) head() *Waiter {
 	if o.len == 0 {

@@ -8,7 +8,7 @@ import (
 // hand has the tokens in hand.
 type hand struct {
 	grants []Grant   // with tokens left, in order
-	left   int       // tokens in them
+	count  int       // tokens in them
 	size   int       // of the last grant
 	due    time.Time // of the head's token
 	next   time.Time // before which no further token is used, since one was used late
@@ -17,8 +17,8 @@ type hand struct {
 }
 
 // low reports that the tokens in hand will be used up before others come, if an answer is late once.
-func (e *Leased) low(now time.Time) bool {
-	if e.hand.left <= e.hand.size/4 {
+func (e *Shared) low(now time.Time) bool {
+	if e.hand.count <= e.hand.size/4 {
 		return true
 	}
 	g := e.hand.grants[len(e.hand.grants)-1]
@@ -28,14 +28,14 @@ func (e *Leased) low(now time.Time) bool {
 // first returns when the next token in hand may be used; ok is false if there is none.
 // Tokens whose time has passed are dropped, unless a request has waited since then: it was held
 // by something else. Beside other processes that is so for the last one, which can be exchanged.
-func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
+func (e *Shared) first(now time.Time) (due time.Time, ok bool) {
 	tolerance := late
 	if e.said.pace >= brisk && e.Waiting() <= 1 {
 		tolerance = spare
 	}
 	for len(e.hand.grants) > 0 {
 		g := &e.hand.grants[0]
-		waited := !e.hand.wanted.IsZero() && !g.From.Before(e.hand.wanted) && (e.said.others <= 1 || e.hand.left == 1)
+		waited := !e.hand.wanted.IsZero() && !g.From.Before(e.hand.wanted) && (e.said.others <= 1 || e.hand.count == 1)
 		if waited || !g.From.Add(tolerance).Before(now) {
 			return g.From, true
 		}
@@ -45,24 +45,24 @@ func (e *Leased) first(now time.Time) (due time.Time, ok bool) {
 }
 
 // pop takes the next token out.
-func (e *Leased) pop() {
+func (e *Shared) pop() {
 	g := &e.hand.grants[0]
 	g.N--
-	e.hand.left--
+	e.hand.count--
 	g.From = g.From.Add(g.Every)
 	if g.N == 0 {
 		e.hand.grants = e.hand.grants[1:]
 	}
 }
 
-func (e *Leased) use(now time.Time) {
+func (e *Shared) use(now time.Time) {
 	e.pop()
 	e.usage.add(now)
 }
 
 // postpone is for a token that was used late. Those after it that have become due meanwhile are
 // not used at once, but one by one.
-func (e *Leased) postpone(now time.Time) {
+func (e *Shared) postpone(now time.Time) {
 	every := e.every()
 	if now.Sub(e.hand.due) <= max(late, every) {
 		return
@@ -75,6 +75,6 @@ func (e *Leased) postpone(now time.Time) {
 }
 
 // every is the time between two tokens of the whole bucket.
-func (e *Leased) every() time.Duration {
+func (e *Shared) every() time.Duration {
 	return time.Duration(min(float64(time.Second)/max(e.said.pace, math.SmallestNonzeroFloat64), 1<<62))
 }

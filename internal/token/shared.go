@@ -36,12 +36,12 @@ const spare = 2 * foresight
 // Leased are tokens of a bucket that several processes share, taken from a store. While
 // the store does not answer, or while it does not pace the bucket, the process has a
 // bucket of its own.
-type Leased struct {
+type Shared struct {
 	User
 	common *Link // of all buckets
 	link   *Link // common, or the bucket's own while the store cannot serve it
 
-	own      Own
+	local    Local
 	burst    int
 	hand     hand
 	tells    tells
@@ -57,9 +57,9 @@ type Leased struct {
 // tells is what the store is to be told.
 type tells struct {
 	unused int   // tokens to be given back, of the grant numbered last
-	last   int64 // number of that grant
+	grant  int64 // number of that grant
 	counts counts
-	told   time.Time // when it last was told anything
+	at     time.Time // when it last was told anything
 	heeded bool      // the store wants to know of answers
 	report report    // about a cool-down
 }
@@ -80,64 +80,64 @@ type said struct {
 }
 
 // NewLeased returns the tokens of a bucket about which the store has not been asked yet.
-func NewLeased(link *Link, burst int, user User) *Leased {
-	e := &Leased{User: user, common: link, link: link, burst: burst}
-	e.own.bucket = full(e.Share(e.Rate()), e.burst)
+func NewShared(link *Link, burst int, user User) *Shared {
+	e := &Shared{User: user, common: link, link: link, burst: burst}
+	e.local.bucket = full(e.Share(e.Rate()), e.burst)
 	return e
 }
 
 // Shared reports that tokens come from the store. It is false for nil.
-func (e *Leased) Shared() bool {
+func (e *Shared) FromStore() bool {
 	return e != nil && e.link.Err == nil && (e.said.paced || e.Rate() < Unlimited)
 }
 
 // Pace is that of the whole bucket by the store's last answer; 0: not known.
-func (e *Leased) Pace() float64 { return e.said.pace }
+func (e *Shared) Pace() float64 { return e.said.pace }
 
 // Learned is the limit that the store has learned by its last answer; 0: none.
-func (e *Leased) Learned() float64 { return e.said.learned }
+func (e *Shared) Learned() float64 { return e.said.learned }
 
 // Paced reports that the store paces the bucket, whether or not a limit does. It is
 // false for nil.
-func (e *Leased) Paced() bool { return e != nil && e.said.paced }
+func (e *Shared) Paced() bool { return e != nil && e.said.paced }
 
 // Free says whether the program said that the bucket is not to be paced. Then the store does not
 // pace it either. It does nothing for nil.
-func (e *Leased) Free(free bool) {
+func (e *Shared) Free(free bool) {
 	if e != nil {
 		e.free, e.said.paced = free, e.said.paced && !free
 	}
 }
 
 // TakeNow implements [Source].
-func (e *Leased) TakeNow(now time.Time) bool {
-	if !e.Shared() {
-		return !e.isQuiet(now) && e.own.TakeNow(now)
+func (e *Shared) TakeNow(now time.Time) bool {
+	if !e.FromStore() {
+		return !e.isQuiet(now) && e.local.TakeNow(now)
 	}
 	due, ok := e.first(now)
 	if !ok || due.After(now) {
 		return false
 	}
 	e.use(now)
-	if n := e.forecast(now); n > 1 && e.hand.left <= n/4 {
+	if n := e.forecast(now); n > 1 && e.hand.count <= n/4 {
 		e.ask(now)
 	}
 	return true
 }
 
 // Reserve implements [Source]. It asks for more tokens in time.
-func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
-	if !e.Shared() {
+func (e *Shared) Reserve(now time.Time, pace float64) time.Duration {
+	if !e.FromStore() {
 		if e.isQuiet(now) {
 			return e.quiet.Sub(now)
 		}
-		return e.own.Reserve(now, pace)
+		return e.local.Reserve(now, pace)
 	}
 	if e.hand.wanted.IsZero() {
 		e.hand.wanted = now
 	}
 	due, ok := e.first(now)
-	if !ok || (e.low(now) && e.hand.left < min(e.Waiting(), e.hand.left/2+e.most())) {
+	if !ok || (e.low(now) && e.hand.count < min(e.Waiting(), e.hand.count/2+e.most())) {
 		e.ask(now)
 	}
 	switch {
@@ -152,16 +152,16 @@ func (e *Leased) Reserve(now time.Time, pace float64) time.Duration {
 }
 
 // Reserved implements [Source].
-func (e *Leased) Reserved() (due time.Time, ok bool) { return e.own.Reserved() }
+func (e *Shared) Reserved() (due time.Time, ok bool) { return e.local.Reserved() }
 
 // Take implements [Source]. A token may be late since the head had to wait for something else.
 // If no other process uses the bucket it is as good as before. Otherwise it goes back, and the
 // head asks for another one: the next request of the others may be due already.
-func (e *Leased) Take(now time.Time) (due time.Time, ok bool) {
-	if !e.Shared() {
-		return e.own.Take(now)
+func (e *Shared) Take(now time.Time) (due time.Time, ok bool) {
+	if !e.FromStore() {
+		return e.local.Take(now)
 	}
-	e.own.Unreserve(now)
+	e.local.Unreserve(now)
 	if e.said.others > 1 && e.hand.swaps < maxSwaps && now.Sub(e.hand.due) > late {
 		e.hand.swaps++
 		e.Return(now)
@@ -175,46 +175,46 @@ func (e *Leased) Take(now time.Time) (due time.Time, ok bool) {
 }
 
 // Spare returns for how long the head's token may be held before Take exchanges it.
-func (e *Leased) Spare(now time.Time) time.Duration {
-	if !e.Shared() || e.said.others <= 1 {
+func (e *Shared) Spare(now time.Time) time.Duration {
+	if !e.FromStore() || e.said.others <= 1 {
 		return math.MaxInt64
 	}
 	return max(0, e.hand.due.Add(late).Sub(now))
 }
 
 // Unreserve implements [Source].
-func (e *Leased) Unreserve(now time.Time) {
-	e.own.Unreserve(now)
+func (e *Shared) Unreserve(now time.Time) {
+	e.local.Unreserve(now)
 	if e.Waiting() == 0 {
 		e.hand.wanted, e.hand.swaps = time.Time{}, 0
 	}
 }
 
 // Return implements [Source]. Only tokens of the last grant are of use to others.
-func (e *Leased) Return(now time.Time) {
-	e.own.Unreserve(now)
+func (e *Shared) Return(now time.Time) {
+	e.local.Unreserve(now)
 	if n := len(e.hand.grants); n > 0 {
-		e.tells.unused, e.tells.last = e.hand.grants[n-1].N, e.hand.grants[n-1].Number
+		e.tells.unused, e.tells.grant = e.hand.grants[n-1].N, e.hand.grants[n-1].Number
 	}
-	e.hand.grants, e.hand.left, e.again = nil, 0, time.Time{}
+	e.hand.grants, e.hand.count, e.again = nil, 0, time.Time{}
 }
 
 // Reshape implements [Source].
-func (e *Leased) Reshape(now time.Time, pace float64, burst int) {
+func (e *Shared) Reshape(now time.Time, pace float64, burst int) {
 	e.burst = burst
-	e.own.Reshape(now, pace, burst)
+	e.local.Reshape(now, pace, burst)
 }
 
 // Reopen implements [Source].
-func (e *Leased) Reopen(now time.Time, pace float64, burst int, rested bool) {
-	e.own.Reopen(now, pace, burst, rested)
+func (e *Shared) Reopen(now time.Time, pace float64, burst int, rested bool) {
+	e.local.Reopen(now, pace, burst, rested)
 }
 
 // Full implements [Source].
-func (e *Leased) Full(now time.Time, burst int) bool { return e.own.Full(now, burst) }
+func (e *Shared) Full(now time.Time, burst int) bool { return e.local.Full(now, burst) }
 
 // most is how many tokens are taken at once at most.
-func (e *Leased) most() int {
+func (e *Shared) most() int {
 	perSecond := e.Rate()
 	if e.said.pace > 0 {
 		perSecond = min(perSecond, e.said.pace)
@@ -223,7 +223,7 @@ func (e *Leased) most() int {
 }
 
 // forecast is how many tokens are likely to be used soon.
-func (e *Leased) forecast(now time.Time) int {
+func (e *Shared) forecast(now time.Time) int {
 	if e.said.pace < brisk {
 		return 0
 	}
@@ -231,17 +231,17 @@ func (e *Leased) forecast(now time.Time) int {
 }
 
 // ask asks the store for tokens, unless that is under way or would be in vain.
-func (e *Leased) ask(now time.Time) {
+func (e *Shared) ask(now time.Time) {
 	if e.asking || e.again.After(now) {
 		return
 	}
 	e.asking = true
-	e.Send(e.Demand(min(e.most(), max(1, e.Waiting()-e.hand.left, e.forecast(now)-e.hand.left))), now)
+	e.Send(e.Demand(min(e.most(), max(1, e.Waiting()-e.hand.count, e.forecast(now)-e.hand.count))), now)
 }
 
 // Demand returns a demand for n tokens, which is to be told.
-func (e *Leased) Demand(n int) Demand {
-	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.tells.unused, Last: e.tells.last, Learn: e.learning.learns, Pace: -1}
+func (e *Shared) Demand(n int) Demand {
+	d := Demand{N: n, Rate: e.Rate(), Burst: e.burst, Unused: e.tells.unused, Last: e.tells.grant, Learn: e.learning.learns, Pace: -1}
 	if d.Rate < Unlimited {
 		d.Rate /= 1 + spacing.MaxSlack
 	}
@@ -254,17 +254,17 @@ func (e *Leased) Demand(n int) Demand {
 }
 
 // Send sends a demand to the store.
-func (e *Leased) Send(d Demand, now time.Time) {
+func (e *Shared) Send(d Demand, now time.Time) {
 	e.common.Asked++
-	e.tells.told = now
+	e.tells.at = now
 	e.Tell(d, now)
 }
 
 // Others is how many processes use the bucket, this one included; at least 1.
-func (e *Leased) Others() int { return max(e.said.others, 1) }
+func (e *Shared) Others() int { return max(e.said.others, 1) }
 
 // replied takes in that the store has answered a demand, or that it will not.
-func (e *Leased) replied(d Demand, now time.Time) {
+func (e *Shared) replied(d Demand, now time.Time) {
 	if d.N > 0 {
 		e.asking = false
 	}
@@ -278,7 +278,7 @@ func (e *Leased) replied(d Demand, now time.Time) {
 
 // Granted takes in the store's answer to a demand. It reports that the bucket must pause:
 // until g.CoolDownUntil. A cool-down leaves no tokens.
-func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
+func (e *Shared) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	l := e.link
 	e.common.answered = now
 	if l.Err != nil {
@@ -312,7 +312,7 @@ func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 		}
 		return false
 	}
-	e.hand.left += g.N
+	e.hand.count += g.N
 	e.hand.size = g.N
 	next := e.hand.next
 	if n := len(e.hand.grants); n > 0 {
