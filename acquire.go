@@ -31,7 +31,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	head := b.line.Head()
 	b.line.Join(w)
 	if head != nil && b.line.Head() == w {
-		head.LeaveGate() // overtaken
+		head.LeaveGate() // w goes first now
 	}
 	ahead := 0
 	if !deadline.IsZero() {
@@ -48,8 +48,8 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	return b.doneFunc(d), nil
 }
 
-// wait lets w, which has so many ahead of it, wait in b's turnstile, with l.mu held on
-// entry and return.
+// wait makes w wait in b's line, with so many requests ahead of it. l.mu is locked when it is
+// called and when it returns.
 func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahead int) (d departure, err error) {
 	defer b.leave(w)
 	for {
@@ -89,7 +89,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 	}
 }
 
-// passAtOnce lets a request through if nothing at all stands in its way.
+// passAtOnce takes a token for a request if nothing at all stands in its way.
 func (b *bucket) passAtOnce(now time.Time) bool {
 	if b.line.Len() > 0 || b.cooldown.on || b.evidence.pause.After(now) || (!b.evidence.Asking() && b.spacing.Opens().After(now)) || !b.slots.Free() {
 		return false
@@ -98,8 +98,8 @@ func (b *bucket) passAtOnce(now time.Time) bool {
 	return b.tokens.TakeNow(now)
 }
 
-// closed returns for how long the cool-down lasts, and after what time to look again whether it is over: other buckets of the
-// account may find out that an outage is.
+// closed returns how much longer the cool-down lasts, and after what time to look again. Other
+// buckets of the account may find out earlier that an outage is over.
 func (b *bucket) closed(now time.Time) (delay, look time.Duration) {
 	if b.cooldown.on && b.evidence.Over(b.teaches(), now) {
 		b.cooldown.until = now
@@ -119,8 +119,8 @@ func (b *bucket) reopen(now time.Time) {
 	b.cooldown.end()
 	b.evidence.Reopen(b.teaches(), b.slots.Bucket.InFlight(), now)
 	b.adapt(now)
-	// Twilio said when to try again. A rate that was lowered meanwhile must not put that
-	// off: it holds from this request on.
+	// Twilio said when to try again. A pace that was lowered meanwhile must not delay that: it
+	// counts from this request on.
 	rested := now.Sub(b.place.left).Seconds() >= 1/b.allowed.rate
 	b.tokens.Reopen(now, b.pace(), b.allowed.burst, rested)
 }
@@ -169,9 +169,9 @@ func (b *bucket) pacedByDefault() bool {
 	return shared.FromStore() && (shared.Learned() == 0 || shared.Learned() >= b.allowed.rate)
 }
 
-// noteWait takes in how long w, which arrived then and has departed as d, has waited for b's
-// pace while it was at the head of the line. What it waited for a cool-down or for a slot in
-// flight does not count, nor what it waited behind others: theirs counts for itself.
+// noteWait takes in how long w has waited for b's pace while it was the head of the line. It
+// arrived at a time and left as d. Its wait for a cool-down, for a slot or behind others does not
+// count.
 func (b *bucket) noteWait(w *line.Waiter, arrived time.Time, d departure) {
 	if !b.pacedByDefault() {
 		b.pacedFor = 0

@@ -79,8 +79,8 @@ func (b *bucket) reserve(now time.Time) time.Duration {
 	return max(d, b.evidence.pause.Sub(now))
 }
 
-// queue has w, the head, wait at the first gate that does not admit it. It reports false
-// if all do. An account's gate is opened further if it is time to ask for more.
+// queue makes w, the head of the line, wait at the first gate that does not admit it. It reports
+// false if all gates do. It raises the account's learned limit if it is time to ask for more.
 func (b *bucket) queue(w *line.Waiter, now time.Time) bool {
 	g := b.slots.Closed(w)
 	if g == &b.slots.account.Gate && g.InFlight() >= g.Learned && b.slots.account.learned.Probe(now) {
@@ -94,8 +94,8 @@ func (b *bucket) queue(w *line.Waiter, now time.Time) bool {
 	return true
 }
 
-// hopeless returns an error for a waiter that cannot leave in time, judged by how many
-// are ahead of it and the present rate.
+// hopeless returns an error for a waiter that cannot leave before its deadline. It judges by how
+// many are ahead of the waiter and by the present pace. ahead below 0 is not known.
 func (b *bucket) hopeless(w *line.Waiter, ahead int, now time.Time) error {
 	if b.cooldown.refuses(now) {
 		rl := notSent(b.resource)
@@ -118,7 +118,7 @@ func (b *bucket) hopeless(w *line.Waiter, ahead int, now time.Time) error {
 	return nil
 }
 
-// leave takes w, which has passed or given up, out of turnstile and gate.
+// leave takes w out of line and gate: its request leaves, or it has given up.
 func (b *bucket) leave(w *line.Waiter) {
 	w.LeaveGate()
 	b.line.Leave(w)
@@ -132,7 +132,7 @@ func (b *bucket) leave(w *line.Waiter) {
 // allocates one, so it is kept small.
 type departure struct {
 	left     time.Time     // when it left
-	late     time.Duration // for how long its token had been due by then; atOnce: it had not to queue
+	late     time.Duration // for how long its token had been due by then; atOnce: it did not wait
 	number   uint64        // in arrivals
 	serial   uint32        // of the bucket's departures
 	inFlight int32         // requests of the account, itself included
@@ -141,7 +141,7 @@ type departure struct {
 // atOnce is how late a request is that nothing stood in the way of.
 const atOnce time.Duration = -1
 
-// due returns when the request, which had to queue, was to leave.
+// due returns when the token of a request was due that had to wait.
 func (d departure) due() time.Time { return d.left.Add(-d.late) }
 
 // enter counts a request that leaves at now, so late.
@@ -160,8 +160,8 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 	b.pauseUntil(c.until, c.retryAt, now)
 }
 
-// keepStill makes the whole bucket pause until a time. retryAt, if it is not zero, is until when
-// Twilio has asked for that, and is too long to wait.
+// pauseUntil makes the whole bucket pause until a time. retryAt is until when Twilio has asked for
+// that, if it is too long to wait; zero: calls wait.
 func (b *bucket) pauseUntil(until, retryAt, now time.Time) {
 	refusing := b.cooldown.refuses(now)
 	b.cooldown.last(until, retryAt)
@@ -173,8 +173,8 @@ func (b *bucket) pauseUntil(until, retryAt, now time.Time) {
 	b.line.WakeEnding(b.cooldown.until)
 }
 
-// pace is the rate at which the head's token is reserved; Unlimited. What is configured leaves
-// room for jitter. What was learned was measured with the jitter in it.
+// pace returns the tokens per second at which the bucket sends now; Unlimited. It is below a
+// configured rate, to leave room for jitter. A learned rate was measured with the jitter in it.
 func (b *bucket) pace() float64 {
 	perSecond := b.configured()
 	if perSecond < Unlimited {
@@ -183,7 +183,7 @@ func (b *bucket) pace() float64 {
 	return b.tokens.Share(min(perSecond, b.evidence.Pace()))
 }
 
-// idle reports that a new bucket would do as well.
+// idle reports that nothing is lost if the bucket is dropped and made anew.
 func (b *bucket) idle(now time.Time) bool {
 	learned := b.evidence.Known() || (b.shared().Paced() && b.allowed.rate >= Unlimited)
 	return b.line.Len() == 0 && b.slots.Bucket.InFlight() == 0 && now.After(b.cooldown.until) &&
@@ -202,10 +202,10 @@ func (b *bucket) teaches() *learn.InFlight {
 	return &b.slots.account.learned
 }
 
-// configured is the rate by what is configured and by Twilio's headers; Unlimited.
+// configured returns the rate that limits and Twilio's headers allow; Unlimited.
 func (b *bucket) configured() float64 {
-	if told := b.evidence.allowed; told > 0 && !b.allowed.never() {
-		return min(b.allowed.rate, float64(told))
+	if allowed := b.evidence.allowed; allowed > 0 && !b.allowed.never() {
+		return min(b.allowed.rate, float64(allowed))
 	}
 	return b.allowed.rate
 }
@@ -223,11 +223,11 @@ func (b *bucket) close(o Outcome, now time.Time) {
 	if b.common.store == nil || !b.cooldown.until.After(before) && b.cooldown.refuse == refused {
 		return
 	}
-	retry := time.Time{}
+	retryAt := time.Time{}
 	if b.cooldown.refuse {
-		retry = b.cooldown.retryAt
+		retryAt = b.cooldown.retryAt
 	}
-	b.shared().CoolsDown(b.cooldown.until, retry, now)
+	b.shared().CoolsDown(b.cooldown.until, retryAt, now)
 }
 
 // tooLate refuses a wait in the bucket that would outlast the context's deadline.

@@ -11,7 +11,7 @@ type cooldown struct {
 	retryAt time.Time // with refuse: the time that Twilio asked for
 }
 
-// holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
+// coolDownAtMost bounds a cool-down that no call waits for, so that one bad header cannot
 // close a bucket for a day: when it ends one request is let through to ask again.
 const coolDownAtMost = 5 * time.Minute
 

@@ -20,7 +20,7 @@ type sharedGate struct {
 
 type gateKey struct{ account, region, resource string } // resource is "" for the account's
 
-// adopt makes what was learned hold, and reports whether that is more than before.
+// adopt puts in force what was learned, and reports whether more is allowed than before.
 func (g *sharedGate) adopt() (more bool) {
 	before := g.Learned
 	g.Learned = g.learned.Limit()

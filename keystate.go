@@ -7,38 +7,38 @@ import (
 	"github.com/twilio-pacer/pacer/internal/line"
 )
 
-// A held is what is known of one key that was throttled.
+// A keyState is what is known of one key that was throttled.
 type keyState struct {
-	row      // none: the key was throttled, and not held for it
+	row      // its cool-downs; none: the key was throttled, and pauses for its resource only
 	scope    Scope
-	began    time.Time // when the last hold did
+	began    time.Time // when the last cool-down did
 	line     line.Line
 	inFlight int
 	window   int // the most in flight
 
-	opened      time.Time     // when the last hold was over; zero: not yet
+	opened      time.Time     // when the last cool-down was over; zero: not yet
 	acceptances int           // requests accepted that have left since
 	left        time.Time     // when the last request did
 	every       time.Duration // the least between two; 0: they are not spaced
 }
 
 const (
-	provesRate = 10               // acceptances between two holds that tell a rate
+	provesRate = 10               // acceptances between two cool-downs from which a rate follows
 	spacedFor  = 30 * time.Second // then the spacing is tried without
 )
 
 // A passage is a request that has passed its key's line.
 type passage struct {
 	key   *key
-	state *keyState // nil: it was not held
+	state *keyState // nil: the key was not throttled
 	left  time.Time
 }
 
 // idle reports that no request waits for the key or is in flight.
 func (h *keyState) idle() bool { return h.inFlight == 0 && h.line.Len() == 0 }
 
-// throttled holds the key. Answers to requests that were on their way when the last hold began
-// are of the same event, and can only prolong it.
+// throttled begins a cool-down of the key. A request that was on its way when the last cool-down
+// began belongs to the same event: its answer can only prolong that.
 func (h *keyState) throttled(left time.Time, asked time.Duration, o *Outcome, now time.Time) {
 	before := h.times
 	h.row.throttled(left)
@@ -56,9 +56,9 @@ func (h *keyState) throttled(left time.Time, asked time.Duration, o *Outcome, no
 	h.line.WakeEnding(h.until)
 }
 
-// obstacle returns how long the first in the key's line must wait; 0: it may leave. The error
-// is for those that must not wait, as it would take longer than their deadline or than calls
-// ever wait.
+// obstacle returns how long the first in the key's line must wait; 0: it may leave. The error is
+// for a request that must not wait: it would take longer than its deadline, or than any call
+// waits.
 func (h *keyState) obstacle(r Resource, deadline, now time.Time) (time.Duration, error) {
 	if h.refuses(now) {
 		return 0, h.refusal(r, h.retryAt.Sub(now), ErrWaitTooLong)

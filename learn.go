@@ -7,10 +7,11 @@ import (
 	"github.com/twilio-pacer/pacer/internal/learn"
 )
 
-// configure tells the evidence what the limits and Twilio's headers say. The program's word that
-// a resource is not to be paced holds against what throttled answers teach, this process or
-// others. Of a shared bucket one process learns the rate. Where nothing is learned each throttled
-// answer closes the bucket.
+// configure tells the evidence what the limits and Twilio's headers say.
+//
+//   - If the program said that the resource is not to be paced, throttled answers change no pace.
+//   - The rate of a shared bucket is learned by one process.
+//   - Where nothing is learned, each throttled answer begins a cool-down.
 func (b *bucket) configure() {
 	may, fixed, shared := !b.common.fixed && !b.allowed.never(), b.common.fixed, b.shared()
 	shared.Free(b.allowed.never())
@@ -19,7 +20,7 @@ func (b *bucket) configure() {
 	b.evidence.Configure(b.configured(), may && (shared == nil || shared.Learner()), !fixed)
 }
 
-// passed takes in that a request was accepted.
+// accepted takes in that a request was accepted.
 func (b *bucket) accepted(d departure, o Outcome, now time.Time) {
 	n := o.ConcurrentRequests
 	if n == 0 {
@@ -29,8 +30,8 @@ func (b *bucket) accepted(d departure, o Outcome, now time.Time) {
 	b.shared().Accepted()
 }
 
-// throttled takes in a throttled answer, and closes the bucket if that is what it means. If it is
-// not, only the throttled call waits.
+// throttled takes in a throttled answer, and begins a cool-down if the evidence says so. Otherwise
+// only the throttled call waits.
 func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	t := learn.Throttle{
 		Left: d.left, RetryAfter: o.RetryAfter, Rate: o.Rate,
@@ -60,7 +61,7 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	b.close(o, now)
 }
 
-// adapt has the bucket's other parts follow what was learned.
+// adapt makes the bucket's other parts follow what was learned.
 func (b *bucket) adapt(now time.Time) {
 	if b.slots.account.adopt() {
 		b.slots.account.WakeHead()
@@ -83,7 +84,7 @@ func (b *bucket) adapt(now time.Time) {
 	}
 }
 
-// repace has the head of the line reserve its token anew, at the pace that is now.
+// repace makes the head of the line reserve its token anew, at the present pace.
 func (b *bucket) repace(now time.Time) {
 	b.tokens.Unreserve(now)
 	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
@@ -91,8 +92,8 @@ func (b *bucket) repace(now time.Time) {
 }
 
 // heed takes in what X-Rate-Limit-Limit and -Remaining say. If nothing remains although this
-// limiter has used clearly less, others use it, too: the pace is lowered before anything is
-// throttled. Of a shared bucket others are to use it.
+// limiter has used clearly less, others use the resource, too. Then it lowers the pace before
+// anything is throttled. In a shared bucket others are expected, and nothing is lowered.
 func (b *bucket) heed(o Outcome, now time.Time) {
 	if b.allowed.never() {
 		return

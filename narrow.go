@@ -10,18 +10,18 @@ import (
 	"github.com/twilio-pacer/pacer/internal/line"
 )
 
-// A narrow holds back requests for single receivers and objects, in front of the limiter.
-// One number that Twilio throttles must not keep all others waiting, as the bucket of its
-// resource would. The zero narrow holds nothing. It is safe for concurrent use.
+// A narrow makes requests for single receivers and objects wait, in front of the limiter. One
+// number that Twilio throttles must not make all others wait, as the bucket of its resource
+// would. In the zero narrow nothing waits. It is safe for concurrent use.
 //
-// A key that was throttled is held for as long as the answer says, else for 1, 2, 4, 8, 16 s,
-// by how often in a row. Its requests wait in line. When the hold is over one of them goes as
-// a probe, and each that is accepted lets two more go. If the key is throttled again after
-// many acceptances, its requests are spaced as those were.
+// A key that was throttled has a cool-down: for as long as the answer says, else for 1, 2, 4, 8,
+// 16 s, by how often in a row. Its requests wait in a line of their own. When the cool-down is
+// over one of them goes as a probe. Each that is accepted lets two more go. If the key is
+// throttled again after many acceptances, its requests are spaced as those were.
 //
-// Some answers leave open whether they are about a key or about all of its resource. For
-// these narrow counts how many keys are throttled that were not before, and how many others
-// pass: see [spread].
+// Some answers do not say whether they are about a key or about all of its resource. For these
+// narrow counts how many keys are throttled that were not before, and how many others are
+// accepted: see [spread].
 type narrow struct {
 	mu        sync.Mutex
 	keys      map[key]*keyState
@@ -31,7 +31,7 @@ type narrow struct {
 
 const (
 	maxKeys       = 10_000      // in each map, some 5 MB; beyond it keys that nobody waits for are forgotten
-	keyRemembered = time.Minute // after its hold, so that the next hold is longer
+	keyRemembered = time.Minute // after its cool-down, so that the next one is longer
 )
 
 // acquire is [Limiter].Acquire for a request for k, behind all others for k that wait. The
@@ -104,7 +104,7 @@ func (n *narrow) pass(ctx context.Context, k *key, r Resource, arrived time.Time
 	}
 }
 
-// errHeld is wrapped where a request is not to wait for its key.
+// errKeyThrottled is wrapped where a request is not to wait for its key.
 var errKeyThrottled = errors.New("its receiver or object was throttled, and is held")
 
 // try lets a request pass, or refuses it at once, with a [*WaitError] whose RetryAfter says
@@ -158,7 +158,7 @@ func (n *narrow) done(p passage, o Outcome) {
 // throttled takes in that a request for k, which left at the given time, was throttled. o
 // says for how long, and asked is what the answer itself asked for; 0: nothing. byKey: the
 // answer names a limit that the program has set up for its users. It returns what the limit
-// is about. If that is narrow, the key is held, and o says so.
+// is about. If that is narrow, the key has a cool-down, and o says so.
 func (n *narrow) throttled(k *key, left time.Time, code int, byKey bool, asked time.Duration, o *Outcome) Scope {
 	scope := k.scopeOf(code)
 	if k == nil {
@@ -188,7 +188,7 @@ func (n *narrow) throttled(k *key, left time.Time, code int, byKey bool, asked t
 	return k.scope
 }
 
-// hold returns the record of a key that was throttled, h if it has one, else a new one; nil:
+// remember returns the record of a key that was throttled, h if it has one, else a new one; nil:
 // there are too many.
 func (n *narrow) remember(k *key, h *keyState, now time.Time) *keyState {
 	if h != nil {

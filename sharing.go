@@ -16,7 +16,7 @@ func (s *storeLink) source(b *bucket) *token.Shared {
 	return token.NewShared(&s.link, b.allowed.burst, token.User{Rate: b.configured, Waiting: b.line.Len, Tell: b.tell, Lessons: b.lessons})
 }
 
-// lessons are the pace and the limit that were learned for all.
+// lessons returns the pace and the limit that were learned for all processes; Unlimited and 0: none.
 func (b *bucket) lessons() (pace, learned float64) {
 	if !b.evidence.Known() {
 		return Unlimited, 0
@@ -64,6 +64,7 @@ func (b *bucket) answered(d token.Demand, g token.Grant, err error, sent, now ti
 	return b.common.store.outage(Resource{}, err, now)
 }
 
+// notShared is the alert of an outage: of one bucket, or, for the zero Resource, of all.
 func notShared(r Resource, err error, since time.Time) Alert {
 	return Alert{Kind: AlertNotShared, Time: since, Resource: r, Err: err, Advice: adviceNotShared}
 }
@@ -80,30 +81,30 @@ func (s *storeLink) outage(r Resource, err error, now time.Time) (raise func()) 
 	}
 }
 
-// away has the bucket go on by itself.
+// away makes the bucket go on without the store.
 func (b *bucket) away(now time.Time) {
 	b.shared().Away(now, b.pace())
 	b.configure()
 }
 
-// rejoin has all buckets go back to the store after an outage, if it is over. While it is
-// not the bucket asks the store, once in a while.
+// rejoin makes all buckets go back to the store if an outage is over. During an outage it asks the
+// store once in a while.
 func (b *bucket) rejoin(now time.Time) {
 	if b.common.store == nil || !b.shared().Rejoin(now) {
 		return
 	}
 	for _, other := range b.common.buckets {
-		other.tokens.Unreserve(now) // what it had meanwhile
+		other.tokens.Unreserve(now) // those that it reserved during the outage
 		other.line.WakeHead()
 	}
 }
 
-// ownGrowth is by how much a cool-down must be longer than the bucket's own for it to be another
+// othersGrowth is by how much a cool-down must be longer than the bucket's own for it to be another
 // process's.
 const othersGrowth = 50 * time.Millisecond
 
-// heldByOthers makes the bucket pause as the store says. Cool-downs of this process come back
-// from there, too.
+// pausedByOthers makes the bucket pause as the store says. The store also repeats the cool-downs of
+// this process.
 func (b *bucket) pausedByOthers(until, retryAt, now time.Time) {
 	if until.Sub(b.cooldown.until) > othersGrowth {
 		b.evidence.PausedByOthers(until.Sub(now), now)
@@ -111,8 +112,8 @@ func (b *bucket) pausedByOthers(until, retryAt, now time.Time) {
 	b.pauseUntil(until, retryAt, now)
 }
 
-// learnForAll has the bucket learn from the answers of all processes if it is the learner, and
-// follow those who do if it is not.
+// learnForAll makes the bucket learn from the answers of all processes, if this process is the
+// learner. Otherwise the bucket follows what the learner has found.
 func (b *bucket) learnForAll(g token.Grant, now time.Time) {
 	shared := b.shared()
 	if shared.Learner() != b.evidence.forAll {
@@ -144,6 +145,6 @@ func (b *bucket) learnForAll(g token.Grant, now time.Time) {
 	}
 }
 
-// othersSpan is in how much time the other processes' requests have left, at least: each tells of its
-// answers from time to time.
+// othersSpan is the least time in which the other processes' requests have left. Each process tells
+// the store of its answers from time to time only.
 const othersSpan = 800 * time.Millisecond

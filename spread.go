@@ -4,8 +4,8 @@ import "time"
 
 // A spread says how far throttling has spread among the keys of a resource. It is for answers
 // that may be about a single key or about all. If they are about all, mostly keys are throttled
-// that were not before, and few others pass. If they are about a key, it is throttled again and
-// again while others pass.
+// that were not before, and few others are accepted. If they are about a key, it is throttled again
+// and again while others are accepted.
 //
 // A plain 20429 of Verify is taken to be about a number at first, as Twilio's page on it names
 // mostly such causes. 63018 is taken to be about the sender at first. Once many keys of a
@@ -24,7 +24,7 @@ const (
 	wideShare = 0.2              // of requests throttled for fresh keys, from which on it is about all
 	wideFor   = 10 * time.Minute // for which a limit of the whole resource is remembered
 
-	coincidences = 2 // holds of a key in a row that may be by the resource's limit
+	coincidences = 2 // cool-downs of a key in a row that may be by the resource's limit
 )
 
 func (e *spread) accepts(k *key) {

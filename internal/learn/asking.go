@@ -39,7 +39,7 @@ func (r *Rate) asked() float64 {
 	return pace
 }
 
-// hold is how long the limit is kept before more is asked for. Buckets of one account ask at different
+// keepFor is how long the limit is kept before more is asked for. Buckets of one account ask at different
 // times: that all are throttled at once would look like a limit of its requests in flight.
 func (r *Rate) keepFor() time.Duration {
 	if r.kept.soon > 0 {

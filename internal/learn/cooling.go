@@ -51,7 +51,7 @@ func (c *cooling) ask(hold time.Duration, now time.Time) {
 	}
 }
 
-// hold returns how long a cool-down would last that begins now, and its step.
+// length returns how long a cool-down would last that begins now, and its step.
 func (c *cooling) length(t Throttle, now time.Time) (hold, step time.Duration) {
 	hold, step = max(c.asked.Sub(now), 0), c.step
 	if t.RetryAfter == 0 {

@@ -101,7 +101,7 @@ func (e *Evidence) Departed(due, now time.Time) {
 	e.Rate.departed(due, now)
 }
 
-// Told takes in that Twilio says that nothing remains, although fewer requests of this bucket than
+// NothingRemains takes in that Twilio says that nothing remains, although fewer requests of this bucket than
 // it allows were accepted within the last second: others use the rest.
 func (e *Evidence) NothingRemains(now time.Time) {
 	e.learn(now)
@@ -279,7 +279,7 @@ func (e *Evidence) none(now time.Time) bool {
 	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
 }
 
-// Held takes in that another process has closed the bucket for so long, which has a rule of its own for
+// PausedByOthers takes in that another process has closed the bucket for so long, which has a rule of its own for
 // single throttled answers.
 func (e *Evidence) PausedByOthers(hold time.Duration, now time.Time) {
 	e.learn(now)

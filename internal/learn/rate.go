@@ -137,7 +137,7 @@ func (r *Rate) forget() {
 	*r = Rate{setup: setup{ceiling: r.setup.ceiling, frozen: r.setup.frozen, later: r.setup.later, processes: r.setup.processes}, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, bursts: burstCoolDowns{rest: r.bursts.rest}}
 }
 
-// told takes in that others use the rest, although only so many requests per second were accepted.
+// nothingRemains takes in that others use the rest, although only so many requests per second were accepted.
 func (r *Rate) nothingRemains(perSecond float64, now time.Time) {
 	pace := r.Pace()
 	limit := max(perSecond, 1)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Gate counts requests in flight, each of which takes a slot, and holds back those that
-// find none. The zero Gate has no limit.
+// A Gate counts requests in flight, each of which takes a slot. Requests that find none wait
+// at it. The zero Gate has no limit.
 type Gate struct {
 	Limit   int // slots, as configured; 0: no limit
 	Learned int // slots, if fewer than that; 0: no such limit
@@ -115,7 +115,7 @@ func (gs *Gates) Wait(w *Waiter, g *Gate, now time.Time) {
 	g.waiting.push(&w.atGate)
 }
 
-// Passes notes that the turn of w has come.
+// Admit notes that w gets its slots, so that other classes do not starve.
 func (gs *Gates) Admit(w *Waiter) {
 	for _, g := range gs.all {
 		if g != nil {

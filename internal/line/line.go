@@ -41,7 +41,7 @@ func NewWaiter(class int, deadline, arrived time.Time) *Waiter {
 // Deadline is what NewWaiter was given.
 func (w *Waiter) Deadline() time.Time { return w.deadline }
 
-// Held reports whether w has ever waited for a gate.
+// WaitedAtGate reports whether w has ever waited for a gate.
 func (w *Waiter) WaitedAtGate() bool { return !w.atGate.since.IsZero() }
 
 // UntilWoken is a time to sleep that ends only when the waiter is woken.
@@ -77,8 +77,7 @@ func (w *Waiter) notify() {
 	}
 }
 
-// A Line is a turnstile: first in, first out within each class, and a higher class goes
-// first. No class starves: of any ten that leave at least one is of each class that
+// A Line is first in, first out within each class, and a higher class goes first. No class starves: of any ten that leave at least one is of each class that
 // waits. The zero Line is empty.
 type Line struct {
 	order     order
@@ -101,10 +100,10 @@ func (l *Line) Leave(w *Waiter) {
 	}
 }
 
-// Passes notes that the turn of w, which is still in the line, has come.
+// Admit notes that w, which is still in the line, leaves it next, so that other classes do not starve.
 func (l *Line) Admit(w *Waiter) { l.order.admit(w.class) }
 
-// Head is the one whose turn it is; nil if nobody waits.
+// Head is the one that leaves next; nil: nobody waits.
 func (l *Line) Head() *Waiter { return l.order.head() }
 
 // Len is how many wait.

@@ -170,7 +170,7 @@ func (a *Arrivals) Opens() time.Time {
 	return a.epoch.Add(g.left + a.window + late)
 }
 
-// Hold returns how much longer the next request, whose token is due, must be held. It
+// Delay returns how much longer the next request, whose token is due, must be held. It
 // decides once for each group. Where the rate is sure, a request never leaves within a window
 // of its predecessor, however late that left. By how much later it arrived is a guess, and
 // paid from the credit.

@@ -43,14 +43,14 @@ type Source interface {
 	Share(perSecond float64) float64
 }
 
-// Own are the tokens of this process's own bucket, a [rate.Limiter].
+// Local are the tokens of this process's own bucket, a [rate.Limiter].
 type Local struct {
 	bucket      *rate.Limiter
 	reservation *rate.Reservation // the head's; it passes to the next head if the head gives up
 	due         time.Time         // when the reserved token may be used
 }
 
-// NewOwn returns a full bucket.
+// NewLocal returns a full bucket.
 func NewLocal(pace float64, burst int) *Local { return &Local{bucket: full(pace, burst)} }
 
 func full(pace float64, burst int) *rate.Limiter { return rate.NewLimiter(limit(pace), burst) }

@@ -33,7 +33,7 @@ const late = time.Duration(0.75 * spacing.MaxSlack * float64(time.Second))
 // them: while there are such the window is not full.
 const spare = 2 * foresight
 
-// Leased are tokens of a bucket that several processes share, taken from a store. While
+// Shared are tokens of a bucket that several processes share, taken from a store. While
 // the store does not answer, or while it does not pace the bucket, the process has a
 // bucket of its own.
 type Shared struct {
@@ -79,14 +79,14 @@ type said struct {
 	others  int // processes, this one included; 0: not known
 }
 
-// NewLeased returns the tokens of a bucket about which the store has not been asked yet.
+// NewShared returns the tokens of a bucket about which the store has not been asked yet.
 func NewShared(link *Link, burst int, user User) *Shared {
 	e := &Shared{User: user, common: link, link: link, burst: burst}
 	e.local.bucket = full(e.Share(e.Rate()), e.burst)
 	return e
 }
 
-// Shared reports that tokens come from the store. It is false for nil.
+// FromStore reports that tokens come from the store. It is false for nil.
 func (e *Shared) FromStore() bool {
 	return e != nil && e.link.Err == nil && (e.said.paced || e.Rate() < Unlimited)
 }

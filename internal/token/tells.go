@@ -15,7 +15,7 @@ type report struct {
 	retryAt time.Time
 }
 
-// HeldByOthers notes that another process was throttled: the store may pace the bucket, and wants to
+// CooledByOthers notes that another process was throttled: the store may pace the bucket, and wants to
 // know of answers. lately is how many were accepted here within the last second.
 func (e *Shared) CooledByOthers(lately int, now time.Time) {
 	e.said.paced = !e.free
@@ -60,14 +60,14 @@ func (e *Shared) TellCounts(now time.Time) {
 	}
 }
 
-// Tells has the store told at once what the learner has learned. It does nothing for nil.
+// TellLearned has the store told at once what the learner has learned. It does nothing for nil.
 func (e *Shared) TellLearned(now time.Time) {
 	if e.Learner() && e.link.Err == nil {
 		e.Send(e.Demand(0), now)
 	}
 }
 
-// Held tells the store of a cool-down. retry is until when calls fail instead of waiting for
+// CoolsDown tells the store of a cool-down. retry is until when calls fail instead of waiting for
 // its end; zero: they wait. What comes while a report is under way is told after it, and only
 // if it is news.
 func (e *Shared) CoolsDown(until, retry, now time.Time) {
