@@ -156,8 +156,8 @@ func (b *bucket) doneFunc(d departure) func(Outcome) {
 	}
 }
 
-// pacedByDefault reports whether the pace of b is a default, and not what throttled answers,
-// the program, or an outage of the store have made of it.
+// pacedByDefault reports whether the pace of b is a default. It is none if the program, throttled
+// answers or an outage of the store have set the pace.
 func (b *bucket) pacedByDefault() bool {
 	if b.allowed.byDefault == nil || b.evidence.Pace() < b.allowed.rate {
 		return false

@@ -38,10 +38,11 @@ const (
 	// AlertPacedByDefault: calls wait because of a limit in [DefaultLimits], or of one that
 	// [WithPoolDiscovery] has found, and no limit of the program's replaces it. Err says the
 	// rate, its source and how many wait; Advice has the line of code or JSON that changes
-	// it. It is a notice, logged at Warn. It is raised once for each sender, or resource
-	// without senders, and limiter: when calls have waited for the pace for 5 s and none
-	// passed at once in between, or when one was refused since it could not wait for it. A
-	// limiter remembers 100,000 that it has told of; of further ones nothing is told.
+	// it. It is a notice, logged at Warn. It is raised when calls have waited for
+	// the pace for 5 s and none left at once in between. It is also raised when a call was
+	// refused since it could not wait for the pace. It is raised once for each limiter and
+	// sender, or resource without senders. A limiter remembers 100,000 of these, and raises
+	// nothing for further ones.
 	AlertPacedByDefault AlertKind = "paced by default"
 	// AlertPoolUnknown: a Messaging Service is used that no limit gives a rate, and how many
 	// senders it has is not known. It is not paced until Twilio throttles it. It is a notice,

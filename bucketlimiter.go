@@ -10,19 +10,22 @@ import (
 // BucketLimiter is pacer's own [Limiter], for one process: a token bucket, a
 // cool-down and in-flight slots for each [Resource].
 //
-// A request passes, in this order, the turnstile of its bucket, its cool-down, takes
-// a token, and then an in-flight slot. The turnstile is a first-in, first-out queue of
-// which only the head looks at cool-down, tokens and slots: it alone has a timer, and
-// it wakes the next as it leaves. Hence a waiter that is cancelled costs no token, new
-// limits and cool-downs reach those who already wait, the order is fair, and when a
-// cool-down ends the waiters leave at the bucket's pace instead of all at once.
+// A request waits in the line of its bucket, then for the end of a cool-down, then for
+// a token, and then for a slot. The line is first in, first out. Only its head looks at
+// cool-down, tokens and slots: it alone has a timer, and it wakes the next as it leaves. This
+// has four consequences:
+//
+//   - A waiter that is cancelled costs no token.
+//   - New limits and cool-downs reach those who already wait.
+//   - The order is fair.
+//   - When a cool-down ends the waiters leave at the bucket's pace, and not all at once.
 //
 // A call that was throttled goes back to its place, which is by the time at which the call
 // began: ahead of those that came later. Its own wait stays as it is; then it is the next.
 //
-// Calls of a higher priority go first ([WithPriority]): of any ten requests that leave a
-// turnstile, or take a slot that several buckets wait for, one at least is of each
-// priority that waits.
+// Calls of a higher priority go first ([WithPriority]), and none starves. Of any ten requests
+// that leave a line, one at least is of each priority that waits. The same is true of ten requests
+// that take a slot for which several buckets wait.
 //
 // A throttled answer closes its bucket if it is a single one, or if a cool-down costs
 // little. It also does so if most of the recent requests were throttled, or if nothing is

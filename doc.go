@@ -1,4 +1,4 @@
-// Package pacer is twilio-go's client with a layer below it that sends each request
+// Package pacer is twilio-go's client with a layer below it. The layer sends each request
 // when Twilio may take it, and sends it again when Twilio was throttling.
 //
 // A program that imports it in place of github.com/twilio/twilio-go compiles and
@@ -58,8 +58,8 @@
 //     that no limit explains.
 //   - store: what keeps the buckets that processes share. grant: tokens that a store gives a
 //     process. See [BucketStore].
-//   - outage: times in which nothing is accepted, or in which a store does not answer. rejoin: to go back to the store after
-//     that.
+//   - outage: times in which nothing is accepted, or in which a store does not answer. rejoin: to
+//     go back to the store after that.
 //   - lease, lane, job, document: words of package queue, which explains them.
 //
 // # Limits
@@ -94,7 +94,7 @@
 //
 // A throttle is an answer with status 429 or code 20429; Twilio has not processed such
 // a request. pacer waits for what Retry-After asks plus a jitter of 0-1 s, else 1, 2, 4,
-// 8 and 16 s, and sends again, five times at most ([WithMaxRetries]). For a single
+// 8 and 16 s. Then it sends again, five times at most ([WithMaxRetries]). For a single
 // throttled answer, or where most are throttled, the whole bucket pauses meanwhile,
 // and its calls leave at its pace afterwards. Otherwise only the throttled call waits. It
 // goes back to its place, ahead of those that came later. If the

@@ -146,8 +146,8 @@ func FromError(err error) (RateLimit, bool) {
 	return RateLimit{Kind: kind, Scope: scopes[a.code], Status: a.status, Code: a.code, Attempts: 1}, true
 }
 
-// ErrWaitTooLong is wrapped by the error of a call that was not sent because its wait
-// would have been longer than the call's context or [WithMaxWait] allows.
+// ErrWaitTooLong is wrapped by the error of a call that was refused. Its wait would have been
+// longer than the call's context or [WithMaxWait] allows.
 var ErrWaitTooLong = errors.New("the wait would be too long")
 
 // A WaitError is the error of a call that ended while it waited for its turn. Twilio

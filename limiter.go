@@ -10,8 +10,8 @@ import (
 // processes. It must be safe for concurrent use. More methods, which are optional, let it take
 // part in what a client does with its limiter: see [SetLimitsLimiter] and those after it.
 type Limiter interface {
-	// Acquire waits until a request of resource r may be sent, and returns done,
-	// which the caller calls exactly once, with what became of the request. pacer calls
+	// Acquire waits until a request of resource r may be sent, and returns done. The caller
+	// calls done exactly once, with what became of the request. pacer calls
 	// it when the attempt is over, before observers, alerts and the log hear of it. If the
 	// wait ends otherwise, Acquire returns an error and takes nothing: ctx.Err()
 	// when ctx ended, an error that wraps [ErrWaitTooLong] when the wait cannot end
@@ -97,9 +97,10 @@ type Outcome struct {
 	// ended. The slot is free again, and nothing is to be counted or learned.
 	Unused bool
 	// Failed: an attempt was made that says nothing about any limit. It is neither an
-	// acceptance nor a throttle, and its time on the wire is no measure. Either no answer
-	// came, or it was a redirect, a failure of Twilio's own (5xx), a refusal of the account
-	// ([Unauthorized]), or a quota that waiting seconds does not renew ([Quota] and the like).
-	// It is also true if the transport has panicked. Throttled is false then.
+	// acceptance nor a throttle, and its time on the wire is no measure. Throttled is false
+	// then. No answer came, or the transport has panicked, or the answer was one of these:
+	//   - a redirect, or a failure of Twilio's own (5xx),
+	//   - a refusal of the account ([Unauthorized]),
+	//   - a quota that waiting seconds does not renew ([Quota] and the like).
 	Failed bool
 }

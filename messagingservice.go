@@ -7,16 +7,16 @@ import (
 	messaging "github.com/twilio/twilio-go/rest/messaging/v1"
 )
 
-// LearnMessagingService asks Twilio which phone numbers and short codes are in the pool of
-// a Messaging Service, and makes the service's default rate the sum of theirs: 1 message
-// per second for a long code, 3 for a toll-free number, 100 for a short code (see
+// LearnMessagingService asks Twilio which phone numbers and short codes are in the pool of a
+// Messaging Service. The sum of their rates becomes the service's default rate: 1 message per
+// second for a long code, 3 for a toll-free number, 100 for a short code (see
 // [DefaultLimits]). It returns how many they are. Other senders in the pool, such as
 // alphanumeric ones, do not count. Without it, and without [WithPoolDiscovery], which asks
 // by itself, a service is not paced until Twilio throttles it.
 //
-// The rate is a default of the client's limiter: a rule of yours that gives the service
-// a rate wins, one for "*" or "Messages" as well as one for the service, and setting or
-// reloading limits does not undo it. It holds until the program ends or asks again; pacer
+// The rate is a default of the client's limiter. A rule of yours that gives the service a rate
+// wins, be it for "*", for "Messages" or for the service. Setting or reloading limits does
+// not undo the default. It is in force until the program ends or asks again; pacer
 // does not notice when the pool changes. A call that waits feels it at once.
 //
 // Each page of 1,000 senders is a request, paced and retried as any other; ctx ends it.

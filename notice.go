@@ -14,8 +14,8 @@ import (
 // Limits that the program has set speak for themselves. Those that pacer brings must say
 // that they are there: a program that has only swapped its import knows nothing of them.
 
-// noticeAfter is how long a bucket's calls must have waited for a default pace, without a
-// call that passed at once in between, before that is told.
+// noticeAfter is how long a bucket's calls must have waited for a default pace before an alert says
+// so. A call that leaves at once in between begins the count anew.
 const noticeAfter = 5 * time.Second
 
 // Bounds of memory. What is beyond the first is not told of, and what is beyond the second is

@@ -8,9 +8,8 @@ import (
 	"github.com/twilio/twilio-go/client"
 )
 
-// Twilio-go's client, used by several goroutines, loses its credentials while it
-// fetches an OAuth token, ignores a failure to fetch it, and goes on using it for 30 s
-// after it has expired. Here each attempt gets a token of its own before it is sent.
+// Twilio-go's client, used by several goroutines, loses its credentials while it fetches an OAuth
+// token. It ignores a failure to fetch the token, and uses it for 30 s after it has expired. Here each attempt gets a token of its own before it is sent.
 
 // auth is where access tokens come from.
 type auth struct {

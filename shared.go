@@ -13,7 +13,7 @@ import (
 // A process asks for several tokens at a time, as a schedule: as many as wait for them,
 // or as it has used within a tenth of a second, and at most those of 50 ms. While the
 // store does not answer, each process goes on with an equal share of nine tenths of the
-// last known rate, and asks again twice a second.
+// last known rate. It asks again twice a second.
 //
 // The error is as from [Limits.Validate].
 func NewSharedLimiter(limits Limits, store BucketStore) (*BucketLimiter, error) {

@@ -7,9 +7,9 @@ const (
 	sweepBatch = 4096        // buckets looked at, at a time, with the mutex locked
 )
 
-// sweep drops buckets that have been idle for a minute and would be the same if made
-// anew, and what is remembered of accounts that have had no bucket for an hour. It runs in
-// a timer's goroutine, and only while there is something to drop.
+// sweep drops buckets that have been idle for a minute and would be the same if made anew. It also
+// drops what is remembered of accounts that have had no bucket for an hour. It runs in a
+// timer's goroutine, and only while there is something to drop.
 func (l *BucketLimiter) sweep() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

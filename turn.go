@@ -73,13 +73,12 @@ type SentRequest struct {
 // close. A Turn that is used already is an error. [AttemptOf] tells of an error how far
 // the attempt got.
 //
-// The turn's slot is free again before observers hear of the attempt. If functions of
-// [WithCallContext] take longer than 10 ms, or access tokens have to be fetched, it is given
-// back meanwhile, and Send waits for another one as long as ctx lasts.
+// The turn's slot is free again before observers hear of the attempt. It is given back earlier if
+// functions of [WithCallContext] take longer than 10 ms, or if access tokens have to be fetched.
+// Send then waits for another slot as long as ctx lasts.
 //
-// If the receiver or the object of r was throttled and is held ([Scope.Narrow]), nothing is
-// sent, and the error is a [*WaitError] whose Scope says so and whose RetryAfter says when to
-// try again. The turn is not used up then: another request of its resource may take it.
+// If the receiver or the object of r has a cool-down ([Scope.Narrow]), nothing is sent. The error
+// is a [*WaitError] whose Scope says so, and whose RetryAfter says when to try again. The turn is not used up then: another request of its resource may take it.
 func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) {
 	if t.used.Swap(true) {
 		return nil, neverSent(errors.New("pacer: Turn.Send: this turn is used up: expected one Send or Drop for each"))

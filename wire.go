@@ -268,8 +268,8 @@ func (w *wire) number(header string) (n int, ok bool) {
 	return n, true
 }
 
-// reachedOwnLimit reports that Verify names a Service Rate Limit, which the program has set up
-// at Twilio for its users, such as one for each address on the Internet:
+// reachedOwnLimit reports that Verify names a Service Rate Limit. The program has set it up at Twilio
+// for its users, such as one for each address on the Internet:
 // https://github.com/twilio/twilio-oai, twilio_verify_v2.json, CreateVerification.
 func (w *wire) reachedOwnLimit() bool { return w.header.Get("Twilio-Reached-Rate-Limit") != "" }
 

@@ -45,8 +45,8 @@ func (n Name) String() string {
 }
 
 // Known reports whether an operation of Twilio's has this resource. A whole product that is
-// not Twilio's today passes, so that a product which is newer than pacer, and the host of a
-// proxy, can be limited. One that is a slip of the pen does not.
+// not Twilio's today is known, too: it may be newer than pacer, or the host of a proxy. One that
+// looks like a misspelt name is not.
 func (n Name) Known() bool {
 	known := known()
 	if n.Name != "*" {

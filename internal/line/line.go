@@ -1,5 +1,5 @@
-// Package line has those who wait for something that only one at a time may take, and for
-// slots of which several are free at once. The caller has the lock that guards them.
+// Package line has a Line of those who wait for something that only one at a time may take. It also
+// has a Gate, for slots of which several are free at once. The caller locks the mutex that guards them.
 package line
 
 import (

@@ -24,9 +24,9 @@ const (
 	unknownShare = 0.1                    // of that, for one process that never had an answer
 )
 
-// late is how long after its time a token may be used without more ado. All processes keep 2 %
-// below the rate, so that a request that is late by less than that does not crowd the window of
-// the one that follows it a second later.
+// late is how long after its time a token may be used without more ado. All processes keep 2 % below
+// the rate. So a request that is late by less does not crowd the window of the one that follows it a
+// second later.
 const late = time.Duration(0.75 * spacing.MaxSlack * float64(time.Second))
 
 // spare is the same for tokens of a fast bucket that were taken before anyone needed
