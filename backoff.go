@@ -29,7 +29,7 @@ const longestWait = math.MaxInt64 / 4
 
 // schedule.throttled decides the wait after one throttled answer. retryAfter is what
 // the answer asked for; 0 if it did not say. hold is that wait without jitter: how
-// long the whole bucket keeps still, if it does.
+// long the whole bucket pauses, if it does.
 func (s *schedule) throttled(retryAfter time.Duration) (hold time.Duration) {
 	s.begin()
 	step := s.steps.NextBackOff() // drawn also when not used: the n-th answer without a header waits the n-th step

@@ -386,10 +386,10 @@ func seconds(s ...int) []time.Duration {
 // The largest delay that Twilio can ask for, and an option that allows it: the wait is long,
 // and not negative.
 func TestHugeRetryAfterDoesNotOverflow(t *testing.T) {
-	cfg, err := configOf([]Option{WithMaxRetryAfter(math.MaxInt64)})
+	opts, err := optionsOf([]Option{WithMaxRetryAfter(math.MaxInt64)})
 	try(t, err)
 	for _, retryAfter := range []time.Duration{math.MaxInt64, math.MaxInt64 - 1, longestWait, longestWait + 1} {
-		s := schedule{ctx: bg, cfg: cfg}
+		s := schedule{ctx: bg, cfg: opts.config}
 		if hold := s.throttled(retryAfter); hold <= 0 || s.next < hold || s.next > hold+time.Second || 2*hold < hold {
 			t.Errorf("%v: hold %v, next %v", retryAfter, hold, s.next)
 		}
@@ -397,10 +397,10 @@ func TestHugeRetryAfterDoesNotOverflow(t *testing.T) {
 }
 
 func TestHugeFallbackJitterDoesNotOverflow(t *testing.T) {
-	cfg, err := configOf([]Option{WithFallbackJitter(math.MaxInt64)})
+	opts, err := optionsOf([]Option{WithFallbackJitter(math.MaxInt64)})
 	try(t, err)
-	cfg.jitter = func(below time.Duration) time.Duration { return below - 1 }
-	s := schedule{ctx: bg, cfg: cfg}
+	opts.jitter = func(below time.Duration) time.Duration { return below - 1 }
+	s := schedule{ctx: bg, cfg: opts.config}
 	if hold := s.throttled(0); hold != time.Second || s.next < hold || 2*s.next < s.next {
 		t.Errorf("hold %v, next %v", hold, s.next)
 	}

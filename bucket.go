@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"container/list"
+	"sync"
 	"time"
 
 	"github.com/twilio-pacer/pacer/internal/learn"
@@ -10,28 +11,53 @@ import (
 	"github.com/twilio-pacer/pacer/internal/token"
 )
 
+// common is what all buckets of one limiter have in common. Its mutex guards every field of it
+// and every bucket and gate; it is locked for nanoseconds. start and store do not change.
+type common struct {
+	mu      sync.Mutex
+	start   time.Time // when the limiter was made; counts begin there
+	fixed   bool      // nothing is learned
+	buckets map[Resource]*bucket
+	store   *storeLink // nil: the buckets are this process's own
+	notices notices
+}
+
 // A bucket is what stands between the requests of one resource and the wire. A request
-// passes its parts in the order of the fields. The limiter's lock guards all of it.
+// passes its parts in the order of the fields. The mutex of common guards all of it.
 type bucket struct {
-	limiter  *BucketLimiter
+	common   *common
 	resource Resource
 	allowed  allowance // what the limits say
-	rules    *rules    // the limits that say it
 
-	line     line.Line       // the turnstile: who goes first
+	line     line.Line       // the requests that wait, in order
 	cooldown cooldown        // Twilio has said "not now"
-	tokens   token.Source    // one for each request, this process's own or a store's
+	tokens   token.Source    // one for each request: this process's own, or granted by a store
 	spacing  spacing.Spacing // room for late arrivals
-	slots    line.Gates      // in flight: of the account, of the resource, of the bucket
-	account  *sharedGate     // the first of slots
-	group    *sharedGate     // the second of slots: of all senders of the resource; nil: none
+	slots    slots           // in flight
 
 	evidence   evidence      // what throttled answers have taught
-	paused     time.Time     // until when no request leaves, since too many have left before; zero: never
 	counts     history       // for Stats
-	departures uint32        // so far
-	pacedFor   time.Duration // that heads of the line have waited for a default pace, see noteWait
+	departures uint32        // requests that have left so far
+	pacedFor   time.Duration // for which heads of the line have waited for a default pace, see noteWait
 	place      place
+}
+
+// slots are those of the account, of all senders of the resource, and of the bucket. A request in
+// flight has one of each.
+type slots struct {
+	line.Gates
+	account *sharedGate
+	group   *sharedGate // of all senders of the resource; nil: the resource has no senders
+}
+
+// evidence is what answers have taught about a bucket. Package learn decides. The methods of
+// bucket in learn.go apply its decisions to the bucket's other parts.
+type evidence struct {
+	learn.Evidence
+	allowed int       // requests/s by the header X-Rate-Limit-Limit; 0: no answer had it
+	lowered time.Time // when X-Rate-Limit-Remaining last lowered the pace; zero: never
+	pause   time.Time // until when no request leaves, as too many have left before; zero: never
+	forAll  bool      // it has the answers of all processes, and learns for them
 }
 
 // A place is where a bucket stands in its limiter's list of buckets, by age. Durations are from
@@ -43,77 +69,22 @@ type place struct {
 	left    time.Time     // when a request last left; zero: none has
 }
 
-// A sharedGate is a gate that several buckets pass.
-type sharedGate struct {
-	line.Gate
-	key     gateKey
-	learned learn.InFlight // of an account's gate
-	buckets int            // how many pass it
-	used    time.Duration  // from when the limiter was made until one of those that were dropped was last used
-	unused  *list.Element  // in the limiter's list of those without buckets; nil: it has some
-}
-
-type gateKey struct{ account, region, resource string } // resource is "" for the account's
-
-// adopt makes what was learned hold, and reports whether that is more than before.
-func (g *sharedGate) adopt() (more bool) {
-	before := g.Learned
-	g.Learned = g.learned.Limit()
-	return before > 0 && (g.Learned == 0 || g.Learned > before)
-}
-
-// passAtOnce lets a request through if nothing at all stands in its way.
-func (b *bucket) passAtOnce(now time.Time) bool {
-	if b.line.Len() > 0 || b.cooldown.on || b.paused.After(now) || (!b.evidence.Asking() && b.spacing.Opens().After(now)) || !b.slots.Free() {
-		return false
-	}
-	b.rejoin(now)
-	return b.tokens.TakeNow(now)
-}
-
-// closed returns for how long the cool-down lasts, and after what time to look again whether it is over: other buckets of the
-// account may find out that an outage is.
-func (b *bucket) closed(now time.Time) (delay, look time.Duration) {
-	if b.cooldown.on && b.evidence.Over(b.teaches(), now) {
-		b.cooldown.until = now
-	}
-	delay = b.cooldown.remaining(now)
-	if look = delay; b.evidence.Unasked(now) {
-		look = min(delay, time.Second)
-	}
-	return delay, look
-}
-
-// reopen ends a cool-down whose time is over, if there is one.
-func (b *bucket) reopen(now time.Time) {
-	if !b.cooldown.on {
-		return
-	}
-	b.cooldown.end()
-	b.evidence.Reopen(b.teaches(), b.slots.Own.InFlight(), now)
-	b.adapt(now)
-	// Twilio said when to try again. A rate that was lowered meanwhile must not put that
-	// off: it holds from this request on.
-	rested := now.Sub(b.place.left).Seconds() >= 1/b.allowed.rate
-	b.tokens.Reopen(now, b.pace(), b.allowed.burst, rested)
-}
-
 // reserve reserves a token for the head of the line, and returns how long the head must
 // wait before it may use it.
 func (b *bucket) reserve(now time.Time) time.Duration {
 	d := b.tokens.Reserve(now, b.pace())
 	if d <= 0 && !b.evidence.Asking() {
-		d = min(b.spacing.Hold(now), b.leased().Spare(now))
+		d = min(b.spacing.Delay(now), b.shared().Spare(now))
 	}
-	return max(d, b.paused.Sub(now))
+	return max(d, b.evidence.pause.Sub(now))
 }
 
-// queue has w, the head, wait at the first gate that does not admit it. It reports false
-// if all do. An account's gate is opened further if it is time to ask for more.
+// queue makes w, the head of the line, wait at the first gate that does not admit it. It reports
+// false if all gates do. It raises the account's learned limit if it is time to ask for more.
 func (b *bucket) queue(w *line.Waiter, now time.Time) bool {
 	g := b.slots.Closed(w)
-	if g == &b.account.Gate && g.InFlight() >= g.Learned && b.account.learned.Probe(now) {
-		b.account.adopt()
+	if g == &b.slots.account.Gate && g.InFlight() >= g.Learned && b.slots.account.learned.Probe(now) {
+		b.slots.account.adopt()
 		g = b.slots.Closed(w)
 	}
 	if g == nil {
@@ -123,8 +94,8 @@ func (b *bucket) queue(w *line.Waiter, now time.Time) bool {
 	return true
 }
 
-// hopeless returns an error for a waiter that cannot leave in time, judged by how many
-// are ahead of it and the present rate.
+// hopeless returns an error for a waiter that cannot leave before its deadline. It judges by how
+// many are ahead of the waiter and by the present pace. ahead below 0 is not known.
 func (b *bucket) hopeless(w *line.Waiter, ahead int, now time.Time) error {
 	if b.cooldown.refuses(now) {
 		rl := notSent(b.resource)
@@ -147,7 +118,7 @@ func (b *bucket) hopeless(w *line.Waiter, ahead int, now time.Time) error {
 	return nil
 }
 
-// leave takes w, which has passed or given up, out of turnstile and gate.
+// leave takes w out of line and gate: its request leaves, or it has given up.
 func (b *bucket) leave(w *line.Waiter) {
 	w.LeaveGate()
 	b.line.Leave(w)
@@ -161,7 +132,7 @@ func (b *bucket) leave(w *line.Waiter) {
 // allocates one, so it is kept small.
 type departure struct {
 	left     time.Time     // when it left
-	late     time.Duration // for how long its token had been due by then; atOnce: it had not to queue
+	late     time.Duration // for how long its token had been due by then; atOnce: it did not wait
 	number   uint64        // in arrivals
 	serial   uint32        // of the bucket's departures
 	inFlight int32         // requests of the account, itself included
@@ -170,7 +141,7 @@ type departure struct {
 // atOnce is how late a request is that nothing stood in the way of.
 const atOnce time.Duration = -1
 
-// due returns when the request, which had to queue, was to leave.
+// due returns when the token of a request was due that had to wait.
 func (d departure) due() time.Time { return d.left.Add(-d.late) }
 
 // enter counts a request that leaves at now, so late.
@@ -178,20 +149,20 @@ func (b *bucket) enter(late time.Duration, now time.Time) departure {
 	b.slots.Enter()
 	b.place.left = now
 	b.departures++
-	return departure{left: now, late: late, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.account.InFlight())}
+	return departure{left: now, late: late, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.slots.account.InFlight())}
 }
 
-// coolDown makes the whole bucket keep still: of several throttled answers the one
+// coolDown makes the whole bucket pause: of several throttled answers the one
 // that asks for most counts.
 func (b *bucket) coolDown(o Outcome, now time.Time) {
 	c := cooldown{}
 	c.begin(o, now)
-	b.keepStill(c.until, c.retryAt, now)
+	b.pauseUntil(c.until, c.retryAt, now)
 }
 
-// keepStill makes the whole bucket keep still until a time. retryAt, if it is not zero, is until when
-// Twilio has asked for that, and is too long to wait.
-func (b *bucket) keepStill(until, retryAt, now time.Time) {
+// pauseUntil makes the whole bucket pause until a time. retryAt is until when Twilio has asked for
+// that, if it is too long to wait; zero: calls wait.
+func (b *bucket) pauseUntil(until, retryAt, now time.Time) {
 	refusing := b.cooldown.refuses(now)
 	b.cooldown.last(until, retryAt)
 	b.tokens.Return(now)
@@ -202,8 +173,8 @@ func (b *bucket) keepStill(until, retryAt, now time.Time) {
 	b.line.WakeEnding(b.cooldown.until)
 }
 
-// pace is the rate at which the head's token is reserved; Unlimited. What is configured leaves
-// room for jitter. What was learned was measured with the jitter in it.
+// pace returns the tokens per second at which the bucket sends now; Unlimited. It is below a
+// configured rate, to leave room for jitter. A learned rate was measured with the jitter in it.
 func (b *bucket) pace() float64 {
 	perSecond := b.configured()
 	if perSecond < Unlimited {
@@ -212,9 +183,68 @@ func (b *bucket) pace() float64 {
 	return b.tokens.Share(min(perSecond, b.evidence.Pace()))
 }
 
-// idle reports that a new bucket would do as well.
+// idle reports that nothing is lost if the bucket is dropped and made anew.
 func (b *bucket) idle(now time.Time) bool {
-	learned := b.evidence.Known() || (b.leased().Paced() && b.allowed.rate >= Unlimited)
-	return b.line.Len() == 0 && b.slots.Own.InFlight() == 0 && now.After(b.cooldown.until) &&
-		b.tokens.Full(now, b.allowed.burst) && !(learned && now.Sub(b.limiter.start)-b.place.used < learnedFor)
+	learned := b.evidence.Known() || (b.shared().Paced() && b.allowed.rate >= Unlimited)
+	return b.line.Len() == 0 && b.slots.Bucket.InFlight() == 0 && now.After(b.cooldown.until) &&
+		b.tokens.Full(now, b.allowed.burst) && !(learned && now.Sub(b.common.start)-b.place.used < learnedFor)
+}
+
+// learnedFor is how long something learned is remembered when it is not used.
+const learnedFor = time.Hour
+
+// teaches returns what the bucket's answers teach about its account's requests in progress;
+// nil if nothing is learned.
+func (b *bucket) teaches() *learn.InFlight {
+	if b.common.fixed {
+		return nil
+	}
+	return &b.slots.account.learned
+}
+
+// configured returns the rate that limits and Twilio's headers allow; Unlimited.
+func (b *bucket) configured() float64 {
+	if allowed := b.evidence.allowed; allowed > 0 && !b.allowed.never() {
+		return min(b.allowed.rate, float64(allowed))
+	}
+	return b.allowed.rate
+}
+
+// shared returns the bucket's tokens if a store grants them; nil: they are this process's own.
+func (b *bucket) shared() *token.Shared {
+	shared, _ := b.tokens.(*token.Shared)
+	return shared
+}
+
+// close makes the bucket pause, in all processes.
+func (b *bucket) close(o Outcome, now time.Time) {
+	before, refused := b.cooldown.until, b.cooldown.refuse
+	b.coolDown(o, now)
+	if b.common.store == nil || !b.cooldown.until.After(before) && b.cooldown.refuse == refused {
+		return
+	}
+	retryAt := time.Time{}
+	if b.cooldown.refuse {
+		retryAt = b.cooldown.retryAt
+	}
+	b.shared().CoolsDown(b.cooldown.until, retryAt, now)
+}
+
+// tooLate refuses a wait in the bucket that would outlast the context's deadline.
+func (b *bucket) tooLate(need time.Duration, now time.Time) *WaitError {
+	refused := tooLate(b.resource, need)
+	refused.byPace = b.cooldown.remaining(now) <= 0
+	return refused
+}
+
+// count takes in a request that has ended.
+func (b *bucket) count(o Outcome, now time.Time) {
+	h := b.counts.now(b.common.start, now)
+	h.requests++
+	if o.Throttled {
+		h.throttled++
+	}
+	if o.Retry {
+		h.retries++
+	}
 }

@@ -62,7 +62,7 @@ func TestAccountsAreForgotten(t *testing.T) {
 		}
 		accounts := func() (n int) {
 			var s Stats
-			l.describe(&s)
+			s.LimiterStats = l.Stats()
 			return len(s.Accounts)
 		}
 		time.Sleep(50 * time.Minute)

@@ -2,7 +2,7 @@ package pacer
 
 import "time"
 
-// A cooldown is the time for which a bucket keeps still since a request was throttled.
+// A cooldown is the time for which a bucket pauses since a request was throttled.
 // The zero cooldown is none.
 type cooldown struct {
 	until   time.Time // its end; zero: there never was one
@@ -11,14 +11,14 @@ type cooldown struct {
 	retryAt time.Time // with refuse: the time that Twilio asked for
 }
 
-// holdAtMost bounds a cool-down that no call waits for, so that one bad header cannot
+// coolDownAtMost bounds a cool-down that no call waits for, so that one bad header cannot
 // close a bucket for a day: when it ends one request is let through to ask again.
-const holdAtMost = 5 * time.Minute
+const coolDownAtMost = 5 * time.Minute
 
 // begin begins a cool-down, or prolongs it. It never shortens one.
 func (c *cooldown) begin(o Outcome, now time.Time) {
 	if o.TooLong {
-		c.last(now.Add(min(o.RetryAfter, holdAtMost)), now.Add(o.RetryAfter))
+		c.last(now.Add(min(o.RetryAfter, coolDownAtMost)), now.Add(o.RetryAfter))
 	} else {
 		c.last(now.Add(o.RetryAfter), time.Time{})
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // One number is throttled again and again without Retry-After, the others never. Its call
-// waits 1, 2, 4, 8 and 16 s; the bucket keeps still for a second each time.
+// waits 1, 2, 4, 8 and 16 s; the bucket pauses for a second each time.
 func TestStepOfOneCallDoesNotHoldItsBucket(t *testing.T) {
 	for _, rate := range []int{20, 1} {
 		t.Run(fmt.Sprintf("%d a second", rate), func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestStepOfOneCallDoesNotHoldItsBucket(t *testing.T) {
 	}
 }
 
-// Where nothing is accepted the bucket keeps still for 1, 2, 4, 8 and 16 s, as its call does.
+// Where nothing is accepted the bucket pauses for 1, 2, 4, 8 and 16 s, as its call does.
 func TestBucketThrottledInARowKeepsStillForLonger(t *testing.T) {
 	withAndWithoutLearning(t, func(t *testing.T, learning Option) {
 		synctest.Test(t, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestAlternatingThrottlesDoNotCloseTheBucket(t *testing.T) {
 	})
 }
 
-// Where all senders of an account are refused, and no answer says for how long, each keeps still for up to 16 s. Once one is
+// Where all senders of an account are refused, and no answer says for how long, each pauses for up to 16 s. Once one is
 // accepted the others try as well.
 func TestOutageOfAnAccountIsOverForAllItsSenders(t *testing.T) {
 	for _, tc := range []struct {

@@ -86,8 +86,8 @@ func (s setting) checkAccount() error {
 	return fmt.Errorf("pacer: %s: %s: expected an account SID, AC and 32 hex digits%s", s.name, s.shown(), advice)
 }
 
-// checkVisible is an error if the setting has a character that cannot be seen, such as the end
-// of a line of the file that it was read from.
+// checkVisible is an error if the setting has a character that cannot be seen. Such a character may
+// be the end of a line in the file that it was read from.
 func (s setting) checkVisible(expected string) error {
 	if i := strings.IndexFunc(s.value, func(r rune) bool { return r <= ' ' || !unicode.IsGraphic(r) || unicode.IsSpace(r) }); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(s.value[i:])
@@ -107,5 +107,3 @@ func (s setting) shown() string {
 	}
 	return fmt.Sprintf("%q... (%d characters)", string(runes[:2]), len(runes))
 }
-
-var errNoAccount = errors.New("pacer: the request is about an account, and ClientParams.AccountSid is empty: expected an account SID beside the ClientCredentialProvider")

@@ -1,4 +1,4 @@
-// Package pacer is twilio-go's client with a layer below it that sends each request
+// Package pacer is twilio-go's client with a layer below it. The layer sends each request
 // when Twilio may take it, and sends it again when Twilio was throttling.
 //
 // A program that imports it in place of github.com/twilio/twilio-go compiles and
@@ -25,10 +25,42 @@
 //
 // It is assigned to a [Resource]: account, region, product, path without identifiers,
 // operation, and for a new message the sender. Each Resource has a bucket. The request
-// passes the bucket's turnstile in order of arrival, waits until no cool-down is in
-// force, takes a token, takes an in-flight slot, and is sent by twilio-go. It returns
-// with Twilio's answer unless that is a throttle; then it waits and begins again at
-// the turnstile.
+// waits in the bucket's line until no cool-down is in force. Then it takes a token and a
+// slot, and twilio-go sends it. It returns with Twilio's answer unless that is a throttle. Then
+// it waits, and goes back to its place in the line.
+//
+// # Glossary
+//
+// Each of these words has one meaning, here and in the code:
+//
+//   - call: what the program makes, from the method of twilio-go to its return.
+//   - request: what a call sends. attempt: one sending of it. A call makes several attempts
+//     only if it is throttled.
+//   - resource: what a request is for, as Twilio limits it. See [Resource].
+//   - sender: the From of a message, or its Messaging Service. See [Resource].
+//   - rule: one [Limit] of the program's. default: a limit that pacer brings.
+//   - bucket: all that is known of one resource, and who waits for it.
+//   - line: the requests that wait in a bucket, in the order in which they leave.
+//   - priority: which requests of a line go first. See [Priority].
+//   - token: the right to send one request. A bucket gets tokens at its rate.
+//   - rate: tokens per second, as configured. pace: tokens per second at which a bucket
+//     sends now, which is the rate or less.
+//   - slot: the place of one request in flight. An account, a resource and a bucket may have a limited
+//     number of them.
+//   - turn: a [Turn], and nothing else: the token and the slot that a program waits for
+//     before it chooses what to send.
+//   - cool-down: the time for which a bucket pauses after a throttled answer. Nothing of the
+//     bucket leaves meanwhile.
+//   - accepted: Twilio has looked at the request, whatever it thought of its content.
+//   - throttled: Twilio has answered 429 or 20429, and has not processed the request.
+//   - refused: pacer does not let a call wait, since its wait would be too long.
+//   - limit: what Twilio allows. learned: found from throttled answers. noise: throttled answers
+//     that no limit explains.
+//   - store: what keeps the buckets that processes share. grant: tokens that a store gives a
+//     process. See [BucketStore].
+//   - outage: times in which nothing is accepted, or in which a store does not answer. rejoin: to
+//     go back to the store after that.
+//   - lease, lane, job, document: words of package queue, which explains them.
 //
 // # Limits
 //
@@ -41,8 +73,9 @@
 // [Client.WatchLimits], [Client.LimitsHandler] or [Client.SetLimits].
 //
 // A burst is 1 unless a rule says otherwise, because Twilio counts in a window that
-// slides. A bucket stays up to 2 % below its rate, as far as the network's delays vary.
-// It stays up to 5 % more below it once a trial has shown a limit just below that rate.
+// slides. A bucket stays up to 2 % below its rate: the more the network's delays differ, the more
+// room it leaves. It stays up to 5 % more below it once a trial has shown a limit just below
+// that rate.
 //
 // # Learning
 //
@@ -61,8 +94,8 @@
 //
 // A throttle is an answer with status 429 or code 20429; Twilio has not processed such
 // a request. pacer waits for what Retry-After asks plus a jitter of 0-1 s, else 1, 2, 4,
-// 8 and 16 s, and sends again, five times at most ([WithMaxRetries]). For a single
-// throttled answer, or where most are throttled, the whole bucket keeps still meanwhile,
+// 8 and 16 s. Then it sends again, five times at most ([WithMaxRetries]). For a single
+// throttled answer, or where most are throttled, the whole bucket pauses meanwhile,
 // and its calls leave at its pace afterwards. Otherwise only the throttled call waits. It
 // goes back to its place, ahead of those that came later. If the
 // limit is that of one receiver or object ([Scope]), only calls for that one wait. A
@@ -77,7 +110,7 @@
 // err.(*client.TwilioRestError) goes on working. [FromError] reads from an error what it
 // says about throttling: its [Kind], the attempts made, the time waited. When it is true
 // Twilio has not processed the request. [InDoubt] is true when it may have: the
-// request was perhaps written and no whole answer came, or the answer was a 5xx. A call that ended while it waited for its turn gets a
+// request was perhaps written and no whole answer came, or the answer was a 5xx. A call that ended while it waited gets a
 // [WaitError]. When a call is given up, [WithAlert] or the log tells the people who run
 // the program; [WithObserver] gets every step of every call, and [Client.Stats] says what
 // the last minute was like. Module otelpacer has metrics and traces for OpenTelemetry.
@@ -97,11 +130,12 @@
 // bucket takes about 1.8 KB, and 4 KB at 1,000/s; one that is idle for a minute is dropped.
 // A waiting call has no bound by default: use a context or [WithMaxWait].
 //
-// What waits is lost with the process. Module github.com/twilio-pacer/pacer/queue keeps
-// requests in a file until they have been sent, and has campaigns.
+// What waits is lost with the process. Module github.com/twilio-pacer/pacer/queue keeps requests
+// in a file, in Redis or behind SQS until they have been sent, and has campaigns.
 //
-// Limits are kept for one process. Several clients in it can share a [BucketLimiter];
-// several processes each take a part of the rate, or share a [Limiter] of your own.
+// Limits are kept for one process. Several clients in it can share a [BucketLimiter]. Several
+// processes share limits through Redis with module github.com/twilio-pacer/pacer/redispacer, through
+// a store of your own ([NewSharedLimiter]), or through a [Limiter] of your own.
 //
 // # Testing
 //

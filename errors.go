@@ -146,8 +146,8 @@ func FromError(err error) (RateLimit, bool) {
 	return RateLimit{Kind: kind, Scope: scopes[a.code], Status: a.status, Code: a.code, Attempts: 1}, true
 }
 
-// ErrWaitTooLong is wrapped by the error of a call that was not sent because its wait
-// would have been longer than the call's context or [WithMaxWait] allows.
+// ErrWaitTooLong is wrapped by the error of a call that was refused. Its wait would have been
+// longer than the call's context or [WithMaxWait] allows.
 var ErrWaitTooLong = errors.New("the wait would be too long")
 
 // A WaitError is the error of a call that ended while it waited for its turn. Twilio
@@ -175,6 +175,20 @@ func (e *WaitError) Unwrap() []error {
 	}
 	return []error{e.Err, e.Answer}
 }
+
+// noToken is the error of a call that was not sent for want of an access token.
+type noToken struct {
+	resource Resource
+	err      error
+}
+
+func (e *noToken) Error() string {
+	return fmt.Sprintf("pacer: %v was not sent: no access token: %v", e.resource, e.err)
+}
+func (e *noToken) Unwrap() error { return e.err }
+
+// notSent is what is known about a request of r that was not sent.
+func notSent(r Resource) RateLimit { return RateLimit{Kind: NotSent, Resource: r.String()} }
 
 // tooLate refuses a wait that would outlast the context's deadline.
 func tooLate(r Resource, need time.Duration) *WaitError {

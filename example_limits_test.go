@@ -115,7 +115,7 @@ func ExampleClient_LimitsHandler() {
 }
 
 // A Messaging Service sends at the sum of what the numbers in its pool may.
-func ExampleMessagingServiceSize() {
+func ExampleClient_LearnMessagingService() {
 	const service = "MG0123456789abcdef0123456789abcdef"
 	fake := twiliotest.New(twiliotest.Config{})
 	fake.AddServiceNumbers(service, "+15005550001", "+15005550002", "+18335550003") // the last one is toll-free
@@ -125,7 +125,7 @@ func ExampleMessagingServiceSize() {
 		return
 	}
 
-	numbers, err := pacer.MessagingServiceSize(context.Background(), c, service)
+	numbers, err := c.LearnMessagingService(context.Background(), service)
 	if err != nil {
 		fmt.Println(err)
 		return

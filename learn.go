@@ -7,110 +7,84 @@ import (
 	"github.com/twilio-pacer/pacer/internal/learn"
 )
 
-// evidence is what answers have taught about a bucket. Package learn decides; what follows from
-// its decisions for the bucket's other parts is here.
-type evidence struct {
-	learn.Evidence
-	told int       // requests/s by X-Rate-Limit-Limit; 0: not said
-	cut  time.Time // when X-Rate-Limit-Remaining last lowered the pace
-
-	forAll bool // it has the answers of all processes, and learns for them
-}
-
-// teaches returns what the bucket's answers teach about its account's requests in progress;
-// nil if nothing is learned.
-func (b *bucket) teaches() *learn.InFlight {
-	if b.limiter.fixed {
-		return nil
-	}
-	return &b.account.learned
-}
-
-// configure tells the evidence what the limits and Twilio's headers say. The program's word that
-// a resource is not to be paced holds against what throttled answers teach, this process or
-// others. Of a shared bucket one process learns the rate. Where nothing is learned each throttled
-// answer closes the bucket.
+// configure tells the evidence what the limits and Twilio's headers say.
+//
+//   - If the program said that the resource is not to be paced, throttled answers change no pace.
+//   - The rate of a shared bucket is learned by one process.
+//   - Where nothing is learned, each throttled answer begins a cool-down.
 func (b *bucket) configure() {
-	may, fixed, leased := !b.limiter.fixed && !b.allowed.never(), b.limiter.fixed, b.leased()
-	leased.Free(b.allowed.never())
-	leased.Learn(may)
-	b.evidence.forAll = leased.Learner()
-	b.evidence.Configure(b.configured(), may && (leased == nil || leased.Learner()), !fixed)
+	may, fixed, shared := !b.common.fixed && !b.allowed.never(), b.common.fixed, b.shared()
+	shared.Free(b.allowed.never())
+	shared.Learn(may)
+	b.evidence.forAll = shared.Learner()
+	b.evidence.Configure(b.configured(), may && (shared == nil || shared.Learner()), !fixed)
 }
 
-// configured is the rate by what is configured and by Twilio's headers; Unlimited.
-func (b *bucket) configured() float64 {
-	if told := b.evidence.told; told > 0 && !b.allowed.never() {
-		return min(b.allowed.rate, float64(told))
-	}
-	return b.allowed.rate
-}
-
-// passed takes in that a request was accepted.
-func (b *bucket) passed(d departure, o Outcome, now time.Time) {
+// accepted takes in that a request was accepted.
+func (b *bucket) accepted(d departure, o Outcome, now time.Time) {
 	n := o.ConcurrentRequests
 	if n == 0 {
 		n = int(d.inFlight)
 	}
 	b.evidence.Accepted(d.left, n, b.teaches(), now)
-	b.leased().Accepted()
+	b.shared().Accepted()
 }
 
-// throttled takes in a throttled answer, and closes the bucket if that is what it means. If it is
-// not, only the throttled call waits.
+// throttled takes in a throttled answer, and begins a cool-down if the evidence says so. Otherwise
+// only the throttled call waits.
 func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	t := learn.Throttle{
-		Left: d.left, Hold: o.RetryAfter, Rate: o.Rate,
-		InProgress: o.ConcurrentRequests, Own: max(int(d.inFlight), b.account.InFlight()+1),
+		Left: d.left, RetryAfter: o.RetryAfter, Rate: o.Rate,
+		InProgress: o.ConcurrentRequests, Local: max(int(d.inFlight), b.slots.account.InFlight()+1),
 		Stubborn: o.Retry && b.line.Len() > 0,
-		Overtook: b.slots.Own.InFlight() > int(b.departures-d.serial),
+		Overtook: b.slots.Bucket.InFlight() > int(b.departures-d.serial),
 	}
 	if t.InProgress == 0 {
-		t.InProgress = t.Own
+		t.InProgress = t.Local
 	}
 	switch {
 	case o.Step:
-		t.Hold = 0
+		t.RetryAfter = 0
 	case o.TooLong:
-		t.Hold = min(t.Hold, holdAtMost)
+		t.RetryAfter = min(t.RetryAfter, coolDownAtMost)
 	}
-	if leased := b.leased(); leased != nil && (o.Rate || !b.account.learned.Exceeds(t.InProgress, now)) {
-		leased.Throttled(int(math.Round(b.evidence.PerSecond(now))))
+	if shared := b.shared(); shared != nil && (o.Rate || !b.slots.account.learned.Exceeds(t.InProgress, now)) {
+		shared.Throttled(int(math.Round(b.evidence.PerSecond(now))))
 	}
 	v := b.evidence.Throttled(t, b.teaches(), now)
 	if !v.Close {
 		return
 	}
 	if !o.TooLong {
-		o.RetryAfter = v.Hold
+		o.RetryAfter = v.CoolDown
 	}
 	b.close(o, now)
 }
 
-// adapt has the bucket's other parts follow what was learned.
+// adapt makes the bucket's other parts follow what was learned.
 func (b *bucket) adapt(now time.Time) {
-	if b.account.adopt() {
-		b.account.WakeHead()
+	if b.slots.account.adopt() {
+		b.slots.account.WakeHead()
 	}
-	if n := b.evidence.AtOnce(); b.slots.Own.Learned != n {
-		b.slots.Own.Learned = n
-		b.slots.Own.WakeHead()
+	if n := b.evidence.AtOnce(); b.slots.Bucket.Learned != n {
+		b.slots.Bucket.Learned = n
+		b.slots.Bucket.WakeHead()
 	}
 	news := b.evidence.News()
 	if news.Pause > 0 {
-		b.paused = now.Add(news.Pause)
+		b.evidence.pause = now.Add(news.Pause)
 	}
 	if news.Crowded {
 		b.spacing.Crowded()
 	}
 	if news.Changed {
-		b.leased().Tells(now)
+		b.shared().TellLearned(now)
 		b.spacing.Fit(b.evidence.Pace(), b.allowed.burst, !b.evidence.Known())
 		b.repace(now)
 	}
 }
 
-// repace has the head of the line reserve its token anew, at the pace that is now.
+// repace makes the head of the line reserve its token anew, at the present pace.
 func (b *bucket) repace(now time.Time) {
 	b.tokens.Unreserve(now)
 	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
@@ -118,22 +92,22 @@ func (b *bucket) repace(now time.Time) {
 }
 
 // heed takes in what X-Rate-Limit-Limit and -Remaining say. If nothing remains although this
-// limiter has used clearly less, others use it, too: the pace is lowered before anything is
-// throttled. Of a shared bucket others are to use it.
+// limiter has used clearly less, others use the resource, too. Then it lowers the pace before
+// anything is throttled. In a shared bucket others are expected, and nothing is lowered.
 func (b *bucket) heed(o Outcome, now time.Time) {
 	if b.allowed.never() {
 		return
 	}
-	if b.evidence.told != o.Allowed {
-		b.evidence.told = o.Allowed
+	if b.evidence.allowed != o.Allowed {
+		b.evidence.allowed = o.Allowed
 		b.configure()
 		b.repace(now)
 	}
-	if b.limiter.shared != nil || o.Remaining != 0 || o.Throttled || now.Sub(b.evidence.cut) < time.Second {
+	if b.common.store != nil || o.Remaining != 0 || o.Throttled || now.Sub(b.evidence.lowered) < time.Second {
 		return
 	}
 	if b.evidence.PerSecond(now) < 0.9*float64(o.Allowed) {
-		b.evidence.Told(now)
-		b.evidence.cut = now
+		b.evidence.NothingRemains(now)
+		b.evidence.lowered = now
 	}
 }

@@ -201,7 +201,7 @@ func TestThrottlesOfAnotherCauseDoNotStopTheBucket(t *testing.T) {
 		var trouble atomic.Bool
 		var n atomic.Int64
 		tr := newTrial(t, 1, twiliotest.Config{}, sender, WithLimits(Limits{{Resource: Messages, Rate: 20}}), WithMaxRetries(1000))
-		tr.clients[0].own.HTTPClient = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		tr.clients[0].twilio.HTTPClient = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
 			if trouble.Load() && n.Add(1)%8 == 0 {
 				return respond(429, throttleBody, "Retry-After", "1"), nil
 			}
@@ -338,7 +338,7 @@ func (l *lane) throttleOnce(o Outcome) {
 
 func (l *lane) learned() (rate float64, inFlight int) {
 	var s Stats
-	l.l.describe(&s)
+	s.LimiterStats = l.l.Stats()
 	for _, b := range s.Buckets {
 		if b.Resource == l.r {
 			rate = b.Learned
@@ -551,7 +551,7 @@ func TestLearnedBucketIsKeptForAnHour(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		var s Stats
-		if lane.l.describe(&s); s.BucketsInAll != 0 {
+		if s.LimiterStats = lane.l.Stats(); s.BucketsInAll != 0 {
 			t.Errorf("%d buckets after 65 minutes", s.BucketsInAll)
 		}
 	})
@@ -568,7 +568,7 @@ func TestAccountsLimitOutlivesItsBuckets(t *testing.T) {
 		}
 		learned := func() (buckets, slots int) {
 			var s Stats
-			l.describe(&s)
+			s.LimiterStats = l.Stats()
 			if len(s.Accounts) > 0 {
 				slots = s.Accounts[0].Learned
 			}

@@ -562,7 +562,7 @@ func TestSetLimitsThatAreBadChangeNothing(t *testing.T) {
 func TestLimitsAreCopied(t *testing.T) {
 	mine := Limits{{Resource: Messages, Rate: 7}}
 	l := newLimiter(t, mine...)
-	opt := &config{}
+	opt := &options{}
 	if err := WithLimits(mine)(opt); err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,11 @@
 package pacer
 
+import (
+	"strings"
+
+	"github.com/twilio-pacer/pacer/internal/endpoint"
+)
+
 // A DefaultLimit is a limit that pacer keeps where no rule of yours matches.
 type DefaultLimit struct {
 	Limit
@@ -72,4 +78,46 @@ var defaultLimits = []builtin{
 	{Limit{Resource: "content/Content", Op: Write, Rate: 20}, anySender, sourceContent},
 	{Limit{Resource: "flex-api/Interactions", Rate: 20}, anySender, source45780},
 	{Limit{Resource: "flex-api/WebChats", Rate: 5}, anySender, source45780},
+}
+
+func kindOf(sender string) senderKind {
+	switch {
+	case sender == "":
+		return anySender
+	case sender == "whatsapp:+14155238886":
+		return whatsAppSandbox
+	case strings.HasPrefix(sender, "whatsapp:"):
+		return whatsApp
+	case strings.HasPrefix(sender, "rcs:"):
+		return rcs
+	case endpoint.IsSID(sender) && strings.HasPrefix(sender, "MG"):
+		return messagingService
+	}
+	digits, international := strings.CutPrefix(sender, "+")
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
+		return otherSender
+	}
+	if !international && len(digits) <= 8 {
+		return shortCode // US and Canada 5 or 6 digits, elsewhere 3 to 8
+	}
+	if !international {
+		return otherSender // a long number without its +, which Twilio does not take
+	}
+	if len(digits) == 11 && digits[0] == '1' {
+		switch digits[1:4] {
+		case "800", "833", "844", "855", "866", "877", "888":
+			return tollFree
+		}
+	}
+	return longCode
+}
+
+// defaultRate is what the table says of messages from one sender, in requests per second.
+func defaultRate(kind senderKind) float64 {
+	for _, d := range defaultLimits {
+		if d.senders == kind {
+			return d.limit.Rate
+		}
+	}
+	return 0
 }

@@ -94,7 +94,7 @@ func (c *Client) Limits() Limits {
 
 // limits returns false if the limiter does not tell them.
 func (c *Client) limits() (Limits, bool) {
-	l, ok := c.cfg.limiter.(interface{ Limits() Limits })
+	l, ok := c.cfg.limiter.(LimitsLimiter)
 	if !ok {
 		return nil, false
 	}
@@ -138,12 +138,12 @@ func (c *Client) WatchLimits(ctx context.Context, path string) error {
 // A limitsWatch looks at a file from a chain of timers. It holds the client weakly:
 // nobody closes a client, and it must not live on because its limits are watched.
 type limitsWatch struct {
-	ctx    context.Context
-	client weak.Pointer[Client]
-	path   string
-	last   fileState // as of the last look
-	taken  fileState // that the limits are from, or that was rejected
-	bad    bool      // it was rejected
+	ctx     context.Context
+	client  weak.Pointer[Client]
+	path    string
+	last    fileState // as of the last look
+	inForce fileState // that the limits are from, or that was rejected
+	bad     bool      // it was rejected
 }
 
 // fileState is the text of a file, or why there is none.
@@ -151,7 +151,7 @@ type fileState struct{ text, problem string }
 
 func newLimitsWatch(ctx context.Context, c *Client, path, text string) *limitsWatch {
 	s := fileState{text: text}
-	return &limitsWatch{ctx: ctx, client: weak.Make(c), path: path, last: s, taken: s}
+	return &limitsWatch{ctx: ctx, client: weak.Make(c), path: path, last: s, inForce: s}
 }
 
 func (w *limitsWatch) again() { time.AfterFunc(lookEvery, w.look) }
@@ -178,10 +178,10 @@ func (w *limitsWatch) look() {
 		w.last = s
 		return
 	}
-	if s == w.taken || w.ctx.Err() != nil { // reading may have taken a while
+	if s == w.inForce || w.ctx.Err() != nil { // reading may have taken a while
 		return
 	}
-	w.taken = s
+	w.inForce = s
 	w.take(c, text, err)
 }
 
@@ -206,28 +206,21 @@ func (w *limitsWatch) take(c *Client, text string, err error) {
 	w.bad = false
 }
 
-// fromEnvironment sets the limits for a program that sets none itself.
-func (c *config) fromEnvironment() (err error) {
-	text, path := os.Getenv(envLimits), os.Getenv(envLimitsFile)
+// environmentLimits returns the limits of the environment; nil: it has none. If they are those of a
+// file it returns the file's path and text, too.
+func environmentLimits() (limits Limits, path, text string, err error) {
+	inline, path := os.Getenv(envLimits), os.Getenv(envLimitsFile)
 	switch {
-	case text != "" && path != "":
-		return errors.New("pacer: " + envLimits + " and " + envLimitsFile + ": both are set: expected one of them")
-	case text != "":
-		if c.limits, err = parseLimits([]byte(text)); err != nil {
-			return fmt.Errorf("pacer: %s, %w", envLimits, err)
+	case inline != "" && path != "":
+		return nil, "", "", errors.New("pacer: " + envLimits + " and " + envLimitsFile + ": both are set: expected one of them")
+	case inline != "":
+		if limits, err = parseLimits([]byte(inline)); err != nil {
+			err = fmt.Errorf("pacer: %s, %w", envLimits, err)
 		}
 	case path != "":
-		c.limitsFile = path
-		if c.limitsText, c.limits, err = loadLimits(path); err != nil {
-			return fmt.Errorf("pacer: %s: %w", envLimitsFile, err)
+		if text, limits, err = loadLimits(path); err != nil {
+			err = fmt.Errorf("pacer: %s: %w", envLimitsFile, err)
 		}
 	}
-	return nil
-}
-
-// watchEnvironment watches the file that fromEnvironment has read.
-func (c *Client) watchEnvironment() {
-	if c.cfg.limitsFile != "" && c.err == nil {
-		newLimitsWatch(context.Background(), c, c.cfg.limitsFile, c.cfg.limitsText).again()
-	}
+	return limits, path, text, err
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-func request(h http.Handler, method, body string) *httptest.ResponseRecorder {
+func askHandler(h http.Handler, method, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, "/limits", strings.NewReader(body)))
 	return w
@@ -27,7 +27,7 @@ func TestLimitsHandler(t *testing.T) {
 	h := c.LimitsHandler()
 	answers := func(method, body, want string) {
 		t.Helper()
-		w := request(h, method, body)
+		w := askHandler(h, method, body)
 		if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" || w.Body.String() != want {
 			t.Errorf("%s %s: %d %v %s\nexpected %s", method, body, w.Code, w.Header(), w.Body, want)
 		}
@@ -54,7 +54,7 @@ func TestLimitsHandler(t *testing.T) {
 	if err := c.SetLimits(want); err != nil {
 		t.Fatal(err)
 	}
-	text := request(h, "GET", "").Body.String()
+	text := askHandler(h, "GET", "").Body.String()
 	answers("PUT", text, text)
 	if got := c.Limits(); !slices.Equal(got, want) {
 		t.Errorf("limits %+v, expected %+v", got, want)
@@ -80,7 +80,7 @@ func TestLimitsHandlerRefuses(t *testing.T) {
 		"POST":         {"POST", fast, 405, []string{"\"POST\"", "expected GET or PUT"}},
 		"DELETE":       {"DELETE", "", 405, []string{"\"DELETE\"", "expected GET or PUT"}},
 	} {
-		w := request(h, tt.method, tt.body)
+		w := askHandler(h, tt.method, tt.body)
 		if w.Code != tt.status || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}
@@ -108,13 +108,13 @@ func TestLimitsHandlerRefuses(t *testing.T) {
 // A limiter of another's that lacks the methods, or fails.
 func TestLimitsHandlerWithAnotherLimiter(t *testing.T) {
 	h := limiterClient(t, open{}).LimitsHandler()
-	if w := request(h, "GET", ""); w.Code != 501 || !strings.Contains(w.Body.String(), "pacer.open has no method Limits") {
+	if w := askHandler(h, "GET", ""); w.Code != 501 || !strings.Contains(w.Body.String(), "pacer.open has no method Limits") {
 		t.Errorf("GET: %d %s", w.Code, w.Body)
 	}
-	if w := request(h, "PUT", fast); w.Code != 501 || !strings.Contains(w.Body.String(), "pacer.open has no method SetLimits") {
+	if w := askHandler(h, "PUT", fast); w.Code != 501 || !strings.Contains(w.Body.String(), "pacer.open has no method SetLimits") {
 		t.Errorf("PUT: %d %s", w.Code, w.Body)
 	}
-	if w := request(limiterClient(t, picky{}).LimitsHandler(), "PUT", fast); w.Code != 500 || !strings.Contains(w.Body.String(), "the store is down") {
+	if w := askHandler(limiterClient(t, picky{}).LimitsHandler(), "PUT", fast); w.Code != 500 || !strings.Contains(w.Body.String(), "the store is down") {
 		t.Errorf("PUT to one that fails: %d %s", w.Code, w.Body)
 	}
 }
@@ -130,9 +130,9 @@ func TestPutLimitsReachThoseWhoWait(t *testing.T) {
 			}
 		})
 		time.Sleep(5 * time.Second)
-		wg.Go(func() { request(h, "GET", "") })
-		wg.Go(func() { request(h, "PUT", "[7]") })
-		if got := request(h, "PUT", fast); got.Code != 200 {
+		wg.Go(func() { askHandler(h, "GET", "") })
+		wg.Go(func() { askHandler(h, "PUT", "[7]") })
+		if got := askHandler(h, "PUT", fast); got.Code != 200 {
 			t.Error(got.Code, got.Body)
 		}
 		wg.Wait()

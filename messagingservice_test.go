@@ -16,7 +16,7 @@ import (
 )
 
 // A pool of 1,200 long codes, 5 toll-free numbers and 2 short codes: more than a page.
-func TestMessagingServiceSizeSetsTheSum(t *testing.T) {
+func TestLearnMessagingServiceSetsTheSum(t *testing.T) {
 	fake := twiliotest.New(twiliotest.Config{})
 	for i := range 1200 {
 		fake.AddServiceNumbers(serviceSID, fmt.Sprintf("+1500555%04d", i))
@@ -26,7 +26,7 @@ func TestMessagingServiceSizeSetsTheSum(t *testing.T) {
 	}
 	fake.AddServiceShortCodes(serviceSID, "12345", "54321")
 	c := fakeClient(t, fake)
-	n, err := MessagingServiceSize(bg, c, serviceSID)
+	n, err := c.LearnMessagingService(bg, serviceSID)
 	if n != 1207 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -52,7 +52,7 @@ func rateOf(c *Client, sender string) float64 {
 
 // Calls that wait at one a second, which the program has set, leave at the pool's pace at
 // once.
-func TestMessagingServiceSizeReachesThoseWhoWait(t *testing.T) {
+func TestLearnMessagingServiceReachesThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := twiliotest.New(twiliotest.Config{})
 		fake.AddServiceNumbers(serviceSID, "+15005550001", "+15005550002", "+15005550003", "+15005550004", "+15005550005")
@@ -72,7 +72,7 @@ func TestMessagingServiceSizeReachesThoseWhoWait(t *testing.T) {
 		if n := len(fake.Messages()); n != 3 {
 			t.Errorf("%d messages within 2.1 s, expected 3", n)
 		}
-		if n, err := MessagingServiceSize(bg, c, serviceSID); n != 5 || err != nil {
+		if n, err := c.LearnMessagingService(bg, serviceSID); n != 5 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
 		wg.Wait()
@@ -143,13 +143,13 @@ func TestMessagingServiceErrors(t *testing.T) {
 	cancel()
 	broken, brokenErr := New(ClientParams{}, WithMaxRetries(-1))
 	ask := func(ctx context.Context, c *Client, sid string) error {
-		n, err := MessagingServiceSize(ctx, c, sid)
+		n, err := c.LearnMessagingService(ctx, sid)
 		if n != 0 {
 			t.Errorf("%d numbers beside %v", n, err)
 		}
 		return err
 	}
-	wantWords(t, ask(bg, c, "MG1"), "pacer: MessagingServiceSize: sid: \"MG1\"", "expected")
+	wantWords(t, ask(bg, c, "MG1"), "pacer: LearnMessagingService: sid: \"MG1\"", "expected")
 	wantWords(t, ask(bg, limiterClient(t, open{}), serviceSID), "limiter pacer.open has no method SetMessagingServiceRate")
 	if err := ask(bg, broken, serviceSID); err != brokenErr {
 		t.Errorf("a client that is not usable: %v", err)

@@ -595,7 +595,7 @@ func TestNarrowOutcomeChangesNoBucket(t *testing.T) {
 		}
 		var s Stats
 		s.Time = time.Now()
-		l.describe(&s)
+		s.LimiterStats = l.Stats()
 		if b := s.Buckets[0]; b.Throttled != 20 || b.CoolDown != 0 || b.Learned != 0 || b.Pace != 0 || s.Accounts[0].Learned != 0 {
 			t.Errorf("%+v, %+v", b, s.Accounts[0])
 		}
@@ -661,7 +661,7 @@ func TestTurnOfAHeldKeySendsNothingAndIsNotUsedUp(t *testing.T) {
 		time.Sleep(time.Second)
 		mine := turn()
 		err := send(mine, "hot")
-		wantWaitError(t, err, errHeld)
+		wantWaitError(t, err, errKeyThrottled)
 		if rl, _ := FromError(err); rl.Kind != NotSent || rl.Scope != ScopeObject || rl.RetryAfter != 6*time.Second || rl.Attempts != 0 || InDoubt(err) {
 			t.Errorf("%+v, in doubt %v", rl, InDoubt(err))
 		}
@@ -698,7 +698,7 @@ func TestTurnsOfAKeyGoOneByOneAfterAHold(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = n.try(k, k.resource)
-		wantWaitError(t, err, errHeld)
+		wantWaitError(t, err, errKeyThrottled)
 		n.done(p, Outcome{})
 		for range 3 {
 			if _, err := n.try(k, k.resource); err != nil {

@@ -2,30 +2,26 @@ package pacer
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/maphash"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/twilio-pacer/pacer/internal/line"
 )
 
 // Limits that the program has set speak for themselves. Those that pacer brings must say
 // that they are there: a program that has only swapped its import knows nothing of them.
 
-// noticeAfter is how long a bucket's calls must have waited for a default pace, without a
-// call that passed at once in between, before that is told.
+// noticeAfter is how long a bucket's calls must have waited for a default pace before an alert says
+// so. A call that leaves at once in between begins the count anew.
 const noticeAfter = 5 * time.Second
 
 // Bounds of memory. What is beyond the first is not told of, and what is beyond the second is
 // told of later, or never if no client asks: the limiter is then used without one.
 const (
-	maxTold    = 100_000 // senders; 20 to 40 bytes each
+	maxKnown   = 100_000 // senders; 20 to 40 bytes each
 	maxPending = 1000
 )
 
@@ -41,10 +37,10 @@ type notice struct {
 type notices struct {
 	pending atomic.Bool // list is not empty
 
-	mu   sync.Mutex
-	seed maphash.Seed
-	told map[uint64]struct{} // hashes of what was told once
-	list []notice
+	mu    sync.Mutex
+	seed  maphash.Seed
+	known map[uint64]struct{} // hashes of what was told once
+	list  []notice
 
 	// ask is when the pool of a service may be asked for: of each service for which that is
 	// somebody's task and whose pool is unknown.
@@ -61,17 +57,17 @@ func (n *notices) tellOnce(kind AlertKind, r Resource) bool {
 
 // tellOnceLocked is tellOnce with mu held.
 func (n *notices) tellOnceLocked(kind AlertKind, r Resource) bool {
-	if n.told == nil {
-		n.seed, n.told = maphash.MakeSeed(), make(map[uint64]struct{})
+	if n.known == nil {
+		n.seed, n.known = maphash.MakeSeed(), make(map[uint64]struct{})
 	}
 	key := maphash.Comparable(n.seed, struct {
 		kind AlertKind
 		r    Resource
 	}{kind, r})
-	if _, told := n.told[key]; told || len(n.told) >= maxTold {
+	if _, told := n.known[key]; told || len(n.known) >= maxKnown {
 		return false
 	}
-	n.told[key] = struct{}{}
+	n.known[key] = struct{}{}
 	return true
 }
 
@@ -93,105 +89,6 @@ func (n *notices) take() []notice {
 	n.list = nil
 	n.pending.Store(false)
 	return taken
-}
-
-// self is how a client gets at its BucketLimiter, also at one that another limiter embeds.
-func (l *BucketLimiter) self() *BucketLimiter { return l }
-
-// bucketLimiter returns the BucketLimiter that l is or embeds; nil: it is another limiter.
-func bucketLimiter(l Limiter) *BucketLimiter {
-	if own, ok := l.(interface{ self() *BucketLimiter }); ok {
-		return own.self()
-	}
-	return nil
-}
-
-// pacedByDefault reports whether the pace of b is a default, and not what throttled answers,
-// the program, or an outage of the store have made of it.
-func (b *bucket) pacedByDefault() bool {
-	if b.allowed.byDefault == nil || b.evidence.Pace() < b.allowed.rate {
-		return false
-	}
-	leased := b.leased()
-	if leased == nil {
-		return true
-	}
-	return leased.Shared() && (leased.Learned() == 0 || leased.Learned() >= b.allowed.rate)
-}
-
-// noteWait takes in how long w, which arrived then and has departed as d, has waited for b's
-// pace while it was at the head of the line. What it waited for a cool-down or for a slot in
-// flight does not count, nor what it waited behind others: theirs counts for itself.
-func (b *bucket) noteWait(w *line.Waiter, arrived time.Time, d departure) {
-	if !b.pacedByDefault() {
-		b.pacedFor = 0
-		return
-	}
-	if w.Held() {
-		return
-	}
-	since := arrived
-	if until := b.cooldown.until; until.After(since) {
-		since = until
-	}
-	interval := time.Duration(float64(time.Second) / b.allowed.rate)
-	b.pacedFor += max(0, min(d.due().Sub(since), interval))
-	if b.pacedFor >= noticeAfter {
-		b.pacedFor = 0
-		b.limiter.notices.add(notice{b.resource, b.allowed.byDefault, b.line.Len(), false})
-	}
-}
-
-// tooLate refuses a wait in the bucket that would outlast the context's deadline.
-func (b *bucket) tooLate(need time.Duration, now time.Time) *WaitError {
-	refused := tooLate(b.resource, need)
-	refused.byPace = b.cooldown.remaining(now) <= 0
-	return refused
-}
-
-// noteRefusal takes in that the limiter has refused the call with err. It has waited for
-// nothing, and yet a default pace is what its caller feels.
-func (c *call) noteRefusal(err error) {
-	var refused *WaitError
-	if l := c.cfg.local; l != nil && errors.As(err, &refused) && refused.byPace {
-		l.refusedByPace(c.resource)
-	}
-}
-
-// refusedByPace notes that a call of r was refused for the pace of its bucket.
-func (l *BucketLimiter) refusedByPace(r Resource) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b := l.buckets[r]; b != nil && b.pacedByDefault() {
-		l.notices.add(notice{r, b.allowed.byDefault, b.line.Len(), true})
-	}
-}
-
-// speak raises what the limiter has to tell. It is called when the call has ended: nobody
-// waits for a listener with a slot in hand.
-func (c *call) speak() {
-	l := c.cfg.local
-	if l == nil {
-		return
-	}
-	sid := c.resource.Sender
-	if isService(sid) && l.lacksPool(c.resource) && !l.notices.isAsked(sid) && l.notices.tellOnce(AlertPoolUnknown, Resource{Sender: sid}) {
-		c.cfg.raise(poolUnknown(c.resource, errors.New("how many senders are in its pool only Twilio knows, and no limit gives it a rate"), adviceAskForPool))
-	}
-	if !l.notices.pending.Load() {
-		return
-	}
-	for _, n := range l.notices.take() {
-		c.cfg.raise(n.alert())
-	}
-}
-
-// level is at which the log gets alerts of a kind: notices ask for a look, not for help.
-func (k AlertKind) level() slog.Level {
-	if k == AlertPacedByDefault || k == AlertPoolUnknown {
-		return slog.LevelWarn
-	}
-	return slog.LevelError
 }
 
 func (n notice) alert() Alert {
@@ -242,4 +139,64 @@ func adviceRule(rule Limit) string {
 	fields = append(fields, fmt.Sprintf("Rate: %v", rule.Rate))
 	inJSON, _ := json.Marshal(rule) // a Limit has nothing that cannot be written
 	return fmt.Sprintf("set your rate%s: pacer.WithLimits(pacer.Limits{{%s}}), or in PACER_LIMITS [%s]", fill, strings.Join(fields, ", "), inJSON)
+}
+
+const (
+	askAgain  = time.Hour       // after a failure
+	askingFor = 2 * time.Minute // at most, waits and retries included
+	maxAsking = 4               // discoveries at a time
+	maxAsked  = 10_000          // services whose failures are remembered
+)
+
+// beginAsking reports whether the pool of a service is to be asked for now. If so, endAsking
+// must be called when that is done.
+func (n *notices) beginAsking(sid string, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at, known := n.ask[sid]
+	if known && now.Before(at) || !known && len(n.ask) >= maxAsked {
+		return false
+	}
+	if n.ask == nil {
+		n.ask = make(map[string]time.Time)
+	}
+	if n.asking >= maxAsking {
+		n.ask[sid] = now // at its next use
+		return false
+	}
+	n.asking++
+	n.ask[sid] = now.Add(askAgain)
+	return true
+}
+
+// endAsking ends what beginAsking began. done: there is nothing more to ask, or nobody who asks.
+func (n *notices) endAsking(sid string, done bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asking--
+	if done {
+		delete(n.ask, sid)
+	}
+}
+
+// isAsked reports whether to ask for the pool of a service is somebody's task.
+func (n *notices) isAsked(sid string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, is := n.ask[sid]
+	return is
+}
+
+const (
+	adviceAskForPool = "let pacer ask Twilio once, with pacer.WithPoolDiscovery(true) or Client.LearnMessagingService, or "
+	adviceSetRate    = "an hour later pacer asks again; else "
+)
+
+// poolUnknown is the notice that the sender of r, a Messaging Service, is not paced.
+func poolUnknown(r Resource, reason error, advice string) Alert {
+	return Alert{
+		Kind: AlertPoolUnknown, Time: time.Now(), Resource: r,
+		Err:    fmt.Errorf("no rate is known for Messaging Service %s, so that it is not paced until Twilio throttles it: %w", r.Sender, reason),
+		Advice: advice + adviceRule(Limit{Resource: Messages, Sender: r.Sender, Rate: 10}),
+	}
 }

@@ -249,7 +249,7 @@ func TestLimitsOfTheProgramAreNotToldAsDefaults(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "limits.json")
 	write(t, path, `[{"resource": "Messages", "rate": 1}]`)
 	one := func(l Limit) Option { l.Rate = 1; return WithLimits(Limits{l}) }
-	none := func(*config) error { return nil }
+	none := func(*options) error { return nil }
 	for name, tt := range map[string]struct {
 		option  Option
 		env     [2]string
@@ -268,8 +268,8 @@ func TestLimitsOfTheProgramAreNotToldAsDefaults(t *testing.T) {
 		"a service that is not to be paced": {
 			option: WithLimits(Limits{{Resource: Messages, Sender: serviceSID, Rate: Unlimited}}), sender: serviceSID,
 		},
-		"MessagingServiceSize": {option: none, prepare: func(c *Client) error {
-			_, err := MessagingServiceSize(bg, c, serviceSID)
+		"LearnMessagingService": {option: none, prepare: func(c *Client) error {
+			_, err := c.LearnMessagingService(bg, serviceSID)
 			return err
 		}, sender: serviceSID},
 	} {
@@ -446,11 +446,11 @@ func TestNoticesAreBounded(t *testing.T) {
 	if l.notices.add(notice{resource: last, limit: &defaultLimits[0]}); len(l.notices.take()) != 1 {
 		t.Error("what found no place on the list is never told")
 	}
-	for i := range 2 * maxTold {
+	for i := range 2 * maxKnown {
 		l.notices.tellOnce(AlertPacedByDefault, from(fmt.Sprint("+1501", i)))
 	}
-	if n := len(l.notices.told); n != maxTold {
-		t.Errorf("%d are remembered, expected %d", n, maxTold)
+	if n := len(l.notices.known); n != maxKnown {
+		t.Errorf("%d are remembered, expected %d", n, maxKnown)
 	}
 	if l.notices.tellOnce(AlertPacedByDefault, last) || l.notices.tellOnce(AlertPacedByDefault, from("+15029999999")) {
 		t.Error("beyond the bound something is told")

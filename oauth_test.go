@@ -252,12 +252,12 @@ func TestFetchThatNobodyWaitsForEnds(t *testing.T) {
 		time.Sleep(55 * time.Minute)
 		try(t, createOn(c.RestClient, sender)) // begins the fetch in the background
 		synctest.Wait()
-		if !c.auth.Load().own.fetches.busy() || fetches.Load() != 2 {
+		if !c.auth.Load().pacers.fetches.busy() || fetches.Load() != 2 {
 			t.Fatalf("no fetch runs in the background, %d fetches", fetches.Load())
 		}
 		time.Sleep(aloneFor)
 		synctest.Wait()
-		if c.auth.Load().own.fetches.busy() {
+		if c.auth.Load().pacers.fetches.busy() {
 			t.Error("a fetch that nobody waits for goes on")
 		}
 		// One that somebody waits for goes on for as long as that.
@@ -346,7 +346,7 @@ func TestNoTurnIsHeldWhileATokenIsFetched(t *testing.T) {
 
 // withoutLimits sets a limiter in place of limits that were given before.
 func withoutLimits(l Limiter) Option {
-	return func(c *config) error { c.limits = nil; return WithLimiter(l)(c) }
+	return func(c *options) error { c.limits = nil; return WithLimiter(l)(c) }
 }
 
 // The line is longer than a token lives: every message is sent, with a token that is valid.

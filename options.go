@@ -6,88 +6,94 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 )
 
 // An Option changes how a client paces and retries. [New] reports an invalid one as
 // its error; the drop-in constructors, which cannot, return it from every call. Of an
 // option that sets something and is given twice the last one counts.
-type Option func(*config) error
+type Option func(*options) error
 
-// config is what the options set. It does not change after the constructor.
-type config struct {
-	maxRetries     int
-	maxRetryAfter  time.Duration
-	maxWait        time.Duration // 0: no limit
-	fallbackJitter time.Duration
-	limits         Limits
-	limitsFile     string // that limits come from, as the environment says; and its text
-	limitsText     string
-	limiter        Limiter
-	local          *BucketLimiter // that limiter is or embeds; nil: it is another one
-	discovery      bool
-	httpClient     *http.Client
-	logger         *slog.Logger
-	jitter         func(below time.Duration) time.Duration
-
-	noLearning  bool
-	observers   []func(context.Context, Event)
-	alerts      []*listener
-	callContext []func(context.Context, Resource) context.Context
-	start       []func(*Client) error
-	alarmAbove  float64 // of the requests throttled; 0: never
-	alarmFrom   int     // requests in the window
-	recorder    *recorder
+// options is what the options set, for the constructor.
+type options struct {
+	*config
+	limits     Limits
+	limitsFile string // that limits come from, as the environment says; and its text
+	limitsText string
+	httpClient *http.Client
+	noLearning bool
+	discovery  bool
+	start      []func(*Client) error
+	errs       []error
 }
 
-func configOf(opts []Option) (*config, error) {
-	cfg := &config{
-		maxRetries: 5, maxRetryAfter: 5 * time.Minute, jitter: uniform,
-		alarmAbove: 0.05, alarmFrom: 100,
-		recorder: newRecorder(),
-	}
-	var errs []error
+// apply lets options set what they are for, and collects their errors.
+func (o *options) apply(opts []Option) {
 	for _, opt := range opts {
 		if opt == nil {
 			continue
 		}
-		if err := opt(cfg); err != nil {
-			errs = append(errs, fmt.Errorf("pacer: %w", err))
+		if err := opt(o); err != nil {
+			o.errs = append(o.errs, fmt.Errorf("pacer: %w", err))
 		}
 	}
-	if cfg.limits == nil && cfg.limiter == nil {
-		if err := cfg.fromEnvironment(); err != nil {
+}
+
+func optionsOf(opts []Option) (*options, error) {
+	o := &options{config: &config{maxRetries: 5, maxRetryAfter: 5 * time.Minute, jitter: uniform, recorder: newRecorder()}}
+	o.apply(opts)
+	errs := o.errs
+	if o.limits == nil && o.limiter == nil {
+		if err := o.fromEnvironment(); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if cfg.limiter == nil {
-		l, err := NewLimiter(cfg.limits)
+	if o.limiter == nil {
+		l, err := NewLimiter(o.limits)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("pacer: WithLimits: %w", err))
 		}
 		if l != nil {
-			l.SetLearning(!cfg.noLearning)
-			cfg.limiter = l
+			l.SetLearning(!o.noLearning)
+			o.limiter = l
 		}
 	} else {
-		if cfg.limits != nil {
+		if o.limits != nil {
 			errs = append(errs, errors.New("pacer: WithLimits: expected not beside WithLimiter, whose limiter has limits of its own"))
 		}
-		if cfg.noLearning {
+		if o.noLearning {
 			errs = append(errs, errors.New("pacer: WithLearning: expected not beside WithLimiter: use the limiter's SetLearning"))
 		}
 	}
-	if cfg.local = bucketLimiter(cfg.limiter); cfg.local == nil && cfg.discovery && cfg.limiter != nil {
+	if o.local = bucketLimiter(o.limiter); o.local == nil && o.discovery && o.limiter != nil {
 		errs = append(errs, errNeedsBucketLimiter)
 	}
-	return cfg, errors.Join(errs...)
+	return o, errors.Join(errs...)
+}
+
+// fromEnvironment sets the limits for a program that sets none itself.
+func (o *options) fromEnvironment() (err error) {
+	o.limits, o.limitsFile, o.limitsText, err = environmentLimits()
+	return err
+}
+
+// Options returns one option that does what all of opts do, in their order. It is for packages that
+// offer several options as one. A nil option among them does nothing. The constructor's error
+// has that of each one that is invalid.
+func Options(opts ...Option) Option {
+	opts = slices.Clone(opts)
+	return func(o *options) error {
+		o.apply(opts)
+		return nil
+	}
 }
 
 // WithMaxRetries sets how often a throttled request is sent again. The default is 5:
 // six attempts, with waits of 1, 2, 4, 8 and 16 s where Twilio does not say
 // otherwise. 0 means never.
 func WithMaxRetries(n int) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if n < 0 {
 			return fmt.Errorf("WithMaxRetries: %d: expected 0 or more retries", n)
 		}
@@ -98,11 +104,11 @@ func WithMaxRetries(n int) Option {
 
 // WithMaxRetryAfter sets the longest Retry-After that a call waits out. If Twilio asks
 // for more the call fails at once, with the delay in its error ([FromError]), so that
-// the request can be put off. If its resource keeps still for it, other calls for that
+// the request can be put off. If its resource pauses for it, other calls for that
 // resource fail likewise, until the delay, or five minutes of it, is over. The default is
 // 5 minutes.
 func WithMaxRetryAfter(d time.Duration) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if d <= 0 {
 			return fmt.Errorf("WithMaxRetryAfter: %v: expected a duration above 0", d)
 		}
@@ -116,7 +122,7 @@ func WithMaxRetryAfter(d time.Duration) Option {
 // longer fails as soon as that can be known, mostly at once, with an error that wraps
 // [ErrWaitTooLong]. The default is no limit but the context's.
 func WithMaxWait(d time.Duration) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if d <= 0 {
 			return fmt.Errorf("WithMaxWait: %v: expected a duration above 0", d)
 		}
@@ -129,7 +135,7 @@ func WithMaxWait(d time.Duration) Option {
 // which applies when Twilio sends no Retry-After. The default is 0: the steps are
 // exact. (A Retry-After always gets a jitter of 0-1 s.)
 func WithFallbackJitter(d time.Duration) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if d < 0 {
 			return fmt.Errorf("WithFallbackJitter: %v: expected a duration of 0 or more", d)
 		}
@@ -147,7 +153,7 @@ func WithFallbackJitter(d time.Duration) Option {
 // both, or what is invalid, is the constructor's error. An empty variable counts as
 // unset. WithLimits(nil) keeps the environment out.
 func WithLimits(limits Limits) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		c.limits = append(Limits{}, limits...)
 		return nil
 	}
@@ -156,7 +162,7 @@ func WithLimits(limits Limits) Option {
 // WithLimiter makes the client use a limiter that is made elsewhere: a
 // [BucketLimiter] that several clients share, or one that is shared by processes.
 func WithLimiter(l Limiter) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if l == nil {
 			return errors.New("WithLimiter: nil: expected a Limiter")
 		}
@@ -170,7 +176,7 @@ func WithLimiter(l Limiter) Option {
 // client.Client: Timeout bounds each attempt, and redirects are followed unless
 // CheckRedirect says otherwise. It cannot be combined with ClientParams.Client.
 func WithHTTPClient(hc *http.Client) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if hc == nil {
 			return errors.New("WithHTTPClient: nil: expected an *http.Client")
 		}
@@ -183,7 +189,7 @@ func WithHTTPClient(hc *http.Client) Option {
 // only notices at Warn. By default retries are not logged, and alerts go to slog.Default
 // unless [WithAlert] takes them. Phone numbers are masked, bodies and credentials never logged.
 func WithLogger(l *slog.Logger) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if l == nil {
 			return errors.New("WithLogger: nil: expected a *slog.Logger")
 		}
@@ -198,7 +204,7 @@ func WithLogger(l *slog.Logger) Option {
 // long as Twilio says, else for 1, 2, 4, 8, 16 s, and does nothing else. The document
 // docs/learning.md says where that delivers more.
 func WithLearning(on bool) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		c.noLearning = !on
 		return nil
 	}
@@ -213,7 +219,7 @@ func WithLearning(on bool) Option {
 // the attempt that followed it is over; see [Event].Time. A panic is logged, with its stack,
 // to the logger of [WithLogger] or to slog.Default, and the call goes on.
 func WithObserver(f func(context.Context, Event)) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if f == nil {
 			return errors.New("WithObserver: nil: expected a function")
 		}
@@ -232,7 +238,7 @@ func WithObserver(f func(context.Context, Event)) Option {
 // the function returns nil, or panics, the call goes on with ctx; a panic is logged as with
 // [WithObserver].
 func WithCallContext(f func(ctx context.Context, r Resource) context.Context) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if f == nil {
 			return errors.New("WithCallContext: nil: expected a function")
 		}
@@ -254,11 +260,11 @@ func WithCallContext(f func(ctx context.Context, r Resource) context.Context) Op
 // [Stats].UndeliveredAlerts counts them. A panic is logged with its stack and with the alert,
 // to the logger of [WithLogger] or to slog.Default.
 func WithAlert(f func(Alert)) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if f == nil {
 			return errors.New("WithAlert: nil: expected a function")
 		}
-		c.alerts = append(c.alerts, &listener{cfg: c, f: f})
+		c.alerts = append(c.alerts, &listener{logs: &c.logs, f: f})
 		return nil
 	}
 }
@@ -268,7 +274,7 @@ func WithAlert(f func(Alert)) Option {
 // [Client.Stats], whichever constructor is used. The function is not called if another
 // option is invalid.
 func WithStart(f func(*Client) error) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if f == nil {
 			return errors.New("WithStart: nil: expected a function")
 		}
@@ -281,14 +287,37 @@ func WithStart(f func(*Client) error) Option {
 // and from how many requests on, [AlertThrottled] is raised. The default is 0.05, the
 // article's line, of at least 100 requests. A share of 0 means never.
 func WithThrottledAlert(share float64, minRequests int) Option {
-	return func(c *config) error {
+	return func(c *options) error {
 		if !(share >= 0 && share <= 1) {
 			return fmt.Errorf("WithThrottledAlert: share %v: expected 0 to 1", share)
 		}
 		if minRequests < 1 {
 			return fmt.Errorf("WithThrottledAlert: %d requests: expected at least 1", minRequests)
 		}
-		c.alarmAbove, c.alarmFrom = share, minRequests
+		c.recorder.alarmAbove, c.recorder.alarmFrom = share, minRequests
 		return nil
 	}
 }
+
+// WithPoolDiscovery has the client ask Twilio which senders are in the pool of a Messaging
+// Service, once, when the service is first used. The service's rate is then the sum of
+// theirs, as with [Client.LearnMessagingService], unless a rule of yours gives it one. The default
+// is false: the client sends no request that the program did not make, and a service is not
+// paced until Twilio throttles it ([AlertPoolUnknown] says so). The worker of package queue
+// asks by default.
+//
+// It asks in the background, with [Low] priority, and as any other call: paced, retried, and
+// seen by observers. No call waits for it. A failure is told once for each service, with
+// AlertPoolUnknown; an hour later the next use of the service tries again. Changes of the
+// pool are not noticed.
+//
+// It needs a [BucketLimiter], or a limiter that embeds one; another one of [WithLimiter] is
+// the constructor's error.
+func WithPoolDiscovery(on bool) Option {
+	return func(c *options) error {
+		c.discovery = on
+		return nil
+	}
+}
+
+var errNeedsBucketLimiter = errors.New("pacer: WithPoolDiscovery: expected a BucketLimiter, or one that embeds it, in WithLimiter; use Client.LearnMessagingService")

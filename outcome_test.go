@@ -130,7 +130,7 @@ func TestFailuresProveNoRate(t *testing.T) {
 				}
 				var s Stats
 				s.Time = time.Now()
-				l.describe(&s)
+				s.LimiterStats = l.Stats()
 				if got := s.Buckets[0].Learned; got > 5 {
 					t.Errorf("learned %.0f/s from requests that failed", got)
 				}

@@ -57,7 +57,7 @@ func TestServiceOfUnknownSizeIsNotPaced(t *testing.T) {
 		for i, sid := range []string{serviceSID, "MG" + strings.Repeat("0", 32)} {
 			a := told[i]
 			if a.Kind != AlertPoolUnknown || a.Resource.Sender != sid || a.Time.IsZero() || !strings.Contains(a.Err.Error(), sid) ||
-				!strings.Contains(a.Advice, "pacer.WithPoolDiscovery(true)") || !strings.Contains(a.Advice, "MessagingServiceSize") {
+				!strings.Contains(a.Advice, "pacer.WithPoolDiscovery(true)") || !strings.Contains(a.Advice, "LearnMessagingService") {
 				t.Errorf("%+v", a)
 			}
 			wantRule(t, a, Limit{Resource: Messages, Sender: sid, Rate: 10})
@@ -374,7 +374,7 @@ func TestDiscoverPool(t *testing.T) {
 
 func TestPoolDiscoveryNeedsABucketLimiter(t *testing.T) {
 	_, err := New(ClientParams{Username: account, Password: "token"}, WithLimiter(open{}), WithPoolDiscovery(true))
-	wantWords(t, err, "pacer: WithPoolDiscovery: expected a BucketLimiter", "MessagingServiceSize")
+	wantWords(t, err, "pacer: WithPoolDiscovery: expected a BucketLimiter", "LearnMessagingService")
 	for name, opts := range map[string][]Option{
 		"off":      {WithLimiter(open{}), WithPoolDiscovery(true), WithPoolDiscovery(false)},
 		"embedded": {WithLimiter(struct{ *BucketLimiter }{newLimiter(t)}), WithPoolDiscovery(true)},

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twilio-pacer/pacer/internal/endpoint"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
@@ -114,7 +115,7 @@ func TestResourceOfAllOperations(t *testing.T) {
 		}
 		classes[bucket] = string(op.class())
 		for word := range strings.SplitSeq(r.Name, "/") {
-			if isSID(word) || strings.ContainsAny(word, "+%@.{}") || regexp.MustCompile(`\d{3}`).MatchString(word) {
+			if endpoint.IsSID(word) || strings.ContainsAny(word, "+%@.{}") || regexp.MustCompile(`\d{3}`).MatchString(word) {
 				t.Errorf("%s %s: name %q holds an identifier", op.method, op.url, r.Name)
 			}
 		}
@@ -278,7 +279,7 @@ func FuzzResourceOf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, rawURL, from string) {
 		r := ResourceOf(method, rawURL, url.Values{"From": {from}}, account)
 		for word := range strings.SplitSeq(r.Name, "/") {
-			if word != "" && !looksFixed(word) {
+			if word != "" && !endpoint.IsWord(word) {
 				t.Errorf("%q: name %q has the word %q", rawURL, r.Name, word)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twilio-pacer/pacer/internal/endpoint"
 )
 
 // The table of names is what ResourceOf makes of each operation of Twilio's OpenAPI documents
@@ -41,20 +43,20 @@ func TestResourceNamesAreTwilioGos(t *testing.T) {
 	}
 	slices.Sort(lines)
 	want := strings.Join(lines, "")
-	if want == resourceNames {
+	if want == endpoint.Names {
 		return
 	}
 	if os.Getenv("PACER_UPDATE") != "" {
-		try(t, os.WriteFile("resourcenames.txt", []byte(want), 0o644))
-		t.Fatal("resourcenames.txt is written anew")
+		try(t, os.WriteFile("internal/endpoint/names.txt", []byte(want), 0o644))
+		t.Fatal("internal/endpoint/names.txt is written anew")
 	}
-	have := strings.Split(resourceNames, "\n")
+	have := strings.Split(endpoint.Names, "\n")
 	for _, line := range lines {
 		if !slices.Contains(have, strings.TrimSpace(line)) {
-			t.Errorf("resourcenames.txt lacks, or has otherwise: %s", line)
+			t.Errorf("internal/endpoint/names.txt lacks, or has otherwise: %s", line)
 		}
 	}
-	t.Error("resourcenames.txt is not what Twilio's operations say; PACER_UPDATE=1 writes it anew")
+	t.Error("internal/endpoint/names.txt is not what Twilio's operations say; PACER_UPDATE=1 writes it anew")
 }
 
 // twilioGosPaths reads the paths of twilio-go's operations from its sources.
@@ -178,17 +180,6 @@ func TestPhoneNumberAsAResourceIsMasked(t *testing.T) {
 			if err == nil || strings.Contains(err.Error(), "5550006") || strings.Contains(err.Error(), "555-0006") {
 				t.Errorf("%s: %v", resource, err)
 			}
-		}
-	}
-}
-
-func TestDistance(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"Mesages", "messages", 1}, {"verfiy", "verify", 1}, {"abc", "cab", 2}, {"kitten", "sitting", 3}} {
-		if got := distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("%q, %q: %d, expected %d", tt.a, tt.b, got, tt.want)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package pacer
 import (
 	"net/url"
 	"strings"
+
+	"github.com/twilio-pacer/pacer/internal/endpoint"
 )
 
 // A Scope says what a limit of Twilio's is about: whose requests it counts, and so who has
@@ -93,17 +95,13 @@ func keyOf(r Resource, rawURL string, form url.Values) *key {
 	default:
 		return nil
 	}
-	_, path := splitURL(rawURL)
-	collection, rest := nextSegment(path)
-	if isVersion(collection) {
-		collection, rest = nextSegment(rest)
-	}
+	collection, rest := endpoint.Next(endpoint.Below(rawURL))
 	service := ""
 	if collection == "Services" {
-		service, rest = nextSegment(rest)
-		collection, rest = nextSegment(rest)
+		service, rest = endpoint.Next(rest)
+		collection, rest = endpoint.Next(rest)
 	}
-	id, below := nextSegment(rest)
+	id, below := endpoint.Next(rest)
 	switch r.Product {
 	case "verify":
 		return verificationOf(r, service, collection, id, form)
@@ -121,8 +119,8 @@ func keyOf(r Resource, rawURL string, form url.Values) *key {
 			if collection == "Conversations" || collection == "Channels" {
 				return objectOf(r, service, "", id)
 			}
-			collection, rest = nextSegment(below)
-			id, below = nextSegment(rest)
+			collection, rest = endpoint.Next(below)
+			id, below = endpoint.Next(rest)
 		}
 		return objectOf(r, service, "", form.Get("ConversationSid"))
 	}
@@ -157,7 +155,7 @@ func objectOf(r Resource, service, kind, id string) *key {
 	if r.Op == Read {
 		all.Op = Read
 	}
-	if isSID(id) {
+	if endpoint.IsSID(id) {
 		service = "" // which a path may leave out
 	}
 	return &key{all, ScopeObject, service, kind + unescaped(id)}
@@ -190,3 +188,6 @@ func unescaped(segment string) string {
 	}
 	return segment
 }
+
+// undecided reports that answers to requests for k may leave open what they are about.
+func (k *key) undecided() bool { return k.resource.Product == "verify" || k.resource.Product == "api" }

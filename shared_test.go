@@ -44,11 +44,11 @@ func (b *bank) Take(ctx context.Context, r Resource, d Demand) (Grant, error) {
 	if b.err != nil {
 		return Grant{}, b.err
 	}
-	if d.Hold > 0 {
-		b.until[r] = now.Add(d.Hold)
+	if d.CoolDownFor > 0 {
+		b.until[r] = now.Add(d.CoolDownFor)
 		b.next[r] = b.until[r]
 	}
-	g := Grant{Pace: d.Rate, Processes: b.users, Hold: b.until[r], Again: later(now, b.opens)}
+	g := Grant{Pace: d.Rate, Processes: b.users, CoolDownUntil: b.until[r], Again: later(now, b.opens)}
 	if d.Rate >= Unlimited && b.pace > 0 {
 		g.Pace = b.pace
 	}
@@ -62,7 +62,7 @@ func (b *bank) Take(ctx context.Context, r Resource, d Demand) (Grant, error) {
 	}
 	g.From = later(b.next[r], now)
 	const ahead = 500 * time.Millisecond
-	for d.N > 0 && g.N < d.N && !g.From.Add(time.Duration(g.N)*g.Every).After(now.Add(ahead)) && !g.Hold.After(now) && !b.opens.After(now) {
+	for d.N > 0 && g.N < d.N && !g.From.Add(time.Duration(g.N)*g.Every).After(now.Add(ahead)) && !g.CoolDownUntil.After(now) && !b.opens.After(now) {
 		g.N++
 	}
 	if g.N > 0 {
@@ -259,7 +259,7 @@ func TestSharedCoolDown(t *testing.T) {
 		}
 		told := 0
 		for _, d := range b.demands() {
-			if d.Hold == 3*time.Second && d.Throttled == 1 {
+			if d.CoolDownFor == 3*time.Second && d.Throttled == 1 {
 				told++
 			}
 		}
@@ -362,11 +362,11 @@ func TestUnlimitedEndsAPaceOfTheStore(t *testing.T) {
 // pace is that of the bucket by Stats; 0: it has none.
 func (l *lane) pace() float64 {
 	var s Stats
-	l.l.describe(&s)
+	s.LimiterStats = l.l.Stats()
 	return s.Buckets[0].Pace
 }
 
-// Without the store a process keeps still for half a second, goes on with its share, asks
+// Without the store a process pauses for half a second, goes on with its share, asks
 // twice a second, and comes back when the store says.
 func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

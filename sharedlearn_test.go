@@ -109,7 +109,7 @@ func (f fleet) run(t *testing.T) (r result) {
 			r.of = append(r.of, float64(counts[i].Load()))
 			r.accepted += r.of[i]
 			var s Stats
-			limiters[i].describe(&s)
+			s.LimiterStats = limiters[i].Stats()
 			for _, b := range s.Buckets {
 				r.paces = append(r.paces, b.Pace)
 			}

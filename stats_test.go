@@ -75,11 +75,15 @@ func TestStatsRoll(t *testing.T) {
 // once, and so is the alert.
 func TestStatsGoOnAfterTheClockWasSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var alerts []Alert
-		cfg, err := configOf([]Option{WithThrottledAlert(0.05, 10), WithAlert(func(a Alert) { alerts = append(alerts, a) })})
+		alarms := 0
+		opts, err := optionsOf([]Option{WithThrottledAlert(0.05, 10)})
 		try(t, err)
-		c := &call{paced: &paced{Client: &Client{cfg: cfg}}, resource: from(sender), attempts: 1}
-		r, l := cfg.recorder, newLimiter(t)
+		r, l := opts.recorder, newLimiter(t)
+		count := func(throttled bool, now time.Time) {
+			if alarm := r.requested(from(sender), false, throttled, false, now); alarm != nil {
+				alarms++
+			}
+		}
 		b := l.bucket(from(sender), time.Now())
 		right := time.Now()
 		for name, wrong := range map[string]time.Time{
@@ -89,7 +93,7 @@ func TestStatsGoOnAfterTheClockWasSetBack(t *testing.T) {
 			"before the year 1970": time.Unix(-1e9, 0),
 		} {
 			for range 5 {
-				r.requested(c, false, wrong)
+				count(false, wrong)
 				b.count(Outcome{}, wrong)
 			}
 			if n := r.stats(wrong).Requests; n != 5 {
@@ -97,7 +101,7 @@ func TestStatsGoOnAfterTheClockWasSetBack(t *testing.T) {
 			}
 		}
 		for range 20 {
-			r.requested(c, true, right)
+			count(true, right)
 			b.count(Outcome{Throttled: true}, right)
 		}
 		if s := r.stats(right); s.Requests != 20 || s.Throttled != 20 || s.Window > 70*time.Second {
@@ -106,8 +110,8 @@ func TestStatsGoOnAfterTheClockWasSetBack(t *testing.T) {
 		if n := b.counts.counts(l.start, right); n.Requests != 20 {
 			t.Errorf("of the bucket: %+v", n)
 		}
-		if len(alerts) != 1 {
-			t.Errorf("%d alerts, expected one", len(alerts))
+		if alarms != 1 {
+			t.Errorf("%d alarms, expected one", alarms)
 		}
 	})
 }
@@ -139,7 +143,7 @@ func TestStatsAreBounded(t *testing.T) {
 		_ = newLane(l, "+1555"+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))).pass(bg)
 	}
 	var s Stats
-	l.describe(&s)
+	s.LimiterStats = l.Stats()
 	if len(s.Buckets) != maxListed || s.BucketsInAll != 1500 {
 		t.Errorf("%d of %d listed", len(s.Buckets), s.BucketsInAll)
 	}

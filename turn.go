@@ -61,8 +61,8 @@ type SentRequest struct {
 	Body        []byte
 
 	// Throttled is how often in a row the resource has been throttled before. It chooses
-	// the step of the fixed schedule: 1, 2, 4, 8, 16 s. For so long the resource is to keep
-	// still if this request is throttled, too, and the answer has no Retry-After.
+	// the step of the fixed schedule: 1, 2, 4, 8, 16 s. For so long the resource must
+	// pause if this request is throttled, too, and the answer has no Retry-After.
 	Throttled int
 }
 
@@ -73,13 +73,12 @@ type SentRequest struct {
 // close. A Turn that is used already is an error. [AttemptOf] tells of an error how far
 // the attempt got.
 //
-// The turn's slot is free again before observers hear of the attempt. If functions of
-// [WithCallContext] take longer than 10 ms, or access tokens have to be fetched, it is given
-// back meanwhile, and Send waits for another one as long as ctx lasts.
+// The turn's slot is free again before observers hear of the attempt. It is given back earlier if
+// functions of [WithCallContext] take longer than 10 ms, or if access tokens have to be fetched.
+// Send then waits for another slot as long as ctx lasts.
 //
-// If the receiver or the object of r was throttled and is held ([Scope.Narrow]), nothing is
-// sent, and the error is a [*WaitError] whose Scope says so and whose RetryAfter says when to
-// try again. The turn is not used up then: another request of its resource may take it.
+// If the receiver or the object of r has a cool-down ([Scope.Narrow]), nothing is sent. The error
+// is a [*WaitError] whose Scope says so, and whose RetryAfter says when to try again. The turn is not used up then: another request of its resource may take it.
 func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) {
 	if t.used.Swap(true) {
 		return nil, neverSent(errors.New("pacer: Turn.Send: this turn is used up: expected one Send or Drop for each"))
@@ -91,14 +90,14 @@ func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) 
 		return nil, err
 	}
 	c := &call{
-		paced:  &paced{Client: t.client},
-		method: r.Method, url: r.URL, form: r.Form, headers: r.Header, body: r.Body,
+		core:     &t.client.core,
+		request:  request{r.Method, r.URL, r.Form, r.Header, r.Body},
 		resource: t.resource, key: key, start: time.Now().Add(-t.waited),
-		turn: t, slot: t.client.narrow.ending(passage, t.done), waited: t.waited,
+		once: true, slot: t.client.narrow.ending(passage, t.done), waits: waits{total: t.waited},
 	}
 	defer c.giveBack(Outcome{Unused: true}) // before any function of the program's is called
 	ctx = c.begin(ctx)
-	c.ctx, c.paced.ctx = ctx, ctx
+	c.ctx = ctx
 	c.hasWaited(t.waited, t.came)
 	c.schedule.ctx, c.schedule.cfg = ctx, t.client.cfg
 	c.schedule.skip(r.Throttled)

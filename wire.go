@@ -46,25 +46,21 @@ type wire struct {
 // bytes, the pages of its edge a few thousand.
 const maxErrorBody = 64 << 10
 
-// send sends the request once.
-func (c *call) send(token string) (resp *http.Response, err error) {
-	c.cfg.recorder.inFlight.Add(1)
-	defer c.cfg.recorder.inFlight.Add(-1)
-	if c.turn != nil { // a queue's worker, whose process a panic would end
-		defer func() {
-			if p := recover(); p != nil {
-				c.cfg.logPanic("transport", p)
-				resp, err = nil, &attemptError{Attempt{Fate: PerhapsWritten}, errors.New("the transport has panicked: Twilio may have processed the request")}
-			}
-		}()
-	}
-	if c.own == nil {
-		return c.sendByOther()
-	}
-	w := &c.wire
+// A request is what a call sends, as twilio-go gives it to its client.BaseClient.
+type request struct {
+	method, url string
+	form        url.Values
+	headers     map[string]any
+	body        []byte
+}
+
+// send sends r once, as own would, within ctx. token is its access token; "": own's credentials are
+// used. timeout bounds the attempt; below 0: that of own's http.Client does; 0: nothing does. once:
+// nothing below may send the request a second time, and redirects are not followed.
+func (w *wire) send(ctx context.Context, own *client.Client, r *request, token string, timeout time.Duration, once bool) (*http.Response, error) {
 	w.status, w.header, w.failure, w.body, w.rounds, w.seeOther = 0, nil, nil, nil, 0, false
-	w.ctx, w.once = c.ctx, c.turn != nil
-	hc := c.own.HTTPClient
+	w.ctx, w.once = ctx, once
+	hc := own.HTTPClient
 	if hc == nil {
 		hc = defaultHTTPClient
 	}
@@ -73,22 +69,19 @@ func (c *call) send(token string) (resp *http.Response, err error) {
 	}
 	// Not http.Client.Timeout: it would cost twice as much as a context, and what
 	// SetTimeout changes while requests run must not be a field of theirs.
-	if w.timeout = time.Duration(c.timeout.Load()); w.timeout < 0 {
+	if w.timeout = timeout; w.timeout < 0 {
 		w.timeout = hc.Timeout
-	}
-	if c.turn != nil {
-		w.timeout = 0 // ctx says how long
 	}
 	w.http = http.Client{Transport: w, CheckRedirect: hc.CheckRedirect, Jar: hc.Jar}
 	if w.once {
 		w.http.CheckRedirect = defaultHTTPClient.CheckRedirect
 	}
 	// Only the exported fields: twilio-go changes the others while it runs.
-	w.twilio = client.Client{Credentials: c.own.Credentials, HTTPClient: &w.http, UserAgentExtensions: c.own.UserAgentExtensions}
+	w.twilio = client.Client{Credentials: own.Credentials, HTTPClient: &w.http, UserAgentExtensions: own.UserAgentExtensions}
 	if token != "" {
 		w.twilio.SetOauth(bearer(token))
 	}
-	resp, err = w.twilio.SendRequest(c.method, c.url, c.form, c.headers, c.body...)
+	resp, err := w.twilio.SendRequest(r.method, r.url, r.form, r.headers, r.body...)
 	if err != nil && w.rounds == 0 && readAnswer(err).status == 0 {
 		err = neverSent(err) // twilio-go or http.Client has refused it
 	}
@@ -112,15 +105,15 @@ var defaultHTTPClient = &http.Client{
 	Timeout:       10 * time.Second,
 }
 
-// sendByOther sends through a BaseClient that is not twilio-go's. One that returns a
-// 429 as a response, without an error, would have it decoded as if it were a message.
-func (c *call) sendByOther() (*http.Response, error) {
-	resp, err := c.base.SendRequest(c.method, c.url, c.form, c.headers, c.body...)
-	c.wire.status, c.wire.header = 0, nil
+// sendBy sends through a BaseClient that is not twilio-go's. One that returns a 429 as a
+// response, without an error, would have it decoded as if it were a message.
+func (w *wire) sendBy(base client.BaseClient, r *request) (*http.Response, error) {
+	resp, err := base.SendRequest(r.method, r.url, r.form, r.headers, r.body...)
+	w.status, w.header = 0, nil
 	if err != nil || resp == nil {
 		return resp, err
 	}
-	c.wire.status, c.wire.header = resp.StatusCode, resp.Header
+	w.status, w.header = resp.StatusCode, resp.Header
 	if resp.StatusCode != http.StatusTooManyRequests {
 		return resp, nil
 	}
@@ -275,8 +268,8 @@ func (w *wire) number(header string) (n int, ok bool) {
 	return n, true
 }
 
-// reachedOwnLimit reports that Verify names a Service Rate Limit, which the program has set up
-// at Twilio for its users, such as one for each address on the Internet:
+// reachedOwnLimit reports that Verify names a Service Rate Limit. The program has set it up at Twilio
+// for its users, such as one for each address on the Internet:
 // https://github.com/twilio/twilio-oai, twilio_verify_v2.json, CreateVerification.
 func (w *wire) reachedOwnLimit() bool { return w.header.Get("Twilio-Reached-Rate-Limit") != "" }
 
@@ -326,3 +319,8 @@ func (e *attemptTimeout) Unwrap() error   { return e.err }
 func (e *attemptTimeout) Is(target error) bool {
 	return target == context.DeadlineExceeded
 }
+
+// bearer is an access token that an attempt is sent with.
+type bearer string
+
+func (b bearer) GetAccessToken(context.Context) (string, error) { return string(b), nil }

@@ -68,22 +68,11 @@ func Instrument(opts ...Option) pacer.Option {
 		in.makeInstruments(cfg.meters.Meter(scope)),
 		in.makeGauges(cfg.meters.Meter(scope)),
 	)
-	return all(
+	return pacer.Options(
 		pacer.WithStart(func(c *pacer.Client) error { return in.started(c, err) }),
 		pacer.WithCallContext(in.begin),
 		pacer.WithObserver(in.observe),
 	)
-}
-
-// all makes one option of several. C is pacer's config, a type without an exported name.
-func all[C any](opts ...func(C) error) func(C) error {
-	return func(c C) error {
-		var errs []error
-		for _, opt := range opts {
-			errs = append(errs, opt(c))
-		}
-		return errors.Join(errs...)
-	}
 }
 
 // An instrumentation is what one call of Instrument makes.

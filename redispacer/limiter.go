@@ -59,8 +59,9 @@ func WithName(name string) Option {
 // WithAlert adds a function that gets [pacer.AlertNotShared] when Redis stops answering,
 // or when the key of one bucket is damaged, and [pacer.AlertLimitsRejected] when the limits in
 // Redis are not valid. It is called from a goroutine of its own, one alert at a time, and may take
-// its time and use the client. [Limiter.Close] does not wait for it. Without it alerts go to the
-// logger.
+// its time and use the client. [Limiter.Close] does not wait for it. Each client of the limiter raises
+// these alerts, too ([pacer.WithAlert]). Without a function here they go to the logger of
+// [WithLogger]; without a client they go to slog's default.
 func WithAlert(f func(pacer.Alert)) Option {
 	return func(s *store) error {
 		if f == nil {
@@ -77,7 +78,7 @@ func WithLogger(l *slog.Logger) Option {
 		if l == nil {
 			return errors.New("redispacer: WithLogger: nil: expected a *slog.Logger")
 		}
-		s.logger = l
+		s.logger, s.logs = l, true
 		return nil
 	}
 }
@@ -168,6 +169,9 @@ func (l *Limiter) SetLimits(limits pacer.Limits) error {
 func (l *Limiter) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pacer.Grant, error) {
 	return l.store.Take(ctx, r, d)
 }
+
+// OnAlert implements [pacer.AlertLimiter], by which each client of the limiter raises its alerts.
+func (l *Limiter) OnAlert(f func(pacer.Alert)) (stop func()) { return l.store.listen(f) }
 
 // Close ends the limiter's goroutine and connections. Calls that still wait, and later ones,
 // go on with this process's share. Closing again does nothing, and returns what the first

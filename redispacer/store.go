@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,7 +27,8 @@ type store struct {
 	name     string
 	who      string // this process
 	rdb      redis.UniversalClient
-	logger   *slog.Logger
+	logger   *slog.Logger // of WithLogger, or slog's default
+	logs     bool         // logger is of WithLogger
 	alerts   []func(pacer.Alert)
 	patience time.Duration // how long an answer of Redis is waited for
 	demands  atomic.Int64  // so far: the number of the last one
@@ -43,6 +46,9 @@ type store struct {
 	broken  map[string]bool // keys of buckets that are damaged, of which an alert was told
 	untold  []pacer.Alert   // that a goroutine tells
 	telling bool            // that goroutine runs
+
+	clients map[*func(pacer.Alert)]struct{} // that use the limiter, and raise its alerts
+	outage  *pacer.Alert                    // that was told of the present outage; nil: none was
 }
 
 // A bucket's tokens are promised for half a second ahead at most, so that a change of the
@@ -97,7 +103,7 @@ func (s *store) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pac
 	began := time.Now()
 	g, err := s.ask(ctx, keys, args)
 	if err != nil && ctx.Err() == nil && damaged(err) {
-		s.breaks(keys[0], s.explain(err))
+		s.breaks(r, keys[0], s.explain(err))
 		return pacer.Grant{}, fmt.Errorf("%w (key %s): %w", s.explain(err), keys[0], pacer.ErrBucketOnly)
 	}
 	s.answered(err, began)
@@ -110,9 +116,9 @@ func (s *store) Take(ctx context.Context, r pacer.Resource, d pacer.Demand) (pac
 
 // arguments returns those of the script.
 func (s *store) arguments(r pacer.Resource, d pacer.Demand) (keys []string, args []any, err error) {
-	hold, retry := min(d.Hold, longestHold), time.Duration(0)
+	hold, retry := min(d.CoolDownFor, longestHold), time.Duration(0)
 	if d.TooLong {
-		hold, retry = min(d.Hold, retryHold), min(d.Hold, longestRetry)
+		hold, retry = min(d.CoolDownFor, retryHold), min(d.CoolDownFor, longestRetry)
 	}
 	var message []byte
 	if hold > 0 {
@@ -238,7 +244,7 @@ func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, er
 		g.Pace, g.Every = pace, time.Duration(min(float64(time.Second)/pace, 1<<62))
 	}
 	if until := n[4]; until > now {
-		g.Hold = s.clock.local(until)
+		g.CoolDownUntil = s.clock.local(until)
 		if retry := n[9]; retry > 0 {
 			g.RetryAt = s.clock.local(retry)
 		}
@@ -317,7 +323,7 @@ func (s *store) answered(err error, asked time.Time) {
 	case err != nil:
 		s.away, s.failed = true, now
 	case now.Sub(s.failed) > calm:
-		s.away = false
+		s.away, s.outage = false, nil
 	}
 	is := s.away
 	s.mu.Unlock()
@@ -344,6 +350,25 @@ func (s *store) alert(a pacer.Alert) {
 	}
 }
 
+// listen has a client raise the limiter's alerts until stop, and that of an outage which is told
+// already.
+func (s *store) listen(raise func(pacer.Alert)) (stop func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clients == nil {
+		s.clients = map[*func(pacer.Alert)]struct{}{}
+	}
+	s.clients[&raise] = struct{}{}
+	if s.outage != nil {
+		go raise(*s.outage)
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.clients, &raise)
+	}
+}
+
 // tell tells alerts, one at a time, until there is none.
 func (s *store) tell() {
 	for {
@@ -355,18 +380,25 @@ func (s *store) tell() {
 		}
 		a := s.untold[0]
 		s.untold = s.untold[1:]
+		if s.away && a.Kind == pacer.AlertNotShared && a.Resource == (pacer.Resource{}) {
+			s.outage = &a
+		}
+		clients := slices.Collect(maps.Keys(s.clients))
 		s.mu.Unlock()
 		for _, f := range s.alerts {
 			f(a)
 		}
-		if len(s.alerts) == 0 {
+		for _, raise := range clients {
+			(*raise)(a)
+		}
+		if len(s.alerts) == 0 && (s.logs || len(clients) == 0) {
 			s.logger.Error("pacer: "+string(a.Kind), "error", a.Err, "advice", a.Advice)
 		}
 	}
 }
 
 // breaks tells, once, that a bucket is damaged.
-func (s *store) breaks(key string, err error) {
+func (s *store) breaks(r pacer.Resource, key string, err error) {
 	s.mu.Lock()
 	known := s.broken[key]
 	if !known && len(s.broken) < maxBroken {
@@ -378,7 +410,7 @@ func (s *store) breaks(key string, err error) {
 	s.mu.Unlock()
 	if !known {
 		s.alert(pacer.Alert{
-			Kind: pacer.AlertNotShared, Time: time.Now(), Err: fmt.Errorf("key %s: %w", key, err),
+			Kind: pacer.AlertNotShared, Time: time.Now(), Resource: r, Err: fmt.Errorf("key %s: %w", key, err),
 			Advice: "delete this key and those that begin like it: until then each process keeps to its share of nine tenths of this bucket's rate; all others are shared",
 		})
 	}

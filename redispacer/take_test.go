@@ -122,7 +122,7 @@ func TestCounter(t *testing.T) {
 	b := newBucket(t)
 	d := pacer.Demand{N: 3, Rate: 10, Burst: 3}
 	first := b.take(d)
-	if first.N != 3 || first.Every != 100*time.Millisecond || first.Pace != 10 || first.Processes != 1 || first.Learned != 0 || !first.Hold.IsZero() {
+	if first.N != 3 || first.Every != 100*time.Millisecond || first.Pace != 10 || first.Processes != 1 || first.Learned != 0 || !first.CoolDownUntil.IsZero() {
 		t.Errorf("a new bucket: %+v, expected its 3 tokens, at 10/s", first.Grant)
 	}
 	about(t, "the first of them: it and the two after it are there at once", first.from, first.now-200*ms, 2)
@@ -253,30 +253,30 @@ func TestRateChanges(t *testing.T) {
 func TestCoolDown(t *testing.T) {
 	b := newBucket(t)
 	first := b.take(pacer.Demand{N: 2, Rate: 10, Burst: 5})
-	hold := b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 2 * time.Second})
+	hold := b.take(pacer.Demand{Rate: 10, Burst: 5, CoolDownFor: 2 * time.Second})
 	about(t, "until", hold.until, hold.now+2000*ms, 2)
-	if hold.N != 0 || hold.Hold.IsZero() {
+	if hold.N != 0 || hold.CoolDownUntil.IsZero() {
 		t.Errorf("%+v, expected a cool-down of 2 s", hold.Grant)
 	}
-	if none := b.take(pacer.Demand{N: 5, Rate: 10, Burst: 5, Unused: 1, Last: first.Number}); none.N != 0 || none.Hold.IsZero() {
+	if none := b.take(pacer.Demand{N: 5, Rate: 10, Burst: 5, Unused: 1, Last: first.Number}); none.N != 0 || none.CoolDownUntil.IsZero() {
 		t.Errorf("during it: %+v, expected none", none.Grant)
 	}
-	short := b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 10 * time.Millisecond})
+	short := b.take(pacer.Demand{Rate: 10, Burst: 5, CoolDownFor: 10 * time.Millisecond})
 	about(t, "until, after a shorter one", short.until, hold.until, 0)
-	long := b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 3 * time.Second})
+	long := b.take(pacer.Demand{Rate: 10, Burst: 5, CoolDownFor: 3 * time.Second})
 	about(t, "until, after a longer one", long.until, long.now+3000*ms, 2)
 
 	b.elapse(time.Duration(long.until-long.now) * time.Microsecond) // it is over
 	herd := b.take(pacer.Demand{N: 3, Rate: 10, Burst: 5})
 	about(t, "the first one after it", herd.from, long.until, 2)
-	if herd.N != 3 || herd.Every != 100*time.Millisecond || !herd.Hold.IsZero() {
+	if herd.N != 3 || herd.Every != 100*time.Millisecond || !herd.CoolDownUntil.IsZero() {
 		t.Errorf("after it: %+v, expected three, one by one", herd.Grant)
 	}
 }
 
 func TestRestsOneHourAtMost(t *testing.T) {
 	b := newBucket(t)
-	hold := b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 1000 * time.Hour})
+	hold := b.take(pacer.Demand{Rate: 10, Burst: 1, CoolDownFor: 1000 * time.Hour})
 	about(t, "until", hold.until, hold.now+3600e6, 2)
 	if !hold.RetryAt.IsZero() {
 		t.Errorf("%+v: expected that calls wait", hold.Grant)
@@ -287,7 +287,7 @@ func TestRestsOneHourAtMost(t *testing.T) {
 // process learns until when Twilio asked to wait.
 func TestTooLongToWait(t *testing.T) {
 	b := newBucket(t)
-	hold := b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 2 * time.Hour, TooLong: true})
+	hold := b.take(pacer.Demand{Rate: 10, Burst: 1, CoolDownFor: 2 * time.Hour, TooLong: true})
 	about(t, "until", hold.until, hold.now+300e6, 2)
 	later := b.another().take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
 	for _, a := range []answer{hold, later} {
@@ -306,17 +306,17 @@ func TestTooLongToWait(t *testing.T) {
 func TestServersClockIsSetBack(t *testing.T) {
 	const back = 20 * time.Minute
 	b := newBucket(t)
-	b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: time.Second})
+	b.take(pacer.Demand{Rate: 10, Burst: 1, CoolDownFor: time.Second})
 	b.elapse(time.Second)
 	b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
 	b.elapse(-back)
 	b.elapse(200 * time.Millisecond)
-	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 1 || !a.Hold.IsZero() {
+	if a := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1}); a.N != 1 || !a.CoolDownUntil.IsZero() {
 		t.Errorf("a cool-down that was over: %+v, expected a token", a.Grant)
 	}
 
 	b = newBucket(t)
-	b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 30 * time.Second})
+	b.take(pacer.Demand{Rate: 10, Burst: 1, CoolDownFor: 30 * time.Second})
 	b.elapse(10 * time.Second)
 	before := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
 	b.elapse(-back)
@@ -347,10 +347,10 @@ func TestDemandThatComesTwice(t *testing.T) {
 	next := b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
 	about(t, "the next token after 3 that were given out", next.from, first.now+300*ms, 5)
 
-	until := send(pacer.Demand{Rate: 10, Burst: 1, Hold: time.Second, Throttled: 1}, 1)
+	until := send(pacer.Demand{Rate: 10, Burst: 1, CoolDownFor: time.Second, Throttled: 1}, 1)
 	b.store.demands.Add(-1)
 	b.elapse(20 * time.Millisecond)
-	if again := b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: time.Second, Throttled: 1}); again.until != until.until {
+	if again := b.take(pacer.Demand{Rate: 10, Burst: 1, CoolDownFor: time.Second, Throttled: 1}); again.until != until.until {
 		t.Errorf("the same cool-down told twice ends %.3f ms later", (again.until-until.until)/ms)
 	}
 	b.store.demands.Add(-2)
@@ -425,7 +425,7 @@ func TestExpires(t *testing.T) {
 	b.take(pacer.Demand{N: 1, Rate: 10, Burst: 5})
 	lives("a bucket", b.key(), 60_500)
 	lives("its users", b.key()+":users", 10_000)
-	b.take(pacer.Demand{Rate: 10, Burst: 5, Hold: 10 * time.Minute})
+	b.take(pacer.Demand{Rate: 10, Burst: 5, CoolDownFor: 10 * time.Minute})
 	lives("one that is held", b.key(), 660_500)
 	b.elapse(10 * time.Minute)
 	b.take(pacer.Demand{Rate: 10, Burst: 5, Throttled: 1, Learn: true})
@@ -441,7 +441,7 @@ func TestTellsOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.take(pacer.Demand{N: 1, Rate: 10, Burst: 1})
-	b.take(pacer.Demand{Rate: 10, Burst: 1, Hold: 1500 * time.Millisecond, TooLong: true})
+	b.take(pacer.Demand{Rate: 10, Burst: 1, CoolDownFor: 1500 * time.Millisecond, TooLong: true})
 	m, err := sub.ReceiveMessage(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -502,7 +502,7 @@ func TestTeachesNothing(t *testing.T) {
 	b := newBucket(t)
 	for _, rate := range []float64{20, pacer.Unlimited} {
 		b.take(pacer.Demand{N: 10, Rate: rate, Burst: 20})
-		if a := b.take(pacer.Demand{Rate: rate, Burst: 20, Hold: 50 * time.Millisecond, Accepted: 10}); a.Learned != 0 || a.Learner || a.Hold.IsZero() {
+		if a := b.take(pacer.Demand{Rate: rate, Burst: 20, CoolDownFor: 50 * time.Millisecond, Accepted: 10}); a.Learned != 0 || a.Learner || a.CoolDownUntil.IsZero() {
 			t.Errorf("rate %v: %+v, expected a cool-down and no more", rate, a.Grant)
 		}
 		b.elapse(time.Second)

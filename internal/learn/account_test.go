@@ -19,7 +19,7 @@ func sendsUpToTen(s *script, d time.Duration, other *Evidence, others int) {
 		if n := 6 + i%6; n <= 10 {
 			s.e.Accepted(s.now, n, &s.account, s.now)
 		} else {
-			s.throttled(Throttle{InProgress: n, Own: n})
+			s.throttled(Throttle{InProgress: n, Local: n})
 		}
 	}
 }
@@ -34,7 +34,7 @@ func sendsWithTen(s *script, d time.Duration, each int) {
 		case i%each > 0:
 			s.e.Accepted(s.now, 10, &s.account, s.now)
 		default:
-			s.throttled(Throttle{InProgress: 10, Own: 10})
+			s.throttled(Throttle{InProgress: 10, Local: 10})
 		}
 		i++
 	}
@@ -58,7 +58,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 		s := newScript(t, 50)
 		var other Evidence
 		other.Configure(50, true, true)
-		other.Throttled(Throttle{Left: s.now, InProgress: 1, Own: 1}, &s.account, s.now) // long ago
+		other.Throttled(Throttle{Left: s.now, InProgress: 1, Local: 1}, &s.account, s.now) // long ago
 		s.wait(time.Minute)
 		other.Reopen(&s.account, 0, s.now)
 		sendsUpToTen(s, time.Minute, &other, 3)
@@ -126,8 +126,8 @@ func TestLimitOfAnAccount(t *testing.T) {
 			case n <= 10:
 				s.e.Accepted(s.now, n, &s.account, s.now)
 			default:
-				s.throttled(Throttle{InProgress: n, Own: n})
-				s.throttled(Throttle{InProgress: n, Own: n, Rate: true})
+				s.throttled(Throttle{InProgress: n, Local: n})
+				s.throttled(Throttle{InProgress: n, Local: n, Rate: true})
 			}
 		}
 		if got := s.account.Limit(); got != 0 {
@@ -141,7 +141,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 			s.e.Accepted(s.now, n, &s.account, s.now)
 		}
 		for n := 21; n <= 30; n++ {
-			s.throttled(Throttle{InProgress: n, Own: n})
+			s.throttled(Throttle{InProgress: n, Local: n})
 		}
 		if n := s.account.shown(); n != 0 {
 			t.Errorf("a limit of less than %d in flight shows, want none", n)
@@ -152,7 +152,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 		s.account = *limited10(t)
 		s.now = noon.Add(time.Minute)
 		s.answers(100*ms, "..........")
-		s.throttled(Throttle{InProgress: 10, Own: 10})
+		s.throttled(Throttle{InProgress: 10, Local: 10})
 		if s.wait(time.Second); s.account.Limit() != 10 {
 			t.Errorf("the limit is %d, want 10", s.account.Limit())
 		}
@@ -178,7 +178,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 			t.Errorf("the pace is %v and the limit %d, want 50 and 10", s.e.Pace(), s.account.Limit())
 		}
 		s.wait(time.Minute) // stray ones close it again, by now
-		if v := s.throttled(Throttle{InProgress: 10, Own: 10}); v.Close {
+		if v := s.throttled(Throttle{InProgress: 10, Local: 10}); v.Close {
 			t.Error("a throttled answer closed the bucket, want it to know the noise")
 		}
 	})
@@ -189,7 +189,7 @@ func TestLimitOfAnAccount(t *testing.T) {
 		for range 100 {
 			now = now.Add(100 * ms)
 			e.Accepted(now, 5, nil, now)
-			e.Throttled(Throttle{Left: now, InProgress: 11, Own: 11}, nil, now)
+			e.Throttled(Throttle{Left: now, InProgress: 11, Local: 11}, nil, now)
 			now = now.Add(time.Second)
 			e.Reopen(nil, 0, now)
 		}
@@ -204,7 +204,7 @@ func TestFirstLimitOfAnAccountFreesTheBucketsThatItHasSlowed(t *testing.T) {
 			s.now = s.now.Add(100 * ms)
 			e.Accepted(s.now, 1, &s.account, s.now)
 		}
-		e.Told(s.now)
+		e.NothingRemains(s.now)
 		if e.Learned() > 11 {
 			t.Fatalf("%v was learned, want 10", e.Learned())
 		}
@@ -239,11 +239,11 @@ func TestBucketsOfAnAccountAskOneAfterTheOther(t *testing.T) {
 	for range 8 {
 		var e Evidence
 		e.Configure(Unlimited, true, true)
-		e.Throttled(Throttle{Left: now, InProgress: 1, Own: 1}, &account, now)
-		e.become(holding, 20, now)
-		asks[e.hold().Round(100*time.Millisecond)] = true
-		if e.hold() < holdTime || e.hold() > holdTime*6/5 {
-			t.Errorf("a limit is held for %v, want %v and a fifth more at most", e.hold(), holdTime)
+		e.Throttled(Throttle{Left: now, InProgress: 1, Local: 1}, &account, now)
+		e.become(keeping, 20, now)
+		asks[e.keepFor().Round(100*time.Millisecond)] = true
+		if e.keepFor() < keepTime || e.keepFor() > keepTime*6/5 {
+			t.Errorf("a limit is held for %v, want %v and a fifth more at most", e.keepFor(), keepTime)
 		}
 	}
 	if len(asks) != 8 {

@@ -8,57 +8,57 @@ import (
 // A limit is held for some time, and then a little more is asked for, step by step. Asking ends when a
 // request is throttled, or when the pace is the configured one.
 const (
-	holdTime      = 22 * time.Second
-	holdRequests  = 50
-	holdAtMostFor = 100 * time.Second
-	probeTime     = 2 * time.Second
-	probeGain     = 0.035           // per second
-	climbGain     = 0.25            // per second
-	climbAtMost   = 3 * time.Second // between two requests: a slow pace doubles at most
-	cautious      = 1.25
-	farMore       = 1.1 // times the limit before
-	soonest       = holdTime / 4
-	farBelow      = 0.45 // of what was accepted before
+	keepTime     = 22 * time.Second
+	keepRequests = 50
+	keepAtMost   = 100 * time.Second
+	probeTime    = 2 * time.Second
+	probeGain    = 0.035           // per second
+	climbGain    = 0.25            // per second
+	climbAtMost  = 3 * time.Second // between two requests: a slow pace doubles at most
+	cautious     = 1.25
+	farMore      = 1.1 // times the limit before
+	soonest      = keepTime / 4
+	farBelow     = 0.45 // of what was accepted before
 )
 
 // asked returns the pace while a limit is held: the limit, and from time to time a little more.
 func (r *Rate) asked() float64 {
-	pace, asked := r.limit, (r.busy - r.hold()).Seconds()
+	pace, asked := r.limit, (r.busy - r.keepFor()).Seconds()
 	if asked <= 0 {
 		return pace
 	}
-	if r.soon == soonest {
+	if r.kept.soon == soonest {
 		asked += probeTime.Seconds() // the first, small steps are left out
 	} else {
 		pace *= 1 + probeGain*min(asked, probeTime.Seconds())
 	}
 	pace *= math.Pow(1+climbGain, min(max(0, asked-probeTime.Seconds()), 3*maxDoublings))
-	if r.refuted > 0 { // it has led too far before
+	if r.kept.refuted > 0 { // it has led too far before
 		pace = min(pace, cautious*r.limit)
 	}
 	return pace
 }
 
-// hold is how long the limit is kept before more is asked for. Buckets of one account ask at different
+// keepFor is how long the limit is kept before more is asked for. Buckets of one account ask at different
 // times: that all are throttled at once would look like a limit of its requests in flight.
-func (r *Rate) hold() time.Duration {
-	if r.soon > 0 {
-		return r.soon
+func (r *Rate) keepFor() time.Duration {
+	if r.kept.soon > 0 {
+		return r.kept.soon
 	}
-	usual := min(holdAtMostFor, max(holdTime, time.Duration(holdRequests/max(r.limit, 1e-6)*float64(time.Second))))
-	return usual + time.Duration(r.later*float64(holdTime))
+	usual := min(keepAtMost, max(keepTime, time.Duration(keepRequests/max(r.limit, 1e-6)*float64(time.Second))))
+	return usual + time.Duration(r.setup.later*float64(keepTime))
 }
 
 // Asking reports that the pace is above what is known to be accepted.
 func (r *Rate) Asking() bool {
-	return r.phase == seeking || r.phase == holding && r.busy > r.hold()
+	return r.phase == seeking || r.phase == keeping && r.busy > r.keepFor()
 }
 
 // beforeAsking returns the pace that asking had reached a second ago; for a slow one, that of the
 // request before the last one.
 func (r *Rate) beforeAsking() float64 {
 	if r.limit < tooSlow {
-		return r.steps[0]
+		return r.kept.steps[0]
 	}
 	busy := r.busy
 	r.busy -= time.Second
@@ -75,7 +75,7 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	case left.Before(r.since):
 		return
 	case r.phase == trying:
-		r.find(r.trial.add(true, now), now)
+		r.find(r.trying.trial.add(true, now), now)
 		return
 	}
 	r.tally.age(now)
@@ -97,18 +97,18 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	if r.limit < tooSlow { // a window has room for one more than the second shows, at most
 		limit = perSecond + 1
 	}
-	limit = r.limit + max(min(limit, r.beforeAsking())-r.limit, 0)*math.Exp2(-float64(r.refuted))
+	limit = r.limit + max(min(limit, r.beforeAsking())-r.limit, 0)*math.Exp2(-float64(r.kept.refuted))
 	r.pause(limit, now)
 	raised := limit >= tooSlow && limit > farMore*r.limit
-	soon := r.soon * 3 / 2
-	r.become(holding, limit, now)
-	if soon < r.hold() {
-		r.soon = soon
+	soon := r.kept.soon * 3 / 2
+	r.become(keeping, limit, now)
+	if soon < r.keepFor() {
+		r.kept.soon = soon
 	} else {
-		r.peak = limit
+		r.kept.peak = limit
 	}
 	if raised { // the last steps were large, and so the limit is not known well
-		r.busy = r.hold() - soonest
+		r.busy = r.keepFor() - soonest
 	}
 }
 
@@ -124,16 +124,16 @@ func (r *Rate) pause(limit float64, now time.Time) {
 func (r *Rate) inVain(now time.Time) bool {
 	t := &r.tally
 	least := r.limit * now.Sub(t.from).Seconds()
-	return r.phase == holding && float64(t.sent) > cautious*least && float64(t.sent-t.throttled) < farMore*least*(1-r.noise.share)
+	return r.phase == keeping && float64(t.sent) > cautious*least && float64(t.sent-t.throttled) < farMore*least*(1-r.noise.share)
 }
 
 // keep holds a limit that was found. If it is far below what was accepted before, the cause may soon
 // be over. Then more is asked for after some seconds, and each time that this fails a bit later.
 func (r *Rate) keep(limit float64, now time.Time) {
-	r.become(holding, limit, now)
-	if limit < farBelow*r.peak && limit > verySlow {
-		r.soon = soonest
+	r.become(keeping, limit, now)
+	if limit < farBelow*r.kept.peak && limit > verySlow {
+		r.kept.soon = soonest
 	} else {
-		r.peak = limit
+		r.kept.peak = limit
 	}
 }

@@ -22,50 +22,50 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 			{"far less than what was less", []float64{50, 22}, soon},
 		} {
 			t.Run(r.name, func(t *testing.T) {
-				c := Rate{ceiling: Unlimited, peak: 100}
+				c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 				for _, limit := range r.limits {
 					c.keep(limit, noon)
 				}
-				if got := c.hold(); got != r.want {
+				if got := c.keepFor(); got != r.want {
 					t.Errorf("the limit is kept for %v, want %v", got, r.want)
 				}
 			})
 		}
 	})
 	t.Run("later after each time that has failed", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.keep(40, noon)
 		for i, want := range []time.Duration{soon, 8250 * ms, 12_375 * ms, 18_562_500 * time.Microsecond, usual, usual} {
-			if got := c.hold(); got != want {
+			if got := c.keepFor(); got != want {
 				t.Fatalf("after %d times the limit is kept for %v, want %v", i, got, want)
 			}
-			c.busy = c.hold() + ms
+			c.busy = c.keepFor() + ms
 			c.throttled(noon, 40, tally{}, false, noon)
 		}
-		if c.keep(40, noon); c.hold() != usual {
-			t.Errorf("the limit is kept for %v when it is found again, want %v: it is what can be had", c.hold(), usual)
+		if c.keep(40, noon); c.keepFor() != usual {
+			t.Errorf("the limit is kept for %v when it is found again, want %v: it is what can be had", c.keepFor(), usual)
 		}
 	})
 	t.Run("by large steps from the first one", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.keep(40, noon)
-		if c.busy = c.hold() + time.Second; c.Pace() != (1+climbGain)*40 {
+		if c.busy = c.keepFor() + time.Second; c.Pace() != (1+climbGain)*40 {
 			t.Errorf("the pace is %v after a second, want a quarter more than 40", c.Pace())
 		}
 	})
 	t.Run("but not one that Twilio has told since", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.keep(40, noon)
-		if c.told(40, noon); c.hold() != usual {
-			t.Errorf("the limit is kept for %v, want %v", c.hold(), usual)
+		if c.nothingRemains(40, noon); c.keepFor() != usual {
+			t.Errorf("the limit is kept for %v, want %v", c.keepFor(), usual)
 		}
 	})
 	t.Run("also one that a trial has shown", func(t *testing.T) {
-		c := Rate{ceiling: Unlimited, peak: 100}
-		c.become(holding, 60, noon)
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
+		c.become(keeping, 60, noon)
 		c.try(.3, 40, noon)
-		if c.find(limited, noon); c.hold() != soon || c.busy != 0 {
-			t.Errorf("the limit is kept for %v, want %v", c.hold()-c.busy, soon)
+		if c.find(limited, noon); c.keepFor() != soon || c.busy != 0 {
+			t.Errorf("the limit is kept for %v, want %v", c.keepFor()-c.busy, soon)
 		}
 	})
 	t.Run("also one that was looked for", func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 		s.answers(500*ms, "..")
 		s.e.conclude(false, s.now) // less was accepted before this event
 		s.e.become(seeking, 10, s.now)
-		if s.answers(50*ms, "...x...x...x...x"); s.e.phase != holding || s.e.hold() != soon {
-			t.Errorf("the phase is %d, and the limit of %v is kept for %v, want %v", s.e.phase, s.e.Learned(), s.e.hold(), soon)
+		if s.answers(50*ms, "...x...x...x...x"); s.e.phase != keeping || s.e.keepFor() != soon {
+			t.Errorf("the phase is %d, and the limit of %v is kept for %v, want %v", s.e.phase, s.e.Learned(), s.e.keepFor(), soon)
 		}
 	})
 }
@@ -88,16 +88,16 @@ func TestAskingAmongNoiseEndsWhenMoreIsSentAndNoMoreAccepted(t *testing.T) {
 		sent, throttled int // within the two seconds since 20/s became too few
 		ends            bool
 	}{
-		{"a quarter more was sent, and few of it accepted", holding, 51, 16, true},
-		{"less was sent", holding, 50, 17, false},
-		{"more was accepted", holding, 51, 15, false},
+		{"a quarter more was sent, and few of it accepted", keeping, 51, 16, true},
+		{"less was sent", keeping, 50, 17, false},
+		{"more was accepted", keeping, 51, 15, false},
 		{"but a search goes on", seeking, 51, 16, false},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			c := Rate{ceiling: Unlimited, noise: noise{share: .2}}
+			c := Rate{setup: setup{ceiling: Unlimited}, noise: noise{share: .2}}
 			c.become(r.phase, 20, noon)
 			c.tally = tally{from: noon, sent: r.sent - 1, throttled: r.throttled - 1}
-			c.busy = c.hold() + 4*time.Second
+			c.busy = c.keepFor() + 4*time.Second
 			now := noon.Add(2 * time.Second)
 			if c.throttled(now, 20, tally{}, false, now); c.Asking() == r.ends {
 				t.Errorf("asking has ended: %v, want %v", !c.Asking(), r.ends)
@@ -126,9 +126,9 @@ func TestWhatAskingHasShown(t *testing.T) {
 		{"a limit that is no longer slow", 3, 0, 4, 6, 5, true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			c := Rate{ceiling: Unlimited, noise: noise{share: r.noise}, steps: [2]float64{r.before, 0}}
-			c.become(holding, r.limit, noon)
-			c.busy = c.hold() + 6*time.Second
+			c := Rate{setup: setup{ceiling: Unlimited}, noise: noise{share: r.noise}, kept: kept{steps: [2]float64{r.before, 0}}}
+			c.become(keeping, r.limit, noon)
+			c.busy = c.keepFor() + 6*time.Second
 			c.tally = tally{from: noon, sent: 100, throttled: 60}
 			c.throttled(noon, r.perSecond, tally{}, false, noon)
 			if c.Asking() || math.Abs(c.Learned()-r.want) > 1e-9 {

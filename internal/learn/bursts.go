@@ -20,7 +20,7 @@ const (
 
 // burstsSuit reports that bursts are best for a limit.
 func (r *Rate) burstsSuit(limit float64) bool {
-	return verySlow < limit && limit < tooSlow && r.rest <= short
+	return verySlow < limit && limit < tooSlow && r.bursts.rest <= short
 }
 
 // AtOnce returns how many requests may be in flight; 0: as many as want to.
@@ -39,21 +39,21 @@ func (e *Evidence) AtOnce() int {
 // burst takes in that a cool-down is over that a burst began when it met the limit.
 func (e *Evidence) burst(now time.Time) {
 	c, accepted := &e.cooling, e.recently()
-	e.empty, e.long = e.empty<<1, e.long<<1
+	e.bursts.empty, e.bursts.long = e.bursts.empty<<1, e.bursts.long<<1
 	switch {
 	case c.accepted == 0:
-		e.empty |= 1
+		e.bursts.empty |= 1
 		return
-	case e.rest > short:
-		e.long |= 1
+	case e.bursts.rest > short:
+		e.bursts.long |= 1
 	}
 	// Noise throttles the first request after a cool-down as often as any other. A limit does not.
-	runs, noise := bits.OnesCount16(e.empty&^(e.empty<<1)), float64(bits.OnesCount16(e.empty))/16
+	runs, noise := bits.OnesCount16(e.bursts.empty&^(e.bursts.empty<<1)), float64(bits.OnesCount16(e.bursts.empty))/16
 	switch {
 	case runs >= manyRuns && e.tally.share() < 1.3*noise:
 		e.noise.is(noise, now)
 		e.become(free, 0, now)
-	case bits.OnesCount16(e.long) >= manyLong:
+	case bits.OnesCount16(e.bursts.long) >= manyLong:
 		e.become(seeking, max(accepted, 1), now)
 	default:
 		e.limit = max(accepted, 1)

@@ -83,7 +83,7 @@ func TestBursts(t *testing.T) {
 	t.Run("close the bucket at the first throttled answer", func(t *testing.T) {
 		s := bursts(t)
 		for range 20 {
-			if v := s.answers(time.Second/4, "aax"); !v.Close || v.Hold != time.Second {
+			if v := s.answers(time.Second/4, "aax"); !v.Close || v.CoolDown != time.Second {
 				t.Fatalf("%+v, want that the bucket closes for a second", v)
 			}
 			s.wait(time.Second)
@@ -109,7 +109,7 @@ func TestBursts(t *testing.T) {
 			}
 			s.answers(time.Second/4, "aa")
 			s.wait(time.Second / 4)
-			s.throttled(Throttle{Hold: 5 * time.Second})
+			s.throttled(Throttle{RetryAfter: 5 * time.Second})
 			s.wait(5 * time.Second)
 		}
 		if s.e.phase != seeking {
@@ -148,7 +148,7 @@ func TestBursts(t *testing.T) {
 		s.answers(time.Second/4, "x")
 		s.wait(2 * time.Second)
 		s.e.Accepted(left, 1, &s.account, s.now)
-		if s.e.empty&1 != 0 {
+		if s.e.bursts.empty&1 != 0 {
 			t.Error("the cool-down counts as one after which nothing was accepted")
 		}
 	})
@@ -158,7 +158,7 @@ func TestBursts(t *testing.T) {
 			rest  time.Duration
 			want  bool
 		}{{0.3, time.Second, false}, {1, 0, true}, {3, time.Second, true}, {3, 2 * time.Second, false}, {5, time.Second, false}} {
-			if (&Rate{rest: r.rest}).burstsSuit(r.limit) != r.want {
+			if (&Rate{bursts: burstCoolDowns{rest: r.rest}}).burstsSuit(r.limit) != r.want {
 				t.Errorf("a limit of %v with cool-downs of %v: want %v", r.limit, r.rest, r.want)
 			}
 		}

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// A cooling is about the times in which the bucket keeps still.
+// A cooling is about the times in which the bucket pauses.
 type cooling struct {
-	closed   bool          // the bucket keeps still, or has not been reopened since
-	held     bool          // another process has closed it
+	closed   bool          // the bucket pauses, or has not been reopened since
+	byOthers bool          // another process has closed it
 	since    time.Time     // when it was last closed
 	opened   time.Time     // when it was last opened
 	out      int           // requests that were in flight then
@@ -51,10 +51,10 @@ func (c *cooling) ask(hold time.Duration, now time.Time) {
 	}
 }
 
-// hold returns how long a cool-down would last that begins now, and its step.
-func (c *cooling) hold(t Throttle, now time.Time) (hold, step time.Duration) {
+// length returns how long a cool-down would last that begins now, and its step.
+func (c *cooling) length(t Throttle, now time.Time) (hold, step time.Duration) {
 	hold, step = max(c.asked.Sub(now), 0), c.step
-	if t.Hold == 0 {
+	if t.RetryAfter == 0 {
 		if step == 0 || !t.Stubborn {
 			step = min(max(firstStep, 2*step), lastStep)
 		}

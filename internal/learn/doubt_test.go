@@ -14,17 +14,17 @@ func TestSlowPaceOfAnAccountsTroubleDoesNotOutlastIt(t *testing.T) {
 		senders int // that were throttled
 		asks    bool
 	}{
-		{"held", holding, 0.5, 2, true},
+		{"held", keeping, 0.5, 2, true},
 		{"of a trial", trying, 0.5, 2, true},
-		{"not if others were not throttled", holding, 0.5, 1, false},
-		{"not a fast one, which is soon asked about anyway", holding, 10, 2, false},
+		{"not if others were not throttled", keeping, 0.5, 1, false},
+		{"not a fast one, which is soon asked about anyway", keeping, 10, 2, false},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			s := accountOfTen(t, 2)
 			b := s.each[0]
-			b.Told(s.now)
+			b.NothingRemains(s.now)
 			b.become(r.phase, r.pace, s.now)
-			b.trial = newTrial(.3, 1, r.pace, false, s.now)
+			b.trying.trial = newTrial(.3, 1, r.pace, false, s.now)
 			for _, x := range s.each[:r.senders] {
 				x.throttled(5, time.Second)
 				s.now = s.now.Add(time.Second)
@@ -49,8 +49,8 @@ func TestSlowPaceOfAnAccountsTroubleDoesNotOutlastIt(t *testing.T) {
 func TestPaceThatMayBeAnAccountsTroubleIsDoubtedUntilAskingShowsIt(t *testing.T) {
 	s := accountOfTen(t, 2)
 	b := s.each[0]
-	b.Told(s.now)
-	b.become(holding, 2, s.now)
+	b.NothingRemains(s.now)
+	b.become(keeping, 2, s.now)
 	s.each[1].throttled(5, time.Second)
 	if b.throttled(5, time.Second); !b.doubted {
 		t.Fatal("it is not doubted")
@@ -58,7 +58,7 @@ func TestPaceThatMayBeAnAccountsTroubleIsDoubtedUntilAskingShowsIt(t *testing.T)
 	for range 2 { // of which a single throttled answer refutes nothing
 		s.now = s.now.Add(time.Second)
 		b.reopens()
-		b.busy = b.hold() + time.Second
+		b.busy = b.keepFor() + time.Second
 		b.begin(s.now)
 		b.throttled(5, time.Second)
 		if !b.Asking() || !b.doubted {
@@ -93,7 +93,7 @@ func TestPaceIsNotDoubted(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			s := accountOfTen(t, 2)
 			b := s.each[0]
-			b.Told(s.now)
+			b.NothingRemains(s.now)
 			r.set(s)
 			s.each[1].throttled(r.n, time.Second)
 			if b.throttled(r.n, time.Second); b.doubted != r.doubted {
@@ -106,7 +106,7 @@ func TestPaceIsNotDoubted(t *testing.T) {
 func TestPaceIsDoubtedForLongerThanTheOthersAreThrottled(t *testing.T) {
 	s := accountOfTen(t, 2)
 	b := s.each[0]
-	b.Told(s.now)
+	b.NothingRemains(s.now)
 	again := func() {
 		s.now = s.now.Add(time.Minute)
 		b.reopens()
@@ -129,9 +129,9 @@ func TestPaceIsDoubtedForLongerThanTheOthersAreThrottled(t *testing.T) {
 func TestSecondThrottledAnswerRefutesAPaceThatIsDoubted(t *testing.T) {
 	s := accountOfTen(t, 1)
 	b := s.each[0]
-	b.Told(s.now)
-	b.become(holding, 20, s.now)
-	b.doubted, b.busy, b.cooling.spared = true, b.hold()+time.Second, s.now.Add(time.Hour)
+	b.NothingRemains(s.now)
+	b.become(keeping, 20, s.now)
+	b.doubted, b.busy, b.cooling.spared = true, b.keepFor()+time.Second, s.now.Add(time.Hour)
 	s.now = s.now.Add(100 * ms)
 	for i, want := range []bool{true, false} {
 		b.accepted(5)
@@ -157,8 +157,8 @@ func TestPaceThatIsDoubtedIsNotRaisedBeforeTheTroubleMayBeOver(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			s := accountOfTen(t, 1)
 			b := s.each[0]
-			b.Told(s.now)
-			b.become(holding, 0.5, s.now)
+			b.NothingRemains(s.now)
+			b.become(keeping, 0.5, s.now)
 			b.throttled(5, time.Second)
 			b.doubted, b.cooling.spared = true, s.now.Add(time.Hour)
 			s.now = b.until
@@ -198,7 +198,7 @@ func TestWhatIsLearnedOfAPaceWhereRequestsInFlightAreLimited(t *testing.T) {
 		}{
 			{"nothing of a slow one", Unlimited, free, 0, 40, free},
 			{"a faster one is tried", Unlimited, free, 0, 80, trying},
-			{"one that is known is tried", Unlimited, holding, 4, 40, trying},
+			{"one that is known is tried", Unlimited, keeping, 4, 40, trying},
 			{"one that is configured is tried", 4, free, 0, 40, trying},
 		} {
 			t.Run(r.name, func(t *testing.T) {

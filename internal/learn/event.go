@@ -10,7 +10,7 @@ type event struct {
 	rate   bool      // an answer said that it is about a rate
 	asked  bool      // more was asked for than a limit that was held, which explains it
 	fewest int       // requests of the account in progress with any of them
-	own    int       // the most of this limiter's
+	local  int       // the most of this limiter's
 }
 
 const (
@@ -25,7 +25,7 @@ func (v *event) add(t Throttle, now time.Time) {
 	if v.began.IsZero() {
 		*v = event{began: now, fewest: t.InProgress}
 	}
-	v.fewest, v.own = min(v.fewest, t.InProgress), max(v.own, t.Own)
+	v.fewest, v.local = min(v.fewest, t.InProgress), max(v.local, t.Local)
 	v.rate = v.rate || t.Rate
 	if t.Left.After(v.left) {
 		v.left = t.Left
@@ -50,10 +50,10 @@ func (e *Evidence) concerns(account *InFlight) bool {
 
 // blames reports that the event was about the number of the account's requests in progress.
 func (e *Evidence) blames(account *InFlight, now time.Time) bool {
-	if !e.concerns(account) || !account.several() && !e.Rate.frozen && (e.noise.share > heavyNoise || e.tally.share() > heavy) {
+	if !e.concerns(account) || !account.several() && !e.Rate.setup.frozen && (e.noise.share > heavyNoise || e.tally.share() > heavy) {
 		return false
 	}
-	shown, first := account.conclude(e.event.own, now)
+	shown, first := account.conclude(e.event.local, now)
 	switch {
 	case first || shown && (e.phase == seeking || e.phase == trying):
 		e.become(free, 0, now) // it was not the rate

@@ -32,9 +32,9 @@ type lessons struct {
 // A Throttle is a throttled answer.
 type Throttle struct {
 	Left       time.Time     // when the request left
-	Hold       time.Duration // for how long Twilio said that it should wait; 0: it did not say
+	RetryAfter time.Duration // for how long Twilio said that it should wait; 0: it did not say
 	InProgress int           // requests of the account, this one included
-	Own        int           // of these, this limiter's
+	Local      int           // of these, this limiter's
 	Rate       bool          // the answer says that it is about a rate
 	Stubborn   bool          // it was not its call's first attempt, and others wait
 	Overtook   bool          // the bucket has requests in flight that left before this one
@@ -42,8 +42,8 @@ type Throttle struct {
 
 // A Verdict is what the bucket must do about a throttled answer.
 type Verdict struct {
-	Close bool          // keep still; false: only the throttled call waits
-	Hold  time.Duration // with Close: for so long, from now on
+	Close    bool          // pause; false: only the throttled call waits
+	CoolDown time.Duration // with Close: for so long, from now on
 }
 
 // Configure sets the configured pace, in requests per second; [Unlimited]. If paces is false no
@@ -52,7 +52,7 @@ type Verdict struct {
 func (e *Evidence) Configure(ceiling float64, paces, decides bool) {
 	e.ceiling, e.frozen, e.literal = ceiling, !paces, !decides
 	if e.lessons != nil {
-		e.Rate.ceiling, e.Rate.frozen = e.ceiling, e.frozen
+		e.Rate.setup.ceiling, e.Rate.setup.frozen = e.ceiling, e.frozen
 	}
 	if !paces {
 		e.Forget()
@@ -101,11 +101,11 @@ func (e *Evidence) Departed(due, now time.Time) {
 	e.Rate.departed(due, now)
 }
 
-// Told takes in that Twilio says that nothing remains, although fewer requests of this bucket than
+// NothingRemains takes in that Twilio says that nothing remains, although fewer requests of this bucket than
 // it allows were accepted within the last second: others use the rest.
-func (e *Evidence) Told(now time.Time) {
+func (e *Evidence) NothingRemains(now time.Time) {
 	e.learn(now)
-	e.Rate.told(e.log.Until(now), now)
+	e.Rate.nothingRemains(e.log.Until(now), now)
 }
 
 // Forget drops what was learned about the pace.
@@ -120,7 +120,7 @@ func (e *Evidence) learn(now time.Time) {
 	if e.lessons != nil {
 		return
 	}
-	e.lessons = &lessons{Rate: Rate{ceiling: e.ceiling, frozen: e.frozen}}
+	e.lessons = &lessons{Rate: Rate{setup: setup{ceiling: e.ceiling, frozen: e.frozen}}}
 	if accepted := e.log.Until(now); accepted > 0 {
 		e.accepted, e.answered = e.log.last(), now
 		e.cooling.accepted = int(accepted)
@@ -152,18 +152,18 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	}
 	c := &e.cooling
 	if !c.closed && left.Before(c.opened) {
-		e.empty &^= 1
+		e.bursts.empty &^= 1
 		return
 	}
 	c.note(0, left, e.since, now)
 	c.accepted++
 	c.step, c.asked = 0, time.Time{}
-	if e.phase == holding && !account.several() && (e.trouble.empty >= troubled || e.outage()) {
-		e.busy = max(e.busy, e.hold()) // it may ask at once: what was learned of late may be the outage's
+	if e.phase == keeping && !account.several() && (e.trouble.empty >= troubled || e.outage()) {
+		e.busy = max(e.busy, e.keepFor()) // it may ask at once: what was learned of late may be the outage's
 	}
 	if e.trouble.empty >= troubled {
 		e.resume(max(e.trouble.before, 1), now)
-		e.empty = 0 // that was no noise
+		e.bursts.empty = 0 // that was no noise
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
 	if e.phase == bursting && e.recently() >= notSlow {
@@ -182,16 +182,16 @@ func (e *Evidence) hurry(now time.Time) {
 		return
 	}
 	switch {
-	case e.Rate.limit >= tooSlow, e.phase == holding && e.Asking():
+	case e.Rate.limit >= tooSlow, e.phase == keeping && e.Asking():
 	case e.phase == trying:
-		e.become(holding, e.Rate.limit, now)
-		e.busy = e.hold()
-	case e.phase == holding:
-		e.busy = e.hold()
+		e.become(keeping, e.Rate.limit, now)
+		e.busy = e.keepFor()
+	case e.phase == keeping:
+		e.busy = e.keepFor()
 	}
 }
 
-// Throttled takes in a throttled answer, and decides who keeps still.
+// Throttled takes in a throttled answer, and decides who pauses.
 func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdict {
 	e.learn(now)
 	c := &e.cooling
@@ -200,10 +200,10 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	}
 	e.tell(account, t, now)
 	e.event.add(t, now)
-	e.event.asked = e.event.asked || e.phase == holding && e.Asking() && account.several()
-	c.ask(t.Hold, now)
+	e.event.asked = e.event.asked || e.phase == keeping && e.Asking() && account.several()
+	c.ask(t.RetryAfter, now)
 	if c.closed {
-		return Verdict{Close: t.Hold > 0, Hold: t.Hold}
+		return Verdict{Close: t.RetryAfter > 0, CoolDown: t.RetryAfter}
 	}
 	c.note(1, t.Left, e.since, now)
 	asking := e.Asking() || account != nil && account.asking(t.InProgress)
@@ -213,7 +213,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	e.doubt(account, t.InProgress)
 	sought := e.phase == seeking
 	e.Rate.throttled(t.Left, e.recently(), c.lately(), unsure, now)
-	if sought && e.phase == holding && account.several() {
+	if sought && e.phase == keeping && account.several() {
 		account.explained() // by a limit of the rate; of one bucket alone either would do
 	}
 	c.mostly = !e.since.After(c.paced) && c.most(e.noise.share, e.Pace() < tooSlow)
@@ -222,7 +222,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	if outage {
 		c.accepted, c.answers, c.recent = 0, 0, 0
 	}
-	hold, step := c.hold(t, now)
+	hold, step := c.length(t, now)
 	cheap := e.Pace()*hold.Seconds() <= cheapest || e.phase == bursting || e.phase == free && e.Pace() < tooSlow
 	if !e.literal && !c.mostly && !outage && !(e.none(now) && !t.Overtook) && !single && !cheap {
 		e.settle(account, now)
@@ -232,8 +232,8 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	if single {
 		c.spared = now.Add(hold + sparedFor*hold)
 	}
-	c.step, c.closed, c.since, e.rest = step, true, now, t.Hold
-	return Verdict{Close: true, Hold: hold}
+	c.step, c.closed, c.since, e.bursts.rest = step, true, now, t.RetryAfter
+	return Verdict{Close: true, CoolDown: hold}
 }
 
 // tell has the account's controller take in a throttled answer.
@@ -242,12 +242,12 @@ func (e *Evidence) tell(account *InFlight, t Throttle, now time.Time) {
 		return
 	}
 	if e.number == 0 {
-		account.buckets++
-		e.number = max(account.buckets, 1)
-		e.later = 0.2 * math.Mod(float64(e.number-1)*math.Phi, 1)
+		account.seen.buckets++
+		e.number = max(account.seen.buckets, 1)
+		e.setup.later = 0.2 * math.Mod(float64(e.number-1)*math.Phi, 1)
 	}
 	account.saw(e.number, now.Sub(e.event.left) > soundAfter, now)
-	burst := !e.Rate.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0 && !e.trouble.scouting
+	burst := !e.Rate.setup.frozen && e.phase == free && e.ceiling == Unlimited && e.noise.share == 0 && !e.trouble.scouting
 	if !t.Rate && e.phase != bursting && account.throttled(t.InProgress, burst, t.Left, now) {
 		e.begin(now)
 	}
@@ -279,16 +279,16 @@ func (e *Evidence) none(now time.Time) bool {
 	return !now.Before(e.noise.until) || math.Pow(e.noise.share, float64(e.cooling.answers)) < unlikely
 }
 
-// Held takes in that another process has closed the bucket for so long, which has a rule of its own for
+// PausedByOthers takes in that another process has closed the bucket for so long, which has a rule of its own for
 // single throttled answers.
-func (e *Evidence) Held(hold time.Duration, now time.Time) {
+func (e *Evidence) PausedByOthers(hold time.Duration, now time.Time) {
 	e.learn(now)
 	c := &e.cooling
 	if end := now.Add(hold + sparedFor*hold); end.After(c.spared) {
 		c.spared = end
 	}
 	if !c.closed {
-		c.closed, c.held, c.since = true, true, now
+		c.closed, c.byOthers, c.since = true, true, now
 	}
 }
 
@@ -296,7 +296,7 @@ func (e *Evidence) Held(hold time.Duration, now time.Time) {
 func (e *Evidence) Adopt(limit float64, now time.Time) {
 	e.learn(now)
 	if limit > 0 {
-		e.become(holding, limit, now)
+		e.become(keeping, limit, now)
 	}
 }
 
@@ -306,7 +306,7 @@ func (e *Evidence) Shared(processes, accepted int, since time.Duration) {
 	if e.lessons == nil {
 		return
 	}
-	e.processes = processes
+	e.setup.processes = processes
 	if s := since.Seconds(); s > 0 && !e.cooling.closed {
 		e.others += (float64(accepted)/s - e.others) * -math.Expm1(-s)
 	}
@@ -316,7 +316,7 @@ func (e *Evidence) Shared(processes, accepted int, since time.Duration) {
 // all processes.
 func (e *Evidence) recently() float64 { return e.log.Until(e.accepted) + e.others }
 
-// Unasked reports that the bucket keeps still for a step that Twilio has not asked for, and that is
+// Unasked reports that the bucket pauses for a step that Twilio has not asked for, and that is
 // longer than the first one.
 func (e *Evidence) Unasked(now time.Time) bool {
 	return e.lessons != nil && !e.literal && e.cooling.closed && e.cooling.step > firstStep && !e.cooling.asked.After(now)
@@ -325,7 +325,7 @@ func (e *Evidence) Unasked(now time.Time) bool {
 // Over reports that an unasked step need not last to its end. The account had an outage, and since this
 // bucket was closed a request was accepted in another one.
 func (e *Evidence) Over(account *InFlight, now time.Time) bool {
-	return account != nil && e.Unasked(now) && account.resumed.After(e.cooling.since)
+	return account != nil && e.Unasked(now) && account.seen.resumed.After(e.cooling.since)
 }
 
 // Reopen takes in that the cool-down is over, with so many of the bucket's requests in flight.
@@ -337,16 +337,16 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 	// Only time in which the bucket was open counts, unless it is too slow for that to matter.
 	if closed := now.Sub(c.since); e.Pace()*closed.Seconds() > 5 {
 		e.tally.from = e.tally.from.Add(closed)
-		e.trial.from = e.trial.from.Add(closed)
+		e.trying.trial.from = e.trying.trial.from.Add(closed)
 	}
 	switch {
-	case c.held && c.answers == 0: // nothing is known
-	case c.accepted == 0 && account != nil && account.answered.After(c.opened) && e.blames(account, now):
+	case c.byOthers && c.answers == 0: // nothing is known
+	case c.accepted == 0 && account != nil && account.seen.answered.After(c.opened) && e.blames(account, now):
 		// Others were accepted meanwhile, and have taken the slots.
 		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false
 	case c.accepted == 0: // that teaches nothing
 		e.tally.forget(c.answers)
-		e.trial.forget(c.answers)
+		e.trying.trial.forget(c.answers)
 		e.trouble.empty++
 		e.trouble.scouting = e.trouble.empty > 1
 	case e.phase == bursting:
@@ -360,7 +360,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 		e.burst(now)
 	}
 	e.event.began = time.Time{}
-	c.closed, c.held, c.opened, c.out = false, false, now, inFlight
+	c.closed, c.byOthers, c.opened, c.out = false, false, now, inFlight
 	c.accepted, c.recent, c.answers, c.mostly = 0, 0, 0, false
 	if e.since.Before(now) {
 		e.since = now
@@ -373,13 +373,13 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 	c := &e.cooling
 	accepted := e.recently()
 	e.trouble.before = max(accepted, 1)
-	e.peak = max(e.peak, accepted)
+	e.kept.peak = max(e.kept.peak, accepted)
 	switch {
 	case now.Before(e.noise.until) && !c.mostly:
 	case e.phase == free && e.ceiling == Unlimited && paced && (!c.mostly || accepted < tooSlow):
 	case e.phase == free && e.ceiling == Unlimited:
 		e.become(seeking, max(accepted, 1), now)
-	case c.mostly && (e.phase == free || e.phase == holding && !e.Asking()) && accepted > 0:
+	case c.mostly && (e.phase == free || e.phase == keeping && !e.Asking()) && accepted > 0:
 		share := float64(c.throttled(window)) / float64(min(window, c.answers))
 		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), now)
 	default:

@@ -19,22 +19,22 @@ func TestStrayThrottledAnswerClosesTheBucketOnce(t *testing.T) {
 			s := newScript(t, 20)
 			s.answers(50*ms, "....................")
 			spared := s.now.Add(r.hold + 100*r.hold)
-			if v := s.throttled(Throttle{Hold: r.asked}); v != (Verdict{Close: true, Hold: r.hold}) {
-				t.Errorf("the first one meant %+v, want to keep still for %v", v, r.hold)
+			if v := s.throttled(Throttle{RetryAfter: r.asked}); v != (Verdict{Close: true, CoolDown: r.hold}) {
+				t.Errorf("the first one meant %+v, want to pause for %v", v, r.hold)
 			}
 			s.wait(r.hold)
 			s.answers(50*ms, "....................")
-			if v := s.throttled(Throttle{Hold: r.asked}); v.Close {
+			if v := s.throttled(Throttle{RetryAfter: r.asked}); v.Close {
 				t.Error("the second one closed the bucket, want it to go on")
 			}
 			s.wait(spared.Sub(s.now) - time.Millisecond)
 			s.accepted()
-			if v := s.throttled(Throttle{Hold: r.asked}); v.Close {
+			if v := s.throttled(Throttle{RetryAfter: r.asked}); v.Close {
 				t.Error("one shortly before the bucket is no longer spared closed it, want it to go on")
 			}
 			s.wait(time.Millisecond)
-			if v := s.throttled(Throttle{Hold: r.asked}); v != (Verdict{Close: true, Hold: r.hold}) {
-				t.Errorf("one after the bucket was spared meant %+v, want to keep still for %v", v, r.hold)
+			if v := s.throttled(Throttle{RetryAfter: r.asked}); v != (Verdict{Close: true, CoolDown: r.hold}) {
+				t.Errorf("one after the bucket was spared meant %+v, want to pause for %v", v, r.hold)
 			}
 			if pace := s.e.Pace(); pace != 20 {
 				t.Errorf("the pace is %v, want the configured 20", pace)
@@ -61,7 +61,7 @@ func TestCoolDownThatCostsLittleIsTakenEachTime(t *testing.T) {
 			s.e.Configure(r.pace, false, true) // the pace shall stay what it is
 			for i := range 4 {
 				s.answers(50*ms, "....................")
-				v := s.throttled(Throttle{Hold: r.hold})
+				v := s.throttled(Throttle{RetryAfter: r.hold})
 				if want := i == 0 || r.taken; v.Close != want {
 					t.Errorf("throttled answer %d closed the bucket: %v, want %v", i+1, v.Close, want)
 				}
@@ -111,13 +111,13 @@ func TestCoolDownsGrowWhileNothingIsAccepted(t *testing.T) {
 			t.Errorf("after %d cool-downs one request at a time leaves: %v, want it after two since one was accepted", i, scouting)
 		}
 		v := s.throttled(Throttle{})
-		if want *= time.Second; v != (Verdict{Close: true, Hold: want}) {
-			t.Fatalf("throttled answer %d meant %+v, want to keep still for %v", i+1, v, want)
+		if want *= time.Second; v != (Verdict{Close: true, CoolDown: want}) {
+			t.Fatalf("throttled answer %d meant %+v, want to pause for %v", i+1, v, want)
 		}
 		s.wait(want)
 	}
-	if v := s.throttled(Throttle{Stubborn: true, Hold: 20 * time.Second}); v.Hold != 20*time.Second {
-		t.Errorf("the hold was %v, want the 20 s that Twilio asked for", v.Hold)
+	if v := s.throttled(Throttle{Stubborn: true, RetryAfter: 20 * time.Second}); v.CoolDown != 20*time.Second {
+		t.Errorf("the hold was %v, want the 20 s that Twilio asked for", v.CoolDown)
 	}
 	s.wait(20 * time.Second)
 	s.accepted()
@@ -126,16 +126,16 @@ func TestCoolDownsGrowWhileNothingIsAccepted(t *testing.T) {
 	}
 	s.wait(2 * time.Second)
 	s.e.cooling.spared = s.now
-	if v := s.throttled(Throttle{}); v.Hold != time.Second {
-		t.Errorf("the hold was %v after a request was accepted, want a second again", v.Hold)
+	if v := s.throttled(Throttle{}); v.CoolDown != time.Second {
+		t.Errorf("the hold was %v after a request was accepted, want a second again", v.CoolDown)
 	}
 }
 
 func TestCallThatInsistsDoesNotMakeCoolDownsLonger(t *testing.T) {
 	s := newScript(t, 20)
 	for i, want := range []time.Duration{1, 1, 1} {
-		if v := s.throttled(Throttle{Stubborn: i > 0}); v != (Verdict{Close: true, Hold: want * time.Second}) {
-			t.Errorf("throttled answer %d meant %+v, want to keep still for a second", i+1, v)
+		if v := s.throttled(Throttle{Stubborn: i > 0}); v != (Verdict{Close: true, CoolDown: want * time.Second}) {
+			t.Errorf("throttled answer %d meant %+v, want to pause for a second", i+1, v)
 		}
 		s.wait(time.Second)
 	}
@@ -160,17 +160,17 @@ func TestAnswersToWhatLeftBeforeACoolDown(t *testing.T) {
 	if v := s.throttled(Throttle{}); v.Close {
 		t.Error("one that came during the cool-down, and says nothing, prolonged it")
 	}
-	if v := s.throttled(Throttle{Hold: 7 * time.Second}); v != (Verdict{Close: true, Hold: 7 * time.Second}) {
-		t.Errorf("one that came during the cool-down meant %+v, want to keep still for 7 s", v)
+	if v := s.throttled(Throttle{RetryAfter: 7 * time.Second}); v != (Verdict{Close: true, CoolDown: 7 * time.Second}) {
+		t.Errorf("one that came during the cool-down meant %+v, want to pause for 7 s", v)
 	}
 	s.wait(7 * time.Second)
 	for range 20 {
-		if v := s.e.Throttled(Throttle{Left: before, Hold: time.Minute, InProgress: 1, Own: 1}, &s.account, s.now); v.Close {
+		if v := s.e.Throttled(Throttle{Left: before, RetryAfter: time.Minute, InProgress: 1, Local: 1}, &s.account, s.now); v.Close {
 			t.Fatal("one that came after the cool-down closed the bucket again")
 		}
 	}
 	s.e.Accepted(before, 1, &s.account, s.now)
-	if v := s.throttled(Throttle{}); v != (Verdict{Close: true, Hold: 2 * time.Second}) {
+	if v := s.throttled(Throttle{}); v != (Verdict{Close: true, CoolDown: 2 * time.Second}) {
 		t.Errorf("the next one meant %+v, want twice a second, since nothing was accepted that left after the cool-down", v)
 	}
 }
@@ -182,9 +182,9 @@ func TestAnswersToWhatLeftAtAnotherPaceDoNotCloseTheBucket(t *testing.T) {
 	s.answers(100*ms, "..........")
 	before := s.now
 	s.wait(ms)
-	s.e.Told(s.now)
+	s.e.NothingRemains(s.now)
 	for range 16 {
-		if v := s.e.Throttled(Throttle{Left: before, InProgress: 1, Own: 1}, &s.account, s.now); v.Close {
+		if v := s.e.Throttled(Throttle{Left: before, InProgress: 1, Local: 1}, &s.account, s.now); v.Close {
 			t.Fatal("one of them closed the bucket")
 		}
 	}
@@ -213,8 +213,8 @@ func TestLimitWithoutAPaceIsNotBelievedBeforeFourOfSixteenAreThrottled(t *testin
 		t.Fatalf("the phase is %v after three of the next sixteen, want %v", s.e.phase, seeking)
 	}
 	s.answers(10*ms, "x")
-	if s.e.phase != holding {
-		t.Errorf("the phase is %v after four of sixteen, want %v", s.e.phase, holding)
+	if s.e.phase != keeping {
+		t.Errorf("the phase is %v after four of sixteen, want %v", s.e.phase, keeping)
 	}
 	if s.e.News().Pause == 0 {
 		t.Error("there is no pause, although more was sent than the limit")
@@ -237,7 +237,7 @@ func TestNothingIsLearnedThatIsNotWanted(t *testing.T) {
 		s.e.Configure(20, false, true)
 		i := 0
 		s.goes(5*time.Minute, func() bool { i++; return i%4 == 0 })
-		s.e.Told(s.now)
+		s.e.NothingRemains(s.now)
 		if s.e.Pace() != 20 || s.e.Known() || s.e.Learned() != 0 {
 			t.Errorf("the pace is %v, and %v was learned, want 20 and nothing", s.e.Pace(), s.e.Learned())
 		}
@@ -247,8 +247,8 @@ func TestNothingIsLearnedThatIsNotWanted(t *testing.T) {
 		s.e.Configure(20, false, false)
 		for i := range 5 {
 			s.answers(50*ms, "....................")
-			if v := s.throttled(Throttle{}); v != (Verdict{Close: true, Hold: time.Second}) {
-				t.Errorf("throttled answer %d meant %+v, want to keep still for a second", i+1, v)
+			if v := s.throttled(Throttle{}); v != (Verdict{Close: true, CoolDown: time.Second}) {
+				t.Errorf("throttled answer %d meant %+v, want to pause for a second", i+1, v)
 			}
 			s.wait(time.Second)
 		}
@@ -256,7 +256,7 @@ func TestNothingIsLearnedThatIsNotWanted(t *testing.T) {
 	t.Run("a lower configured pace holds at once", func(t *testing.T) {
 		s := newScript(t, Unlimited)
 		s.answers(10*ms, "....................")
-		s.e.Told(s.now)
+		s.e.NothingRemains(s.now)
 		for _, pace := range []float64{5, 0.01} {
 			if s.e.Configure(pace, true, true); s.e.Pace() != pace {
 				t.Errorf("the pace is %v, want %v", s.e.Pace(), pace)
@@ -266,7 +266,7 @@ func TestNothingIsLearnedThatIsNotWanted(t *testing.T) {
 	t.Run("what was learned is forgotten", func(t *testing.T) {
 		s := newScript(t, 20)
 		s.answers(100*ms, "..........")
-		s.e.Told(s.now)
+		s.e.NothingRemains(s.now)
 		if s.e.Pace() > 15 || !s.e.Known() {
 			t.Fatalf("the pace is %v, want the 10 that were accepted, about", s.e.Pace())
 		}
@@ -287,12 +287,12 @@ func TestWhatIsNotToBePacedForgetsWhatWasLearned(t *testing.T) {
 	for name, teach := range map[string]func(*script){
 		"a limit": func(s *script) {
 			s.answers(10*ms, "....................")
-			s.e.Told(s.now)
+			s.e.NothingRemains(s.now)
 		},
 		"a limit that is still looked for": func(s *script) { s.answers(100*ms, "..........x..........") },
 		"a trial": func(s *script) {
 			s.answers(10*ms, "....................")
-			s.e.Told(s.now)
+			s.e.NothingRemains(s.now)
 			for refused := fourth(); s.e.phase != trying; {
 				s.goes(time.Second, refused)
 			}
@@ -340,7 +340,7 @@ func TestZeroEvidenceKnowsNothing(t *testing.T) {
 	if e.Pace() != 7 || math.Abs(e.PerSecond(now)-1) > 0.1 {
 		t.Errorf("the pace is %v and %v were accepted, want 7 and 1", e.Pace(), e.PerSecond(now))
 	}
-	if v := e.Throttled(Throttle{Left: now, InProgress: 1, Own: 1}, nil, now); !v.Close {
+	if v := e.Throttled(Throttle{Left: now, InProgress: 1, Local: 1}, nil, now); !v.Close {
 		t.Error("the first throttled answer did not close the bucket")
 	}
 	e.Reopen(nil, 0, now.Add(time.Second))

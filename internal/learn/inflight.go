@@ -35,25 +35,44 @@ import (
 // times (Netflix's concurrency-limits) it does not drift when Twilio is slow. The zero InFlight
 // has no limit.
 type InFlight struct {
-	limit    int           // 0: none
-	good     int           // the last limit that was not a probe
-	others   int           // requests of others in progress, when the limit was found
-	interval time.Duration // between probes
+	limit     int       // 0: none
+	good      int       // the last limit that was not a probe
+	others    int       // requests of others in progress, when the limit was found
+	changed   time.Time // when the limit last was
+	found     time.Time // when there first was one
+	probes    probes
+	back      int // limit to go back to if a trial finds noise; 0: there is no trial
+	trial     trial
+	noise     noise
+	suspicion suspicion
+
+	counts *[cells]count // by number in progress; nil: nothing was throttled
+	halved time.Time     // when all of counts were last
+	high   high
+	seen   seen
+}
+
+// probes raise a limit, to see whether more is accepted.
+type probes struct {
+	interval time.Duration // between them
 	probed   time.Time     // when the last one was, or the limit was found
-	changed  time.Time     // when the limit last was
-	found    time.Time     // when there first was one
-	raised   int           // probes in a row that have held
-	back     int           // limit to go back to if a trial finds noise; 0: there is no trial
-	trial    trial
-	noise    noise
-	suspect  int       // the fewest in progress when requests of a burst were throttled; 0: none were
-	since    time.Time // when that was
+	raised   int           // in a row that have held
+}
 
-	counts  *[cells]count // by number in progress; nil: nothing was throttled
-	halved  time.Time     // when all of counts were last
-	highest [2]int        // in progress with requests that were accepted, in this half minute and the last
-	half    time.Time     // when this half minute began
+// A suspicion is a number in progress that may be the limit.
+type suspicion struct {
+	suspect int       // the fewest in progress when requests of a burst were throttled; 0: none were
+	since   time.Time // when that was
+}
 
+// high is how many were in progress with requests that were accepted.
+type high struct {
+	highest [2]int    // the most in this half minute, and in the last
+	half    time.Time // when this half minute began
+}
+
+// seen is what happened in the buckets of the account.
+type seen struct {
 	buckets        uint8     // that were throttled, ever: the next one's number
 	who            [2]uint64 // the numbers, modulo 64, of those that were in these ten seconds and in the last
 	sound, unsound int       // requests accepted of late in buckets in which nothing was throttled of late, and in others
@@ -116,15 +135,15 @@ func (c *InFlight) asking(n int) bool { return c.limit > c.good && n > c.good+c.
 // was throttled in its bucket of late.
 func (c *InFlight) accepted(n int, sound bool, left, now time.Time) {
 	c.age(now)
-	c.highest[0] = max(c.highest[0], n)
-	if now.Sub(c.answered) > heard && c.several() {
-		c.resumed = now
+	c.high.highest[0] = max(c.high.highest[0], n)
+	if now.Sub(c.seen.answered) > heard && c.several() {
+		c.seen.resumed = now
 	}
-	c.answered = now
+	c.seen.answered = now
 	if sound {
-		c.sound++
+		c.seen.sound++
 	} else {
-		c.unsound++
+		c.seen.unsound++
 	}
 	if c.counts == nil {
 		return
@@ -147,10 +166,10 @@ func (c *InFlight) throttled(n int, burst bool, left, now time.Time) (refuted bo
 		c.find(c.trial.add(true, now), now)
 	}
 	if burst && c.limit == 0 {
-		if c.suspect == 0 || n < c.suspect || now.Sub(c.since) > suspectFor {
-			c.suspect = n
+		if c.suspicion.suspect == 0 || n < c.suspicion.suspect || now.Sub(c.suspicion.since) > suspectFor {
+			c.suspicion.suspect = n
 		}
-		c.since = now
+		c.suspicion.since = now
 		return false
 	}
 	at := &c.counts[cell(n)]
@@ -160,17 +179,19 @@ func (c *InFlight) throttled(n int, burst bool, left, now time.Time) (refuted bo
 
 // alone reports that most of what the account sends is accepted, in buckets that were not throttled
 // of late: then the one that is has a limit of its own.
-func (c *InFlight) alone() bool { return c.sound > c.unsound }
+func (c *InFlight) alone() bool { return c.seen.sound > c.seen.unsound }
 
 // several reports that more than one bucket was throttled of late. It is false for nil.
-func (c *InFlight) several() bool { return c != nil && bits.OnesCount64(c.who[0]|c.who[1]) > 1 }
+func (c *InFlight) several() bool {
+	return c != nil && bits.OnesCount64(c.seen.who[0]|c.seen.who[1]) > 1
+}
 
 // saw notes that the bucket of a number was throttled. turned: of late nothing was in it.
 func (c *InFlight) saw(bucket uint8, turned bool, now time.Time) {
 	c.age(now)
-	c.who[0] |= 1 << (bucket % 64)
+	c.seen.who[0] |= 1 << (bucket % 64)
 	if turned {
-		c.sound, c.unsound = 0, 0
+		c.seen.sound, c.seen.unsound = 0, 0
 	}
 }
 
@@ -179,22 +200,22 @@ func (c *InFlight) age(now time.Time) {
 		for i := range c.counts {
 			c.counts[i].halve()
 		}
-		c.sound, c.unsound = c.sound/2, c.unsound/2
-		c.who = [2]uint64{0, c.who[0]}
+		c.seen.sound, c.seen.unsound = c.seen.sound/2, c.seen.unsound/2
+		c.seen.who = [2]uint64{0, c.seen.who[0]}
 		c.halved = now
 	}
-	switch age := now.Sub(c.half); {
+	switch age := now.Sub(c.high.half); {
 	case age >= time.Minute:
-		c.highest, c.half = [2]int{}, now
+		c.high.highest, c.high.half = [2]int{}, now
 	case age >= time.Minute/2:
-		c.highest, c.half = [2]int{0, c.highest[0]}, now
+		c.high.highest, c.high.half = [2]int{0, c.high.highest[0]}, now
 	}
 }
 
 // Exceeds reports that n in progress are more than were accepted within the last minute.
 func (c *InFlight) Exceeds(n int, now time.Time) bool {
 	c.age(now)
-	return n > 1 && n > max(c.highest[0], c.highest[1])
+	return n > 1 && n > max(c.high.highest[0], c.high.highest[1])
 }
 
 // sum adds up the cells of the numbers from and up to below to.
@@ -251,8 +272,8 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 	case n == 0:
 		return false, false
 	case c.limit == 0:
-		if c.suspect == 0 || now.Sub(c.since) > suspectFor || n < c.suspect/2 || n > 2*c.suspect {
-			c.suspect, c.since = n, now
+		if c.suspicion.suspect == 0 || now.Sub(c.suspicion.since) > suspectFor || n < c.suspicion.suspect/2 || n > 2*c.suspicion.suspect {
+			c.suspicion.suspect, c.suspicion.since = n, now
 			c.explained() // a burst may be the cause: another event must show it by itself
 			return false, false
 		}
@@ -266,7 +287,7 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 	if first = c.limit == 0; first {
 		c.found = now
 	}
-	c.interval = probeAfter
+	c.probes.interval = probeAfter
 	c.others = n - 1 - limit
 	c.set(max(1, limit), now)
 	return true, first
@@ -291,13 +312,13 @@ func (c *InFlight) refute(least int, now time.Time) bool {
 
 // fail ends a probe that was too much, and goes back to a limit.
 func (c *InFlight) fail(limit int, now time.Time) {
-	c.interval, c.raised = probeAfter, 0
+	c.probes.interval, c.probes.raised = probeAfter, 0
 	c.set(limit, now)
 }
 
 // set makes it the limit, and forgets what was counted above it.
 func (c *InFlight) set(limit int, now time.Time) {
-	c.limit, c.good, c.back, c.probed, c.changed = limit, limit, 0, now, now
+	c.limit, c.good, c.back, c.probes.probed, c.changed = limit, limit, 0, now, now
 	for i := cell(c.others + limit + 1); c.counts != nil && i < cells; i++ {
 		c.counts[i] = count{}
 	}
@@ -333,7 +354,7 @@ func (c *InFlight) find(f finding, now time.Time) {
 		c.limit, c.changed = less(c.limit, c.trial.tally.share()), now
 		c.trial = c.trial.next(float64(c.limit), now)
 	case limited:
-		c.interval = probeAfter
+		c.probes.interval = probeAfter
 		c.set(c.limit, now)
 	case noisy:
 		c.noise.is(c.trial.share, now)
@@ -344,17 +365,17 @@ func (c *InFlight) find(f finding, now time.Time) {
 // Probe raises the limit if it is time to: a request waits for it now. It reports whether the
 // limit has changed.
 func (c *InFlight) Probe(now time.Time) bool {
-	if c.limit == 0 || c.back > 0 || now.Sub(c.probed) < c.interval {
+	if c.limit == 0 || c.back > 0 || now.Sub(c.probes.probed) < c.probes.interval {
 		return false
 	}
 	if c.limit > c.good { // the last probe has held for a whole interval, unless some were throttled
 		if c.refute(1, now) {
 			return true
 		}
-		c.interval = max(c.interval/2, probeAtLeast)
-		c.raised++
+		c.probes.interval = max(c.probes.interval/2, probeAtLeast)
+		c.probes.raised++
 	}
 	c.set(c.limit, now)
-	c.limit += min(c.limit, max(1, c.limit/10)<<c.raised)
+	c.limit += min(c.limit, max(1, c.limit/10)<<c.probes.raised)
 	return true
 }

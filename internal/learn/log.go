@@ -13,8 +13,8 @@ type Log struct {
 
 const (
 	slotLength = time.Second / slotsPerSecond
-	// At 32 slots a second a sum over one second is wrong by one request at most while requests
-	// leave at 32/s or less, and by 3 % at most above that.
+	// At 32 slots a second a sum over one second is wrong by one request at most, if requests leave
+	// at 32/s or less. Above that it is wrong by 3 % at most.
 	slotsPerSecond = 32
 	logSlots       = slotsPerSecond + 2
 )

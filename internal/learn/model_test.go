@@ -34,7 +34,7 @@ type model struct {
 	inside   int        // requests that the server works on
 	serial   int        // requests that have left, ever
 	left     time.Time  // when a request last left
-	closed   bool       // the bucket keeps still, or was not reopened since
+	closed   bool       // the bucket pauses, or was not reopened since
 	until    time.Time  // the end of the cool-down
 	paused   time.Time  // until when no request leaves because of News.Pause
 	looking  time.Time  // when the head of the line is looked at next
@@ -202,13 +202,13 @@ func (m *model) answered(a *attempt, left time.Time, n, serial int, ok bool, hol
 	}
 	m.minute().throttled++
 	v := m.evidence.Throttled(Throttle{
-		Left: left, Hold: hold, InProgress: n, Own: n,
+		Left: left, RetryAfter: hold, InProgress: n, Local: n,
 		Stubborn: a.before > 0 && len(m.front)+len(m.line) > 0,
 		Overtook: m.flying > m.serial-serial,
 	}, &m.account, m.now)
 	if v.Close {
 		m.closed = true
-		if t := m.now.Add(v.Hold); t.After(m.until) {
+		if t := m.now.Add(v.CoolDown); t.After(m.until) {
 			m.until = t
 		}
 	}

@@ -40,7 +40,7 @@ func TestBlipTeachesNothing(t *testing.T) {
 	blip := func(s *script) {
 		for range 2 {
 			s.wait(100 * ms)
-			if v := s.throttled(Throttle{Hold: 100 * ms}); !v.Close {
+			if v := s.throttled(Throttle{RetryAfter: 100 * ms}); !v.Close {
 				t.Fatal("a short cool-down was not taken")
 			}
 			s.wait(100 * ms)

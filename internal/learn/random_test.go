@@ -43,7 +43,7 @@ func TestNoHeadWaitsLongerThanHalfAMinute(t *testing.T) {
 				ceiling = ceilings[rnd.IntN(len(ceilings))]
 				e.Configure(ceiling, rnd.IntN(8) > 0, true)
 			case 2:
-				e.Told(now)
+				e.NothingRemains(now)
 			case 3:
 				e.Forget()
 			}
@@ -69,14 +69,14 @@ func TestNoHeadWaitsLongerThanHalfAMinute(t *testing.T) {
 					hold := time.Duration(max(0, rnd.IntN(60)-30)) * time.Second
 					asked = later(asked, now.Add(hold))
 					v := e.Throttled(Throttle{
-						Left: left, Hold: hold, InProgress: n + rnd.IntN(2), Own: n,
+						Left: left, RetryAfter: hold, InProgress: n + rnd.IntN(2), Local: n,
 						Rate: rnd.IntN(8) == 0, Stubborn: rnd.IntN(2) == 0, Overtook: rnd.IntN(8) == 0,
 					}, of, now)
 					if v.Close {
-						closed, until = true, later(until, now.Add(v.Hold))
+						closed, until = true, later(until, now.Add(v.CoolDown))
 					}
-					if v.Hold < 0 || v.Hold > max(16*time.Second, asked.Sub(now)) {
-						t.Fatalf("seed %d: told to keep still for %v, want 16 s at most, or the %v that were asked for", seed, v.Hold, asked.Sub(now))
+					if v.CoolDown < 0 || v.CoolDown > max(16*time.Second, asked.Sub(now)) {
+						t.Fatalf("seed %d: told to pause for %v, want 16 s at most, or the %v that were asked for", seed, v.CoolDown, asked.Sub(now))
 					}
 				}
 			}

@@ -33,18 +33,15 @@ type phase uint8
 const (
 	free     phase = iota // nothing is learned: the pace is the configured one
 	seeking               // from a low pace, twice as much each second
-	holding               // at the limit, and from time to time a little more: asking
+	keeping               // at the limit, and from time to time a little more: asking
 	trying                // at a little less, to tell a limit from noise
 	bursting              // the limit is slow: requests leave as they come, until one is throttled
 )
 
 // A Rate is the controller of one bucket's pace.
 type Rate struct {
-	ceiling float64 // as configured; Unlimited
-	frozen  bool    // the pace is always as configured
-	news    News
-
-	processes int // that send at this pace; 0 and 1: this one alone
+	setup setup
+	news  News
 
 	phase   phase
 	limit   float64       // requests/s; free: 0
@@ -52,21 +49,43 @@ type Rate struct {
 	last    time.Time     // when a request last left
 	strayed time.Time     // when the pace was last free
 	since   time.Time     // answers to requests that left before say nothing about this pace
-	tally   tally         // of answers since then; trying: see trial
+	tally   tally         // of answers since then; trying: the trial has its own
 	noise   noise
-	held    float64       // holding: a limit that was accepted to the end of its time; 0: none was
-	refuted int           // holding: times in a row that asking has led too far
+	kept    kept    // of the limit that is kept
+	goal    setting // seeking: where it ends; its limit is 0: not known
+	trying  trials
+	bursts  burstCoolDowns
+}
+
+// setup is what the bucket's owner says.
+type setup struct {
+	ceiling   float64 // as configured; Unlimited
+	frozen    bool    // the pace is always as configured
+	processes int     // that send at this pace; 0 and 1: this one alone
+	later     float64 // part of the usual time for which a limit is kept longer than in the account's other buckets
+}
+
+// kept is about a limit that is kept, and from time to time asked to be more.
+type kept struct {
+	proven  float64       // a limit that was accepted to the end of its time; 0: none was
+	refuted int           // times in a row that asking has led too far
 	peak    float64       // requests/s that were accepted before the pace was lowered; 0: it was not
-	later   float64       // part of the usual time for which a limit is kept longer, other than in the account's other buckets
-	soon    time.Duration // holding: for which a limit far below the peak is kept; 0: as long as others
-	steps   [2]float64    // holding: paces at which the last two requests left
-	full    time.Duration // holding: for which the pace was the configured one
-	goal    setting       // seeking: where it ends; its limit is 0: not known
-	before  setting       // trying: what to go back to
-	trial   trial         // trying
-	rest    time.Duration // for which the last cool-down lasts, by Twilio's word; 0: it did not say
-	long    uint16        // bursting: the last cool-downs, a bit each; 1: a long one that was not empty
-	empty   uint16        // bursting: the last cool-downs, a bit each; 1: nothing was accepted before it
+	soon    time.Duration // for which a limit far below the peak is kept; 0: as long as others
+	steps   [2]float64    // paces at which the last two requests left
+	full    time.Duration // for which the pace was the configured one
+}
+
+// trials are those of a lower pace.
+type trials struct {
+	before setting // what to go back to
+	trial  trial   // the present one
+}
+
+// burstCoolDowns are the cool-downs that end bursts.
+type burstCoolDowns struct {
+	rest  time.Duration // for which the last cool-down lasts, by Twilio's word; 0: it did not say
+	long  uint16        // the last cool-downs, a bit each; 1: a long one that was not empty
+	empty uint16        // the last cool-downs, a bit each; 1: nothing was accepted before it
 }
 
 // A setting is a phase and a limit.
@@ -89,19 +108,19 @@ func (r *Rate) Pace() float64 {
 	pace := r.limit
 	switch r.phase {
 	case free, bursting:
-		return r.ceiling
+		return r.setup.ceiling
 	case seeking:
 		pace *= math.Exp2(min(r.busy.Seconds(), maxDoublings))
-	case holding:
+	case keeping:
 		pace = r.asked()
 	}
-	return min(max(pace, slowest), r.ceiling)
+	return min(max(pace, slowest), r.setup.ceiling)
 }
 
 // Learned returns the limit as far as throttling has shown it, in requests/s; 0: it has not.
 func (r *Rate) Learned() float64 {
 	if r.phase == trying {
-		return r.before.limit
+		return r.trying.before.limit
 	}
 	return r.limit
 }
@@ -115,17 +134,17 @@ type News struct {
 
 // forget drops what was learned about the pace.
 func (r *Rate) forget() {
-	*r = Rate{ceiling: r.ceiling, frozen: r.frozen, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, rest: r.rest, later: r.later, processes: r.processes}
+	*r = Rate{setup: setup{ceiling: r.setup.ceiling, frozen: r.setup.frozen, later: r.setup.later, processes: r.setup.processes}, news: News{Changed: r.news.Changed || r.phase != free}, last: r.last, bursts: burstCoolDowns{rest: r.bursts.rest}}
 }
 
-// told takes in that others use the rest, although only so many requests per second were accepted.
-func (r *Rate) told(perSecond float64, now time.Time) {
+// nothingRemains takes in that others use the rest, although only so many requests per second were accepted.
+func (r *Rate) nothingRemains(perSecond float64, now time.Time) {
 	pace := r.Pace()
 	limit := max(perSecond, 1)
 	if pace < Unlimited {
 		limit = min(max(perSecond, pace/2), pace)
 	}
-	r.become(holding, limit, now)
+	r.become(keeping, limit, now)
 }
 
 // departed is Evidence.Departed.
@@ -138,31 +157,31 @@ func (r *Rate) departed(due, now time.Time) {
 	pace, asked := r.Pace(), r.Asking()
 	if due.After(last) {
 		waited := min(due.Sub(last), time.Duration(2*r.sharers()*float64(time.Second)/pace))
-		if r.phase == holding {
-			waited = min(waited, max(r.hold()-r.busy, 0)+climbAtMost)
+		if r.phase == keeping {
+			waited = min(waited, max(r.keepFor()-r.busy, 0)+climbAtMost)
 		}
 		r.busy += waited
-		r.steps = [2]float64{r.steps[1], pace}
+		r.kept.steps = [2]float64{r.kept.steps[1], pace}
 	}
 	pace = r.Pace()
 	switch {
-	case r.phase == seeking && pace >= r.ceiling:
+	case r.phase == seeking && pace >= r.setup.ceiling:
 		r.become(free, 0, now)
 	case r.phase == seeking && r.goal.pace > 0 && pace >= r.goal.pace:
 		r.become(r.goal.phase, r.goal.limit, now)
-	case r.phase == holding && !asked && r.Asking():
-		if r.limit > r.held {
-			r.held, r.refuted = r.limit, max(r.refuted-1, 0)
+	case r.phase == keeping && !asked && r.Asking():
+		if r.limit > r.kept.proven {
+			r.kept.proven, r.kept.refuted = r.limit, max(r.kept.refuted-1, 0)
 		}
 		r.begin(now)
-	case r.phase == holding && asked && r.limit < 0.95*r.held && pace >= r.held:
-		r.become(holding, r.held, now) // that was the limit before
-	case r.phase == holding && asked && r.refuted > 0 && r.busy >= r.hold()+holdTime/2:
-		r.become(holding, pace, now) // it was accepted for long enough
-	case r.phase == holding && pace < r.ceiling:
-		r.full = 0
-	case r.phase == holding:
-		if r.full += min(now.Sub(last), time.Second); r.full >= fullTime {
+	case r.phase == keeping && asked && r.limit < 0.95*r.kept.proven && pace >= r.kept.proven:
+		r.become(keeping, r.kept.proven, now) // that was the limit before
+	case r.phase == keeping && asked && r.kept.refuted > 0 && r.busy >= r.keepFor()+keepTime/2:
+		r.become(keeping, pace, now) // it was accepted for long enough
+	case r.phase == keeping && pace < r.setup.ceiling:
+		r.kept.full = 0
+	case r.phase == keeping:
+		if r.kept.full += min(now.Sub(last), time.Second); r.kept.full >= fullTime {
 			r.become(free, 0, now)
 		}
 	}
@@ -171,13 +190,13 @@ func (r *Rate) departed(due, now time.Time) {
 // clear has answers count from a second later, if other processes send at this pace. They do not pause,
 // so that the server's window is full of what they sent before.
 func (r *Rate) clear() {
-	if r.processes > 1 {
+	if r.setup.processes > 1 {
 		r.since = r.since.Add(time.Second)
 	}
 }
 
 // sharers is how many processes send at this pace.
-func (r *Rate) sharers() float64 { return float64(max(r.processes, 1)) }
+func (r *Rate) sharers() float64 { return float64(max(r.setup.processes, 1)) }
 
 // lag is for how long answers of other processes are not known yet, on average, in seconds.
 func (r *Rate) lag() float64 { return 0.5 * (1 - 1/r.sharers()) }
@@ -187,23 +206,23 @@ const settles = 600 * time.Millisecond
 
 // begin forgets the answers that say nothing about the pace from now on.
 func (r *Rate) begin(now time.Time) {
-	if r.processes > 1 {
+	if r.setup.processes > 1 {
 		now = now.Add(settles)
 	}
 	r.since, r.tally = now, tally{from: now}
 }
 
 func (r *Rate) become(p phase, limit float64, now time.Time) {
-	if r.frozen {
+	if r.setup.frozen {
 		return
 	}
 	if p == free || p == bursting {
-		r.held, r.refuted = 0, 0
+		r.kept.proven, r.kept.refuted = 0, 0
 	}
 	if r.phase == free {
 		r.strayed = now
 	}
-	r.phase, r.limit, r.busy, r.full, r.goal, r.soon, r.empty, r.long = p, limit, 0, 0, setting{}, 0, 0, 0
+	r.phase, r.limit, r.busy, r.kept.full, r.goal, r.kept.soon, r.bursts.empty, r.bursts.long = p, limit, 0, 0, setting{}, 0, 0, 0
 	r.news.Changed = true
 	r.begin(now)
 }
@@ -213,7 +232,7 @@ func (r *Rate) accepted(left, now time.Time) {
 	switch {
 	case left.Before(r.since):
 	case r.phase == trying:
-		r.find(r.trial.add(false, now), now)
+		r.find(r.trying.trial.add(false, now), now)
 	default:
 		r.tally.add(false, now)
 	}
@@ -222,19 +241,19 @@ func (r *Rate) accepted(left, now time.Time) {
 // outage reports that nothing at all has been accepted for some time.
 func (r *Rate) outage() bool {
 	if r.phase == trying {
-		return r.trial.outage
+		return r.trying.trial.outage
 	}
 	return r.tally.outage
 }
 
 // consider begins a trial if requests are throttled again and again at this pace.
 func (r *Rate) consider(now time.Time) {
-	if r.phase != free && (r.phase != holding || r.Asking()) || !r.tally.recurs() || r.noise.covers(&r.tally, now) {
+	if r.phase != free && (r.phase != keeping || r.Asking()) || !r.tally.recurs() || r.noise.covers(&r.tally, now) {
 		return
 	}
 	lower := r.lower(&r.tally, now)
-	if r.phase == holding && r.held > 0 && r.held < r.limit { // asking has led too far
-		lower = max(lower, r.held)
+	if r.phase == keeping && r.kept.proven > 0 && r.kept.proven < r.limit { // asking has led too far
+		lower = max(lower, r.kept.proven)
 	}
 	r.try(r.tally.share(), lower, now)
 }
@@ -250,7 +269,7 @@ func (r *Rate) lower(t *tally, now time.Time) float64 {
 
 // try begins a trial of a lower pace, after a share of the requests was throttled.
 func (r *Rate) try(share, pace float64, now time.Time) {
-	if r.frozen {
+	if r.setup.frozen {
 		return
 	}
 	if r.phase == free && r.Pace() < tooSlow { // it would take minutes, and cool-downs cost less
@@ -259,22 +278,22 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 	}
 	switch {
 	case !r.burstsSuit(pace):
-	case 0 < r.held && r.held < r.limit: // a pace that has worked is better
-		r.become(holding, max(r.held, 0.9*r.limit), now)
+	case 0 < r.kept.proven && r.kept.proven < r.limit: // a pace that has worked is better
+		r.become(keeping, max(r.kept.proven, 0.9*r.limit), now)
 		return
 	case share > most:
 		r.become(bursting, pace, now)
 		return
 	}
 	pace = r.notMuchLess(pace, share)
-	r.before = setting{r.phase, r.limit, r.Pace()}
-	base := r.before.pace
+	r.trying.before = setting{r.phase, r.limit, r.Pace()}
+	base := r.trying.before.pace
 	if base == Unlimited {
 		base = pace / (1 - share)
 	}
 	r.become(trying, pace, now)
 	r.clear()
-	r.trial = newTrial(share, base, pace, r.noise.share > 0, r.since)
+	r.trying.trial = newTrial(share, base, pace, r.noise.share > 0, r.since)
 }
 
 // notMuchLess returns the pace to try when so much is throttled. Noise must not lead so far down
@@ -283,33 +302,33 @@ func (r *Rate) notMuchLess(pace, share float64) float64 {
 	if share > most {
 		return pace
 	}
-	return max(pace, min(r.peak/muchLess, 0.95*r.Pace()))
+	return max(pace, min(r.kept.peak/muchLess, 0.95*r.Pace()))
 }
 
 // find does what follows from a trial's finding.
 func (r *Rate) find(f finding, now time.Time) {
-	t := &r.trial
+	t := &r.trying.trial
 	switch f {
 	case limited:
 		r.noise = noise{}
-		if r.before.phase == holding && r.limit == r.held && r.limit < r.before.limit {
-			r.refuted = min(r.refuted+1, 2) // asking had led too far
+		if r.trying.before.phase == keeping && r.limit == r.kept.proven && r.limit < r.trying.before.limit {
+			r.kept.refuted = min(r.kept.refuted+1, 2) // asking had led too far
 		}
-		worked := r.held > 0 && r.before.limit <= 1.01*r.held && r.before.limit >= 0.99*r.held
+		worked := r.kept.proven > 0 && r.trying.before.limit <= 1.01*r.kept.proven && r.trying.before.limit >= 0.99*r.kept.proven
 		if worked {
-			r.held = r.limit // it is no longer the limit
+			r.kept.proven = r.limit // it is no longer the limit
 		}
-		r.news.Crowded = r.news.Crowded || r.before.phase == free && r.limit > 0.9*r.ceiling
+		r.news.Crowded = r.news.Crowded || r.trying.before.phase == free && r.limit > 0.9*r.setup.ceiling
 		if !worked && r.burstsSuit(r.limit) {
 			r.become(bursting, r.limit, now)
 			return
 		}
 		r.keep(r.limit, now)
-		r.busy = max(0, r.hold()-holdTime/2)
+		r.busy = max(0, r.keepFor()-keepTime/2)
 	case noisy:
 		r.noise.is((t.tally.share()+t.share)/2, now)
-		r.become(r.before.phase, r.before.limit, now)
-		r.busy = r.hold() // it may ask at once
+		r.become(r.trying.before.phase, r.trying.before.limit, now)
+		r.busy = r.keepFor() // it may ask at once
 	case perhaps:
 		pace := max(r.lower(&t.tally, now), r.limit/2) // a few answers say little
 		if t.tally.share() > 0.2 {
@@ -319,14 +338,14 @@ func (r *Rate) find(f finding, now time.Time) {
 		pace = r.notMuchLess(pace, t.tally.share())
 		r.become(trying, pace, now)
 		r.clear()
-		r.trial = t.next(pace, r.since)
+		r.trying.trial = t.next(pace, r.since)
 	}
 }
 
 // resume begins anew after an outage, before which so many requests per second were accepted. A
 // pace that is known needs no search.
 func (r *Rate) resume(perSecond float64, now time.Time) {
-	if r.ceiling < Unlimited || r.phase != free && r.phase != seeking {
+	if r.setup.ceiling < Unlimited || r.phase != free && r.phase != seeking {
 		return
 	}
 	goal := r.goal

@@ -15,8 +15,8 @@ func TestRateIsNeverBelowOneRequestInHalfAMinute(t *testing.T) {
 		{0.01, 0.001, 0.01}, // as configured
 		{20, 30, 20},
 	} {
-		for _, p := range []phase{seeking, holding, trying} {
-			c := Rate{ceiling: r.ceiling}
+		for _, p := range []phase{seeking, keeping, trying} {
+			c := Rate{setup: setup{ceiling: r.ceiling}}
 			c.become(p, r.limit, noon)
 			if got := c.Pace(); got != r.want {
 				t.Errorf("phase %d: the pace is %v with a limit of %v and %v configured, want %v", p, got, r.limit, r.ceiling, r.want)
@@ -35,7 +35,7 @@ func held(t *testing.T, limit int) *script {
 	if limit == 1 {
 		s.wait(time.Second) // none was accepted within the last second, which means one
 	}
-	s.e.Told(s.now)
+	s.e.NothingRemains(s.now)
 	if got := s.e.Learned(); math.Abs(got-float64(limit)) > 0.7 {
 		t.Fatalf("%v was learned, want %d", got, limit)
 	}
@@ -126,7 +126,7 @@ func TestCoolDownIsPauseEnough(t *testing.T) {
 func TestAskingLeadsBackToTheConfiguredPace(t *testing.T) {
 	s := newScript(t, 20)
 	s.answers(100*ms, "..........")
-	s.e.Told(s.now)
+	s.e.NothingRemains(s.now)
 	s.goes(2*time.Minute, never)
 	if s.e.Pace() != 20 || s.e.Known() {
 		t.Errorf("the pace is %v after two minutes in which all was accepted, want 20 and nothing known", s.e.Pace())
@@ -138,7 +138,7 @@ func TestLimitIsKeptForFiftyRequests(t *testing.T) {
 		limit float64
 		want  time.Duration
 	}{{100, 22 * time.Second}, {1, 50 * time.Second}, {0.1, 100 * time.Second}, {0, 100 * time.Second}} {
-		if got := (&Rate{limit: r.limit}).hold(); got != r.want {
+		if got := (&Rate{limit: r.limit}).keepFor(); got != r.want {
 			t.Errorf("a limit of %v is kept for %v, want %v", r.limit, got, r.want)
 		}
 	}
@@ -147,7 +147,7 @@ func TestLimitIsKeptForFiftyRequests(t *testing.T) {
 func TestAskingThatHasLedTooFarIsCautious(t *testing.T) {
 	s := held(t, 10)
 	limit := s.e.Learned()
-	s.e.held, s.e.refuted = limit, 1
+	s.e.kept.proven, s.e.kept.refuted = limit, 1
 	s.goes(32*time.Second, never)
 	if got := s.e.Pace(); !s.e.Asking() || got != cautious*limit {
 		t.Errorf("the pace is %v, want a quarter more than %v", got, limit)
@@ -163,7 +163,7 @@ func TestAskingStopsForAWhileAtTheLimitOfBefore(t *testing.T) {
 	before := s.e.Learned()
 	s.goes(24*time.Second, never) // it has held to the end of its time
 	s.wait(2 * time.Second)
-	if s.e.Told(s.now); s.e.Learned() > 0.6*before {
+	if s.e.NothingRemains(s.now); s.e.Learned() > 0.6*before {
 		t.Fatalf("%v was learned, want half of %v", s.e.Learned(), before)
 	}
 	for range 60 {
@@ -262,10 +262,10 @@ func TestTrialOfLess(t *testing.T) {
 		s.wait(5 * time.Second)
 		for range 1000 {
 			s.e.Accepted(before, 1, &s.account, s.now)
-			s.e.Throttled(Throttle{Left: before, InProgress: 1, Own: 1}, &s.account, s.now)
+			s.e.Throttled(Throttle{Left: before, InProgress: 1, Local: 1}, &s.account, s.now)
 		}
-		if s.e.phase != trying || s.e.trial.sent > 0 {
-			t.Errorf("the phase is %d, and %d answers were counted, want the trial to go on with none", s.e.phase, s.e.trial.sent)
+		if s.e.phase != trying || s.e.trying.trial.sent > 0 {
+			t.Errorf("the phase is %d, and %d answers were counted, want the trial to go on with none", s.e.phase, s.e.trying.trial.sent)
 		}
 	})
 	t.Run("does not count an outage", func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestTrialOfLess(t *testing.T) {
 			pace    float64
 			crowded bool
 		}{{19, true}, {17, false}} {
-			c := Rate{ceiling: 20}
+			c := Rate{setup: setup{ceiling: 20}}
 			c.try(.05, r.pace, noon)
 			c.find(limited, noon)
 			if c.news.Crowded != r.crowded || c.Learned() != r.pace {
@@ -311,7 +311,7 @@ func TestWhatNothingRemainsMeans(t *testing.T) {
 				s.now = s.now.Add(time.Second / time.Duration(r.accepted+1))
 				s.accepted()
 			}
-			s.e.Told(s.now)
+			s.e.NothingRemains(s.now)
 			if got := s.e.Learned(); got < r.least || got > r.most || got != s.e.Pace() {
 				t.Errorf("the limit is %v and the pace %v, want %v to %v", got, s.e.Pace(), r.least, r.most)
 			}

@@ -34,10 +34,10 @@ func (s *script) wait(d time.Duration) {
 func (s *script) accepted() { s.e.Accepted(s.now, 1, &s.account, s.now) }
 
 func (s *script) throttled(t Throttle) Verdict {
-	t.Left, t.InProgress, t.Own = s.now, max(1, t.InProgress), max(1, t.Own)
+	t.Left, t.InProgress, t.Local = s.now, max(1, t.InProgress), max(1, t.Local)
 	v := s.e.Throttled(t, &s.account, s.now)
 	if v.Close {
-		s.closed, s.until = true, later(s.until, s.now.Add(v.Hold))
+		s.closed, s.until = true, later(s.until, s.now.Add(v.CoolDown))
 	}
 	return v
 }

@@ -41,9 +41,9 @@ func (b *sender) reopens() bool {
 func (b *sender) accepted(n int) { b.Accepted(b.now, n, &b.account, b.now) }
 
 func (b *sender) throttled(n int, hold time.Duration) {
-	v := b.Throttled(Throttle{Left: b.now, InProgress: n, Own: n, Hold: hold}, &b.account, b.now)
+	v := b.Throttled(Throttle{Left: b.now, InProgress: n, Local: n, RetryAfter: hold}, &b.account, b.now)
 	if v.Close {
-		b.closed, b.until = true, later(b.until, b.now.Add(v.Hold))
+		b.closed, b.until = true, later(b.until, b.now.Add(v.CoolDown))
 	}
 }
 
@@ -139,9 +139,9 @@ func TestProbeInFlightDoesNotRefuteAPace(t *testing.T) {
 	asked := func(n int) bool {
 		s := accountOfTen(t, 1)
 		b := s.each[0]
-		b.Told(s.now)
-		b.become(holding, 20, s.now)
-		b.busy = b.hold()
+		b.NothingRemains(s.now)
+		b.become(keeping, 20, s.now)
+		b.busy = b.keepFor()
 		for range 10 {
 			s.now = s.now.Add(50 * ms)
 			b.Departed(s.now, s.now)
@@ -224,7 +224,7 @@ func TestOutageOfAnAccountEnds(t *testing.T) {
 			for at := noon; at.Before(now); at = at.Add(halving) {
 				c.saw(1, false, at)
 			}
-			if c.accepted(1, true, now, now); c.resumed.Equal(now) != r.resumed {
+			if c.accepted(1, true, now, now); c.seen.resumed.Equal(now) != r.resumed {
 				t.Errorf("it was an outage: %v, want %v", !r.resumed, r.resumed)
 			}
 		})
@@ -264,7 +264,7 @@ func TestStepThatNeedNotLastToItsEnd(t *testing.T) {
 				b.throttled(1, r.hold)
 			}
 			s.now = s.now.Add(ms)
-			s.account.resumed = s.now
+			s.account.seen.resumed = s.now
 			if got := b.Over(&s.account, s.now); got != r.over {
 				t.Errorf("it is over: %v, want %v; the step is %v", got, r.over, b.cooling.step)
 			}
@@ -291,7 +291,7 @@ func TestBucketThatGetsNoSlotHasNoOutage(t *testing.T) {
 			s.account.counted(21, 0, 4, s.now)
 			s.account.counted(16, 12, 0, s.now)
 			if !r.accepted {
-				s.account.answered = before
+				s.account.seen.answered = before
 			}
 			s.each[1].throttled(21, 0)
 			b.throttled(21, 0)
@@ -323,8 +323,8 @@ func TestWhatALimitOfARateExplainsShowsNoneInFlight(t *testing.T) {
 		busy      time.Duration // for which requests have waited for the pace; longer than it is held: more is asked for
 		explained bool
 	}{
-		{"more than a pace was asked for", holding, time.Hour, true},
-		{"the pace was as it had been", holding, 0, false},
+		{"more than a pace was asked for", keeping, time.Hour, true},
+		{"the pace was as it had been", keeping, 0, false},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			s := newSenders(2)
@@ -334,7 +334,7 @@ func TestWhatALimitOfARateExplainsShowsNoneInFlight(t *testing.T) {
 				s.now = s.now.Add(2 * time.Second)
 				b.reopens()
 			}
-			s.account.suspect, s.account.since = 11, s.now
+			s.account.suspicion.suspect, s.account.suspicion.since = 11, s.now
 			b := s.each[0]
 			b.become(r.phase, 50, s.now)
 			b.busy = r.busy
@@ -366,7 +366,7 @@ func TestWhatALimitOfARateExplainsShowsNoneInFlight(t *testing.T) {
 			b.accepted(8)
 			b.throttled(11, 0)
 		}
-		if b.phase != holding {
+		if b.phase != keeping {
 			t.Fatalf("phase %d, want that a limit was found", b.phase)
 		}
 		if _, throttled := s.account.sum(0, 100); (throttled == 0) != several {
@@ -392,7 +392,7 @@ func TestMoreIsAskedForAtOnceAfterAnOutage(t *testing.T) {
 			s := newScript(t, Unlimited)
 			s.answers(50*ms, "aaaaaaaaaa")
 			s.e.learn(s.now)
-			s.e.become(holding, 10, s.now)
+			s.e.become(keeping, 10, s.now)
 			s.answers(50*ms, "a")
 			if r.others {
 				s.account.saw(7, false, s.now)
@@ -406,7 +406,7 @@ func TestMoreIsAskedForAtOnceAfterAnOutage(t *testing.T) {
 			}
 			s.e.tally.outage = r.open
 			s.answers(50*ms, "a")
-			if got := s.e.busy >= s.e.hold(); got != r.asks {
+			if got := s.e.busy >= s.e.keepFor(); got != r.asks {
 				t.Errorf("it may ask: %v, want %v (phase %d)", got, r.asks, s.e.phase)
 			}
 		})

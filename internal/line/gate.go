@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Gate counts requests in flight, each of which takes a slot, and holds back those that
-// find none. The zero Gate has no limit.
+// A Gate counts requests in flight, each of which takes a slot. Requests that find none wait
+// at it. The zero Gate has no limit.
 type Gate struct {
 	Limit   int // slots, as configured; 0: no limit
 	Learned int // slots, if fewer than that; 0: no such limit
@@ -53,7 +53,7 @@ func (g *Gate) admits(w *Waiter) bool {
 	case w.class < first.class:
 		return !g.waiting.starves(first.class)
 	}
-	return w.class == first.class && w.Held() && w.atGate.since.Before(first.atGate.since)
+	return w.class == first.class && w.WaitedAtGate() && w.atGate.since.Before(first.atGate.since)
 }
 
 // LeaveGate takes w away from the gate where it waits, if it does. Its place there is
@@ -73,12 +73,12 @@ func (w *Waiter) LeaveGate() {
 // Gates are what a request has to pass all of: several that are shared, and one of its
 // own. They must not be copied.
 type Gates struct {
-	Own Gate
-	all [3]*Gate // in order; nil: none
+	Bucket Gate
+	all    [3]*Gate // in order; nil: none
 }
 
 // Share sets the shared gates. A nil one is none. It must be called before all else.
-func (gs *Gates) Share(first, second *Gate) { gs.all = [3]*Gate{first, second, &gs.Own} }
+func (gs *Gates) Share(first, second *Gate) { gs.all = [3]*Gate{first, second, &gs.Bucket} }
 
 // Free reports that a newcomer finds a slot in each gate.
 func (gs *Gates) Free() bool {
@@ -108,18 +108,18 @@ func (gs *Gates) Wait(w *Waiter, g *Gate, now time.Time) {
 		return
 	}
 	w.LeaveGate()
-	if !w.Held() {
+	if !w.WaitedAtGate() {
 		w.atGate.since = now
 	}
 	w.gate = g
 	g.waiting.push(&w.atGate)
 }
 
-// Passes notes that the turn of w has come.
-func (gs *Gates) Passes(w *Waiter) {
+// Admit notes that w gets its slots, so that other classes do not starve.
+func (gs *Gates) Admit(w *Waiter) {
 	for _, g := range gs.all {
 		if g != nil {
-			g.waiting.passes(w.class)
+			g.waiting.admit(w.class)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package line has those who wait for something that only one at a time may take, and for
-// slots of which several are free at once. The caller has the lock that guards them.
+// Package line has a Line of those who wait for something that only one at a time may take. It also
+// has a Gate, for slots of which several are free at once. The caller locks the mutex that guards them.
 package line
 
 import (
@@ -41,8 +41,8 @@ func NewWaiter(class int, deadline, arrived time.Time) *Waiter {
 // Deadline is what NewWaiter was given.
 func (w *Waiter) Deadline() time.Time { return w.deadline }
 
-// Held reports whether w has ever waited for a gate.
-func (w *Waiter) Held() bool { return !w.atGate.since.IsZero() }
+// WaitedAtGate reports whether w has ever waited for a gate.
+func (w *Waiter) WaitedAtGate() bool { return !w.atGate.since.IsZero() }
 
 // UntilWoken is a time to sleep that ends only when the waiter is woken.
 const UntilWoken time.Duration = math.MaxInt64
@@ -77,8 +77,7 @@ func (w *Waiter) notify() {
 	}
 }
 
-// A Line is a turnstile: first in, first out within each class, and a higher class goes
-// first. No class starves: of any ten that leave at least one is of each class that
+// A Line is first in, first out within each class, and a higher class goes first. No class starves: of any ten that leave at least one is of each class that
 // waits. The zero Line is empty.
 type Line struct {
 	order     order
@@ -101,10 +100,10 @@ func (l *Line) Leave(w *Waiter) {
 	}
 }
 
-// Passes notes that the turn of w, which is still in the line, has come.
-func (l *Line) Passes(w *Waiter) { l.order.passes(w.class) }
+// Admit notes that w, which is still in the line, leaves it next, so that other classes do not starve.
+func (l *Line) Admit(w *Waiter) { l.order.admit(w.class) }
 
-// Head is the one whose turn it is; nil if nobody waits.
+// Head is the one that leaves next; nil: nobody waits.
 func (l *Line) Head() *Waiter { return l.order.head() }
 
 // Len is how many wait.
@@ -167,9 +166,9 @@ func (d *deadlines) Pop() any {
 
 // An order is a queue for each class.
 type order struct {
-	len     int // of all classes
-	classes [Classes]queue
-	passed  [Classes]uint8 // how many of other classes have passed since the class's first could have
+	len       int // of all classes
+	classes   [Classes]queue
+	overtaken [Classes]uint8 // how many of other classes have passed since the class's first could have
 }
 
 type queue struct {
@@ -239,21 +238,21 @@ func (o *order) remove(n *node) {
 	n.prev, n.next = nil, nil
 	o.len--
 	if q.len--; q.len == 0 {
-		o.passed[n.w.class] = 0
+		o.overtaken[n.w.class] = 0
 	}
 }
 
-func (o *order) passes(class int) {
+func (o *order) admit(class int) {
 	for c := range o.classes {
 		if c == class || o.classes[c].len == 0 {
-			o.passed[c] = 0
+			o.overtaken[c] = 0
 		} else {
-			o.passed[c]++
+			o.overtaken[c]++
 		}
 	}
 }
 
-func (o *order) starves(class int) bool { return o.passed[class] >= starvesAfter }
+func (o *order) starves(class int) bool { return o.overtaken[class] >= starvesAfter }
 
 func (o *order) head() *Waiter {
 	if o.len == 0 {

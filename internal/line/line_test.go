@@ -25,7 +25,7 @@ func woken(w *Waiter) bool {
 func drain(l *Line) (order []int) {
 	for w := l.Head(); w != nil; w = l.Head() {
 		order = append(order, w.class)
-		l.Passes(w)
+		l.Admit(w)
 		l.Leave(w)
 	}
 	return order
@@ -53,7 +53,7 @@ func TestFirstInFirstOutWithinAClass(t *testing.T) {
 		if w != want {
 			t.Fatalf("another one is the %d. to leave", i)
 		}
-		l.Passes(w)
+		l.Admit(w)
 		l.Leave(w)
 	}
 	if l.Head() != nil || l.Len() != 0 {
@@ -140,13 +140,13 @@ func TestGateHasTheLowerLimit(t *testing.T) {
 		for ; n < 100 && gs.Free(); n++ {
 			gs.Enter()
 		}
-		if n != tc.want || g.InFlight() != n || gs.Own.InFlight() != n {
+		if n != tc.want || g.InFlight() != n || gs.Bucket.InFlight() != n {
 			t.Errorf("limit %d, learned %d: %d entered", tc.limit, tc.learned, n)
 		}
 		for range n {
 			gs.Exit()
 		}
-		if g.InFlight() != 0 || gs.Own.InFlight() != 0 {
+		if g.InFlight() != 0 || gs.Bucket.InFlight() != 0 {
 			t.Errorf("%d slots are not given back", g.InFlight())
 		}
 	}

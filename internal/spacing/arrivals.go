@@ -32,10 +32,10 @@ type Arrivals struct {
 
 // A group is some requests that left one after the other. Times are since the epoch.
 type group struct {
-	number  uint64        // its first request's, divided by size; from 1
-	left    time.Duration // when its first request left
-	transit time.Duration // the longest of those that were answered, and 1 ns; 0: none was
-	held    time.Duration // until when its successor, a window later, is held; 0: not decided
+	number       uint64        // its first request's, divided by size; from 1
+	left         time.Duration // when its first request left
+	transit      time.Duration // the longest of those that were answered, and 1 ns; 0: none was
+	delayedUntil time.Duration // until when its successor, a window later, is held; 0: not decided
 }
 
 const (
@@ -170,11 +170,11 @@ func (a *Arrivals) Opens() time.Time {
 	return a.epoch.Add(g.left + a.window + late)
 }
 
-// Hold returns how much longer the next request, whose token is due, must be held. It
+// Delay returns how much longer the next request, whose token is due, must be held. It
 // decides once for each group. Where the rate is sure, a request never leaves within a window
 // of its predecessor, however late that left. By how much later it arrived is a guess, and
 // paid from the credit.
-func (a *Arrivals) Hold(now time.Time) time.Duration {
+func (a *Arrivals) Delay(now time.Time) time.Duration {
 	opens := a.Opens()
 	if !opens.After(now) {
 		return 0
@@ -183,7 +183,7 @@ func (a *Arrivals) Hold(now time.Time) time.Duration {
 	if !a.sure && g.transit == 0 {
 		return 0
 	}
-	if g.held == 0 {
+	if g.delayedUntil == 0 {
 		if a.paid.IsZero() {
 			a.paid, a.credit = now, maxCredit
 		}
@@ -195,7 +195,7 @@ func (a *Arrivals) Hold(now time.Time) time.Duration {
 		}
 		guess := min(opens.Sub(now)-hold, a.credit)
 		a.credit -= guess
-		g.held = now.Sub(a.epoch) + hold + guess
+		g.delayedUntil = now.Sub(a.epoch) + hold + guess
 	}
-	return g.held + a.epoch.Sub(now)
+	return g.delayedUntil + a.epoch.Sub(now)
 }

@@ -53,7 +53,7 @@ func TestSuccessorOfALateRequestIsHeld(t *testing.T) {
 			tolerance := time.Duration(size-1)*interval + ms
 			now := start
 			for i := range late + 2*n + size {
-				if d := a.Hold(now); d > ms && i >= n+size+minTransits {
+				if d := a.Delay(now); d > ms && i >= n+size+minTransits {
 					if i <= late+n-size || i >= late+n+size || (d-200*ms).Abs() > tolerance {
 						t.Errorf("the %d. is held by %v, expected the %d., by 200 ms", i, d, late+n)
 					}
@@ -79,7 +79,7 @@ func TestHoldsAreBounded(t *testing.T) {
 	now := start
 	const n = 2000
 	for i := range n {
-		if d := a.Hold(now); d > 0 {
+		if d := a.Delay(now); d > 0 {
 			now = now.Add(d)
 		}
 		transit := time.Duration(0)
@@ -122,7 +122,7 @@ func TestNoWindowHasOneMoreBecauseOfAHold(t *testing.T) {
 							break
 						}
 					}
-					if d := a.Hold(leave); d > 0 {
+					if d := a.Delay(leave); d > 0 {
 						leave, again = leave.Add(d), true
 					}
 				}
@@ -188,7 +188,7 @@ func TestAnswersFromBeforeAChange(t *testing.T) {
 		for j, number := range numbers {
 			a.Arrived(number, start.Add(time.Duration(j)*10*ms), now.Add(time.Hour))
 		}
-		if d := a.Hold(now.Add(30 * time.Second)); d > 0 {
+		if d := a.Delay(now.Add(30 * time.Second)); d > 0 {
 			t.Errorf("%v/s: held by %v", rate, d)
 		}
 	}

@@ -23,17 +23,17 @@ type Link struct {
 }
 
 // Share implements [Source]. It is an equal part while the store does not answer.
-func (e *Leased) Share(perSecond float64) float64 {
-	if e.paced {
-		perSecond = min(perSecond, e.pace)
+func (e *Shared) Share(perSecond float64) float64 {
+	if e.said.paced {
+		perSecond = min(perSecond, e.said.pace)
 	}
 	switch {
 	case e.link.Err == nil:
 		return perSecond
 	case perSecond >= Unlimited:
 		return Unlimited
-	case e.others > 0:
-		return awayShare / float64(e.others) * perSecond
+	case e.said.others > 0:
+		return awayShare / float64(e.said.others) * perSecond
 	case e.link.others > 0:
 		return awayShare / float64(e.link.others) * perSecond
 	}
@@ -43,9 +43,9 @@ func (e *Leased) Share(perSecond float64) float64 {
 // Rejoin asks again, once in a while, while the store does not answer, and rejoins the
 // other processes when it does. It reports that this has happened: all buckets of the
 // limiter then have tokens of the store again, and must unreserve what is their own.
-func (e *Leased) Rejoin(now time.Time) bool {
+func (e *Shared) Rejoin(now time.Time) bool {
 	l := e.link
-	if l.Err == nil || l.trying || l.again.After(now) || (!e.paced && e.Rate() >= Unlimited) {
+	if l.Err == nil || l.trying || l.again.After(now) || (!e.said.paced && e.Rate() >= Unlimited) {
 		return false
 	}
 	if l.back {
@@ -64,7 +64,7 @@ func (e *Leased) Rejoin(now time.Time) bool {
 // reports that this is news, and whether only this bucket is concerned: the store says so, or has
 // answered others since. The bucket, or else all of the limiter, must go on by itself then: see
 // Away.
-func (e *Leased) Failed(d Demand, err error, only bool, sent, now time.Time) (news, alone bool) {
+func (e *Shared) Failed(d Demand, err error, only bool, sent, now time.Time) (news, alone bool) {
 	e.replied(d, now)
 	if e.link == e.common && e.link.Err == nil && (only || e.link.answered.After(sent)) {
 		e.link = &Link{others: e.common.others}
@@ -80,15 +80,15 @@ func (e *Leased) Failed(d Demand, err error, only bool, sent, now time.Time) (ne
 
 // Away has the bucket go on by itself, at its share of the rate. It begins empty, and
 // after a while: the window may be full, and others use up what they have in hand.
-func (e *Leased) Away(now time.Time, pace float64) {
+func (e *Shared) Away(now time.Time, pace float64) {
 	e.Return(now)
-	e.unused, e.counts, e.learner = 0, counts{}, false
+	e.tells.unused, e.tells.counts, e.learning.learner = 0, counts{}, false
 	e.quiet = now.Add(quietAtFirst)
-	e.own.bucket = rate.NewLimiter(limit(pace), e.burst)
-	e.own.bucket.AllowN(now, e.burst)
+	e.local.bucket = rate.NewLimiter(limit(pace), e.burst)
+	e.local.bucket.AllowN(now, e.burst)
 }
 
-// isQuiet reports that the bucket keeps still since the store does not answer.
-func (e *Leased) isQuiet(now time.Time) bool {
+// isQuiet reports that the bucket pauses since the store does not answer.
+func (e *Shared) isQuiet(now time.Time) bool {
 	return e.link.Err != nil && now.Before(e.quiet) && e.Share(e.Rate()) < Unlimited
 }

@@ -5,38 +5,38 @@ import "time"
 // A Demand is what a process wants of a bucket in a store. Its fields are those of
 // pacer.Demand, which explains them.
 type Demand struct {
-	N         int
-	Rate      float64
-	Burst     int
-	Unused    int
-	Last      int64
-	Back      bool
-	Hold      time.Duration
-	TooLong   bool
-	Accepted  int
-	Throttled int
-	Learn     bool
-	Pace      float64
-	Learned   float64
+	N           int
+	Rate        float64
+	Burst       int
+	Unused      int
+	Last        int64
+	Back        bool
+	CoolDownFor time.Duration
+	TooLong     bool
+	Accepted    int
+	Throttled   int
+	Learn       bool
+	Pace        float64
+	Learned     float64
 }
 
 // A Grant is what the store has given out. Its fields are those of pacer.Grant, which
 // explains them.
 type Grant struct {
-	N         int
-	Number    int64
-	From      time.Time
-	Every     time.Duration
-	Again     time.Time
-	Hold      time.Time
-	RetryAt   time.Time
-	Pace      float64
-	Learned   float64
-	Processes int
-	Heeded    bool
-	Learner   bool
-	Accepted  int
-	Throttled int
+	N             int
+	Number        int64
+	From          time.Time
+	Every         time.Duration
+	Again         time.Time
+	CoolDownUntil time.Time
+	RetryAt       time.Time
+	Pace          float64
+	Learned       float64
+	Processes     int
+	Heeded        bool
+	Learner       bool
+	Accepted      int
+	Throttled     int
 }
 
 // A User is the bucket whose tokens are leased.

@@ -16,13 +16,13 @@ const ms = time.Millisecond
 func at(d time.Duration) time.Time { return start.Add(d) }
 
 var (
-	_ Source = (*Own)(nil)
-	_ Source = (*Leased)(nil)
+	_ Source = (*Local)(nil)
+	_ Source = (*Shared)(nil)
 )
 
 // The head's token stays reserved for the next head, and comes back if nobody waits.
 func TestReservationPassesOn(t *testing.T) {
-	o := NewOwn(10, 2)
+	o := NewLocal(10, 2)
 	o.TakeNow(start)
 	o.TakeNow(start)
 	if o.TakeNow(start) {
@@ -61,7 +61,7 @@ func TestReopenLetsOneThrough(t *testing.T) {
 		{"empty", 12, true, 0},
 		{"empty, and not rested", 12, false, 3 * time.Second},
 	} {
-		o := NewOwn(1, 10)
+		o := NewLocal(1, 10)
 		o.bucket.ReserveN(start, tc.used)
 		if tc.used > 10 { // more than the burst can be reserved in steps only
 			for range tc.used {
@@ -80,7 +80,7 @@ func TestReopenLetsOneThrough(t *testing.T) {
 }
 
 func TestUnlimitedTokens(t *testing.T) {
-	o := NewOwn(Unlimited, 1)
+	o := NewLocal(Unlimited, 1)
 	for range 1000 {
 		if !o.TakeNow(start) {
 			t.Fatal("a token is not there")
@@ -94,7 +94,7 @@ func TestUnlimitedTokens(t *testing.T) {
 
 // A fake is a bucket whose tokens are leased, and records what the store is asked.
 type fake struct {
-	*Leased
+	*Shared
 	link    Link
 	allowed float64
 	waiting int
@@ -103,12 +103,12 @@ type fake struct {
 
 func newFake(allowed float64) *fake {
 	f := &fake{allowed: allowed}
-	f.Leased = f.bucket()
+	f.Shared = f.bucket()
 	return f
 }
 
-func (f *fake) bucket() *Leased {
-	return NewLeased(&f.link, 1, User{
+func (f *fake) bucket() *Shared {
+	return NewShared(&f.link, 1, User{
 		Rate: func() float64 { return f.allowed }, Waiting: func() int { return f.waiting },
 		Tell: func(d Demand, _ time.Time) { f.asked = append(f.asked, d) }, Lessons: func() (float64, float64) { return Unlimited, 0 },
 	})
@@ -159,9 +159,9 @@ func TestTokensEnd(t *testing.T) {
 		t.Error("a token is used a second after its time")
 	}
 	f.Granted(f.last(), grant, start)
-	grant.Hold = at(3 * time.Second)
-	if held := f.Granted(f.Demand(0), grant, at(time.Second)); !held || len(f.grants) != 0 || f.Demand(0).Unused != 0 {
-		t.Errorf("held %v, %d grants, %d unused", held, len(f.grants), f.unused)
+	grant.CoolDownUntil = at(3 * time.Second)
+	if held := f.Granted(f.Demand(0), grant, at(time.Second)); !held || len(f.hand.grants) != 0 || f.Demand(0).Unused != 0 {
+		t.Errorf("held %v, %d grants, %d unused", held, len(f.hand.grants), f.tells.unused)
 	}
 }
 
@@ -214,7 +214,7 @@ func TestTokenOfALateHead(t *testing.T) {
 }
 
 // While the store does not answer each process has its share, after a moment in which it
-// keeps still. When the store answers again all buckets rejoin at the time that it says.
+// pauses. When the store answers again all buckets rejoin at the time that it says.
 func TestOutage(t *testing.T) {
 	f := newFake(100)
 	other := f.bucket()
@@ -228,7 +228,7 @@ func TestOutage(t *testing.T) {
 	if second, alone := f.Failed(f.last(), gone, false, start, start); !first || second || alone {
 		t.Error("an outage is news once, for all buckets")
 	}
-	for _, x := range []*Leased{f.Leased, other} {
+	for _, x := range []*Shared{f.Shared, other} {
 		if got := x.Share(100); got != 100*awayShare/3 {
 			t.Errorf("share %v, expected 30", got)
 		}
@@ -259,7 +259,7 @@ func TestOutage(t *testing.T) {
 	if !f.last().Back || other.Rejoin(at(2900*ms)) {
 		t.Error("rejoined before the store's time")
 	}
-	if !other.Rejoin(at(3*time.Second)) || f.Rejoin(at(3*time.Second)) || f.link.Err != nil || !f.Shared() || f.Share(100) != 100 {
+	if !other.Rejoin(at(3*time.Second)) || f.Rejoin(at(3*time.Second)) || f.link.Err != nil || !f.FromStore() || f.Share(100) != 100 {
 		t.Errorf("not rejoined: %+v", f.link)
 	}
 }
@@ -267,10 +267,10 @@ func TestOutage(t *testing.T) {
 // A bucket that nothing limits does not ask, until the store paces it.
 func TestUnpacedBucketDoesNotAsk(t *testing.T) {
 	f := newFake(Unlimited)
-	if !f.TakeNow(start) || f.Reserve(start, Unlimited) != 0 || f.Shared() || len(f.asked) > 0 {
+	if !f.TakeNow(start) || f.Reserve(start, Unlimited) != 0 || f.FromStore() || len(f.asked) > 0 {
 		t.Errorf("asked for %+v", f.asked)
 	}
-	f.HeldByOthers(0, start)
+	f.CooledByOthers(0, start)
 	if f.TakeNow(start) || f.Reserve(start, Unlimited) != line.UntilWoken || len(f.asked) != 1 {
 		t.Errorf("another process was throttled: asked for %+v", f.asked)
 	}

@@ -98,7 +98,7 @@ func (s *Store[K]) publish(from *Member[K], key K, d token.Demand) {
 		if m != from {
 			go func() {
 				time.Sleep(latency)
-				m.hear(key, d.Hold, d.TooLong)
+				m.hear(key, d.CoolDownFor, d.TooLong)
 			}()
 		}
 	}
@@ -168,7 +168,7 @@ func (m *Member[K]) take(key K, d token.Demand) token.Grant {
 		b.opens = now.Add(time.Second)
 	}
 
-	if d.Hold > 0 || d.Throttled > 0 {
+	if d.CoolDownFor > 0 || d.Throttled > 0 {
 		b.heard = now
 	}
 	g := token.Grant{Heeded: b.pace > 0 || !b.heard.IsZero() && now.Sub(b.heard) < time.Minute}
@@ -202,11 +202,11 @@ func (m *Member[K]) take(key K, d token.Demand) token.Grant {
 	exchanges := false
 	paced := g.Pace < token.Unlimited
 	switch {
-	case d.Hold > 0:
-		hold := d.Hold
+	case d.CoolDownFor > 0:
+		hold := d.CoolDownFor
 		if d.TooLong {
 			hold = min(hold, holdAtMost)
-			b.retry = later(b.retry, now.Add(d.Hold))
+			b.retry = later(b.retry, now.Add(d.CoolDownFor))
 		}
 		b.until = later(b.until, now.Add(hold))
 		b.tokens, b.at, b.number = 1, b.until, b.number+1
@@ -272,7 +272,7 @@ func (m *Member[K]) take(key K, d token.Demand) token.Grant {
 	}
 	g.Processes = len(b.users)
 	if b.until.After(now) {
-		g.Hold = local(b.until)
+		g.CoolDownUntil = local(b.until)
 		if b.retry.After(now) {
 			g.RetryAt = local(b.retry)
 		}

@@ -43,15 +43,15 @@ type Source interface {
 	Share(perSecond float64) float64
 }
 
-// Own are the tokens of this process's own bucket, a [rate.Limiter].
-type Own struct {
+// Local are the tokens of this process's own bucket, a [rate.Limiter].
+type Local struct {
 	bucket      *rate.Limiter
 	reservation *rate.Reservation // the head's; it passes to the next head if the head gives up
 	due         time.Time         // when the reserved token may be used
 }
 
-// NewOwn returns a full bucket.
-func NewOwn(pace float64, burst int) *Own { return &Own{bucket: full(pace, burst)} }
+// NewLocal returns a full bucket.
+func NewLocal(pace float64, burst int) *Local { return &Local{bucket: full(pace, burst)} }
 
 func full(pace float64, burst int) *rate.Limiter { return rate.NewLimiter(limit(pace), burst) }
 
@@ -63,10 +63,10 @@ func limit(pace float64) rate.Limit {
 }
 
 // TakeNow implements [Source].
-func (o *Own) TakeNow(now time.Time) bool { return o.bucket.AllowN(now, 1) }
+func (o *Local) TakeNow(now time.Time) bool { return o.bucket.AllowN(now, 1) }
 
 // Reserve implements [Source].
-func (o *Own) Reserve(now time.Time, pace float64) time.Duration {
+func (o *Local) Reserve(now time.Time, pace float64) time.Duration {
 	if o.reservation == nil {
 		o.bucket.SetLimitAt(now, limit(pace))
 		o.reservation = o.bucket.ReserveN(now, 1)
@@ -76,16 +76,16 @@ func (o *Own) Reserve(now time.Time, pace float64) time.Duration {
 }
 
 // Reserved implements [Source].
-func (o *Own) Reserved() (due time.Time, ok bool) { return o.due, o.reservation != nil }
+func (o *Local) Reserved() (due time.Time, ok bool) { return o.due, o.reservation != nil }
 
 // Take implements [Source].
-func (o *Own) Take(time.Time) (due time.Time, ok bool) {
+func (o *Local) Take(time.Time) (due time.Time, ok bool) {
 	o.reservation = nil
 	return o.due, true
 }
 
 // Unreserve implements [Source].
-func (o *Own) Unreserve(now time.Time) {
+func (o *Local) Unreserve(now time.Time) {
 	if o.reservation != nil {
 		o.reservation.CancelAt(now)
 		o.reservation = nil
@@ -93,16 +93,16 @@ func (o *Own) Unreserve(now time.Time) {
 }
 
 // Return implements [Source].
-func (o *Own) Return(now time.Time) { o.Unreserve(now) }
+func (o *Local) Return(now time.Time) { o.Unreserve(now) }
 
 // Reshape implements [Source].
-func (o *Own) Reshape(now time.Time, pace float64, burst int) {
+func (o *Local) Reshape(now time.Time, pace float64, burst int) {
 	o.bucket.SetLimitAt(now, limit(pace))
 	o.bucket.SetBurstAt(now, burst)
 }
 
 // Reopen implements [Source].
-func (o *Own) Reopen(now time.Time, pace float64, burst int, rested bool) {
+func (o *Local) Reopen(now time.Time, pace float64, burst int, rested bool) {
 	o.bucket.SetLimitAt(now, limit(pace))
 	if n := int(o.bucket.TokensAt(now)) - 1; n > 0 {
 		o.bucket.AllowN(now, n)
@@ -113,9 +113,9 @@ func (o *Own) Reopen(now time.Time, pace float64, burst int, rested bool) {
 }
 
 // Full implements [Source].
-func (o *Own) Full(now time.Time, burst int) bool {
+func (o *Local) Full(now time.Time, burst int) bool {
 	return o.bucket.TokensAt(now) >= float64(burst)
 }
 
 // Share implements [Source].
-func (o *Own) Share(perSecond float64) float64 { return perSecond }
+func (o *Local) Share(perSecond float64) float64 { return perSecond }

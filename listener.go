@@ -1,57 +1,10 @@
 package pacer
 
 import (
-	"context"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"time"
 )
-
-// The program's own functions may panic, block, and use the client. What is here keeps
-// that from the calls.
-
-// log returns the client's logger, else slog's default.
-func (c *config) log() *slog.Logger {
-	if c.logger != nil {
-		return c.logger
-	}
-	return slog.Default()
-}
-
-// recovered is deferred around a function of the program's: its panic is logged and ends
-// nothing else.
-func (c *config) recovered(what string) {
-	if p := recover(); p != nil {
-		c.logPanic(what, p)
-	}
-}
-
-func (c *config) logPanic(what string, p any) {
-	c.log().Error("pacer: the program's function has panicked, the call goes on", "function", what, "panic", panicText(p), "stack", string(debug.Stack()))
-}
-
-// panicText is the value of a panic, for the log. It shows the text of an error and of a
-// string, with phone numbers masked, and of all others only the type: they may hold anything.
-func panicText(p any) string {
-	switch p.(type) {
-	case error, string:
-		return MaskNumbers(fmt.Sprint(p))
-	}
-	return fmt.Sprintf("a value of type %T", p)
-}
-
-// begin gives the call a context of the program's. A function that panics or returns nil
-// leaves the one before.
-func (c *config) begin(ctx context.Context, f func(context.Context, Resource) context.Context, r Resource) (begun context.Context) {
-	begun = ctx
-	defer c.recovered("WithCallContext")
-	if made := f(ctx, r); made != nil {
-		begun = made
-	}
-	return begun
-}
 
 const (
 	maxAlertsWaiting = 1000
@@ -61,8 +14,8 @@ const (
 // A listener hands alerts to one function of the program's, in the order in which they were
 // raised. It has a goroutine only while alerts wait.
 type listener struct {
-	cfg *config
-	f   func(Alert)
+	logs *logs
+	f    func(Alert)
 
 	mu      sync.Mutex
 	waiting []raised
@@ -71,8 +24,8 @@ type listener struct {
 }
 
 type raised struct {
-	alert Alert
-	told  chan struct{} // closed when the function has returned
+	alert     Alert
+	delivered chan struct{} // closed when the function has returned
 }
 
 // tell hands the alert over, and reports false if too many wait already. It returns when the
@@ -98,7 +51,7 @@ func (l *listener) tell(a Alert) bool {
 	patience := time.NewTimer(alertPatience)
 	defer patience.Stop()
 	select {
-	case <-r.told:
+	case <-r.delivered:
 	case <-patience.C:
 		l.mu.Lock()
 		l.slow = l.running
@@ -133,12 +86,12 @@ func (l *listener) call(r raised) {
 	returned := false
 	defer func() {
 		if p := recover(); p != nil {
-			l.cfg.logPanic("WithAlert", p)
+			l.logs.logPanic("WithAlert", p)
 		}
-		if !returned && l.cfg.logger == nil { // raise has not logged it
-			l.cfg.logAlert(slog.Default(), r.alert)
+		if !returned && l.logs.logger == nil { // raise has not logged it
+			l.logs.logAlert(slog.Default(), r.alert)
 		}
-		close(r.told)
+		close(r.delivered)
 	}()
 	l.f(r.alert)
 	returned = true

@@ -1,0 +1,56 @@
+package pacer
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+
+	"github.com/twilio-pacer/pacer/internal/endpoint"
+)
+
+// mask hides the middle of a phone number, also of "whatsapp:+15550006": enough is
+// left to recognise one's own sender. SIDs and names are not secret.
+func mask(sender string) string {
+	number := max(0, strings.IndexByte(sender, '+'))
+	if len(sender)-number < 10 || strings.Trim(sender[number:], "+0123456789 -().") != "" {
+		return sender
+	}
+	return sender[:number+5] + "•••" + sender[len(sender)-4:]
+}
+
+var longNumber = regexp.MustCompile(`[0-9A-Za-z]*\+?[0-9][0-9 ().-]{7,}[0-9][0-9A-Za-z]*`)
+
+// MaskNumbers returns text with the middle of every phone number hidden, as pacer does in its
+// logs and alerts. Twilio's error messages may name a number, and pacer leaves its errors as
+// they are: use it where a program logs them itself.
+//
+// A run of ten characters or more that has only digits, blanks, dots, hyphens, brackets and a plus
+// counts as a number. SIDs and IP addresses stay. It is safe for concurrent use.
+func MaskNumbers(text string) string {
+	return longNumber.ReplaceAllStringFunc(text, func(found string) string {
+		if endpoint.IsSID(found) || len(found) < 10 || net.ParseIP(found) != nil {
+			return found
+		}
+		return found[:5] + "•••" + found[len(found)-4:]
+	})
+}
+
+func quoted(s string) string { return fmt.Sprintf("%q", cut(MaskNumbers(s))) }
+
+func cut(s string) string {
+	const enough = 60
+	if len(s) <= enough {
+		return s
+	}
+	return strings.ToValidUTF8(s[:enough], "") + "..."
+}
+
+// shownError is the text of an error for logs: Twilio's messages may have phone numbers, of which
+// the middle is hidden. The error itself stays as twilio-go makes it. nil is nil.
+func shownError(err error) any {
+	if err == nil {
+		return nil
+	}
+	return MaskNumbers(err.Error())
+}
