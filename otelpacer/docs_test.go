@@ -6,7 +6,14 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+
+	"github.com/twilio-pacer/pacer/internal/doctest"
 )
+
+// The blocks of Go in all documents that use otelpacer.
+func TestCodeInDocumentsCompiles(t *testing.T) {
+	doctest.Go(t, 1, "otelpacer.NoSuchThing()\n")
+}
 
 // names returns what re finds first in parentheses in the files, sorted.
 func names(t *testing.T, re string, files ...string) []string {

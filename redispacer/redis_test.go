@@ -148,7 +148,7 @@ func (f *fixture) pass(t testing.TB, r pacer.Resource, o pacer.Outcome) time.Tim
 	return now
 }
 
-// held reports that the bucket keeps still for the next 100 ms. The limiter is not to know
+// held reports that the bucket pauses for the next 100 ms. The limiter is not to know
 // that the call does not wait longer.
 func (f *fixture) held(r pacer.Resource) bool {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -15,7 +15,7 @@ type trouble struct {
 }
 
 // Ten kills take some 3 s: several phases must fit. It goes right for longer than wrong, as
-// a queue that was told to keep still for a while must have something to send then.
+// a queue that was told to pause for a while must have something to send then.
 const (
 	shortestPhase = 100 * time.Millisecond
 	longestRight  = 1200 * time.Millisecond
