@@ -33,14 +33,15 @@ func names(t *testing.T, re string, files ...string) []string {
 // TestWatching: docs/watching.md lists every metric there is and no other, and says what
 // to do for every alert.
 func TestWatching(t *testing.T) {
-	const doc = "../docs/watching.md"
+	root := doctest.Root(t)
+	doc := root + "/docs/watching.md"
 	for what, pair := range map[string][2][]string{
 		"metrics": {
 			names(t, `(?:Histogram|[Cc]ounter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go", "queue.go"),
 			names(t, "(?m)^\\| `((?:http|pacer)\\.[a-z_.]+)` \\|", doc),
 		},
 		"alerts": {
-			names(t, `- alert: (\w+)`, "../deploy/alerts.yml"),
+			names(t, `- alert: (\w+)`, root+"/deploy/alerts.yml"),
 			names(t, `(?m)^### (Pacer\w+)$`, doc),
 		},
 	} {

@@ -4,10 +4,11 @@
 package doctest
 
 import (
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -43,7 +44,7 @@ func All(t testing.TB) (documents []Document) {
 // Read returns the document with a name, such as "docs/queue.md".
 func Read(t testing.TB, name string) Document {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(Root(t), filepath.FromSlash(name)))
+	text, err := os.ReadFile(Root(t) + "/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,28 @@ func Read(t testing.TB, name string) Document {
 }
 
 // Root returns the folder of the repository: the one of the root module's go.mod.
+//
+// The go command repeats a cached test only if a file below the folder of the test's module has
+// changed. To it, /repo/queue/../docs/queue.md is such a file, and /repo/docs/queue.md is none. So
+// the path is that of the module's folder and as many .. as needed, and must not be cleaned.
 func Root(t testing.TB) string {
+	t.Helper()
+	here, _ := moduleHere(t)
+	up := ""
+	for {
+		text, err := os.ReadFile(here + up + "/go.mod")
+		if err == nil && modulePath(text) == module {
+			return here + up
+		}
+		if filepath.Clean(here+up) == filepath.Dir(filepath.Clean(here+up)) {
+			t.Fatalf("no folder above the test has a go.mod of %s", module)
+		}
+		up += "/.."
+	}
+}
+
+// moduleHere returns the folder and the path of the module that the test belongs to.
+func moduleHere(t testing.TB) (dir, path string) {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
@@ -59,11 +81,11 @@ func Root(t testing.TB) string {
 	}
 	for {
 		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && modulePath(text) == module {
-			return dir
+		if err == nil {
+			return dir, modulePath(text)
 		}
 		if dir == filepath.Dir(dir) {
-			t.Fatalf("no folder above the test has a go.mod of %s", module)
+			t.Fatal("no folder above the test has a go.mod")
 		}
 		dir = filepath.Dir(dir)
 	}
@@ -81,29 +103,24 @@ func modulePath(goMod []byte) string {
 // files returns the repository's files whose names end so, by their paths from its root.
 func files(t testing.TB, root string, suffixes ...string) (names []string) {
 	t.Helper()
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+	var walk func(dir string)
+	walk = func(dir string) {
+		entries, err := os.ReadDir(root + "/" + dir)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		if entry.IsDir() {
+		for _, entry := range entries {
+			name := path.Join(dir, entry.Name())
 			foreign := entry.Name() == "node_modules" || entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".")
-			if foreign && path != root {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		for _, suffix := range suffixes {
-			if strings.HasSuffix(entry.Name(), suffix) {
-				name, err := filepath.Rel(root, path)
-				names = append(names, filepath.ToSlash(name))
-				return err
+			switch {
+			case entry.IsDir() && !foreign:
+				walk(name)
+			case !entry.IsDir() && slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(name, suffix) }):
+				names = append(names, name)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
+	walk(".")
 	return names
 }
 

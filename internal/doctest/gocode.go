@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/exec"
 	"path"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -87,7 +86,7 @@ func Go(t *testing.T, least int, wrong ...string) {
 	t.Helper()
 	root := Root(t)
 	modules := modulesIn(t, root)
-	here := moduleHere(t)
+	_, here := moduleHere(t)
 	var blocks []Block
 	for _, d := range All(t) {
 		for _, b := range d.Blocks(t, "go") {
@@ -104,7 +103,7 @@ func Go(t *testing.T, least int, wrong ...string) {
 			case owner == here:
 				blocks = append(blocks, b)
 			default:
-				test, err := os.ReadFile(filepath.Join(root, modules[owner].dir, "docs_test.go"))
+				test, err := os.ReadFile(root + "/" + modules[owner].dir + "/docs_test.go")
 				if err != nil || !bytes.Contains(test, []byte("doctest.Go(t, ")) {
 					t.Errorf("%s:%d: nobody checks this block: write %s/docs_test.go, with a call of doctest.Go", b.Document, b.Line, modules[owner].dir)
 				}
@@ -142,32 +141,13 @@ func modulesIn(t testing.TB, root string) map[string]goModule {
 	t.Helper()
 	modules := make(map[string]goModule)
 	for _, name := range files(t, root, "go.mod") {
-		text, err := os.ReadFile(filepath.Join(root, name))
+		text, err := os.ReadFile(root + "/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		modules[modulePath(text)] = goModule{dir: path.Dir(name), goMod: string(text)}
 	}
 	return modules
-}
-
-// moduleHere returns the path of the module that the test belongs to.
-func moduleHere(t testing.TB) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil {
-			return modulePath(text)
-		}
-		if dir == filepath.Dir(dir) {
-			t.Fatal("no folder above the test has a go.mod")
-		}
-		dir = filepath.Dir(dir)
-	}
 }
 
 // ownerOf returns the path of the module that checks a block: the one that has all packages of
