@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A cooling is about the times in which the bucket pauses.
+// A cooling is about the times in which the bucket keeps still.
 type cooling struct {
-	closed   bool          // the bucket pauses, or has not been reopened since
+	closed   bool          // the bucket keeps still, or has not been reopened since
 	held     bool          // another process has closed it
 	since    time.Time     // when it was last closed
 	opened   time.Time     // when it was last opened

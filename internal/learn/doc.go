@@ -1,4 +1,4 @@
-// Package learn decides what throttled answers mean: who must pause, and how fast requests
+// Package learn decides what throttled answers mean: who must keep still, and how fast requests
 // may leave from then on. It knows nothing of Twilio, and takes the time as an argument.
 //
 // # Theory
@@ -7,10 +7,10 @@
 // progress, an outage in which nothing is accepted, or nothing at all (noise). One answer cannot
 // tell which. What tells it is what becomes of other requests.
 //
-//   - A single throttled answer is taken at its word: the whole bucket pauses. For a hundred
+//   - A single throttled answer is taken at its word: the whole bucket keeps still. For a hundred
 //     times as long after that, further single ones hold only the call that they answer. So
 //     noise can cost at most one part in a hundred.
-//   - If most of the last requests are throttled, the bucket pauses again.
+//   - If most of the last requests are throttled, the bucket keeps still again.
 //   - If nothing at all is accepted for longer than a window lasts, that is an outage. Nothing is
 //     learned from nothing: the last pace that was proven stays.
 //   - If a part of the requests is throttled again and again, a trial tells a limit from noise. A
@@ -41,7 +41,7 @@
 //
 // # What was given up
 //
-// In noise a few more requests are throttled than if the bucket paused at each answer. Bursts
+// In noise a few more requests are throttled than if the bucket kept still at each answer. Bursts
 // cost throttled answers: about half of all at 2/s. A configured pace below 4/s has no trial,
 // which would take minutes. In about 1 of 100 scenes that the property tests of bench/storms
 // compose at random, clearly less is accepted than without learning, or more calls are lost. In

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Evidence is what the answers to one bucket's requests have taught. It decides who
-// pauses when a request was throttled, and has the controller of the bucket's pace. The zero
+// Evidence is what the answers to one bucket's requests have taught. It decides who keeps
+// still when a request was throttled, and has the controller of the bucket's pace. The zero
 // Evidence knows nothing; Configure makes it ready.
 type Evidence struct {
 	ceiling  float64 // as configured; Unlimited
@@ -42,7 +42,7 @@ type Throttle struct {
 
 // A Verdict is what the bucket must do about a throttled answer.
 type Verdict struct {
-	Close bool          // the bucket pauses; false: only the throttled call waits
+	Close bool          // keep still; false: only the throttled call waits
 	Hold  time.Duration // with Close: for so long, from now on
 }
 
@@ -191,7 +191,7 @@ func (e *Evidence) hurry(now time.Time) {
 	}
 }
 
-// Throttled takes in a throttled answer, and decides who pauses.
+// Throttled takes in a throttled answer, and decides who keeps still.
 func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdict {
 	e.learn(now)
 	c := &e.cooling
@@ -316,7 +316,7 @@ func (e *Evidence) Shared(processes, accepted int, since time.Duration) {
 // all processes.
 func (e *Evidence) recently() float64 { return e.log.Until(e.accepted) + e.others }
 
-// Unasked reports that the bucket pauses for a step that Twilio has not asked for, and that is
+// Unasked reports that the bucket keeps still for a step that Twilio has not asked for, and that is
 // longer than the first one.
 func (e *Evidence) Unasked(now time.Time) bool {
 	return e.lessons != nil && !e.literal && e.cooling.closed && e.cooling.step > firstStep && !e.cooling.asked.After(now)

@@ -34,7 +34,7 @@ type model struct {
 	inside   int        // requests that the server works on
 	serial   int        // requests that have left, ever
 	left     time.Time  // when a request last left
-	closed   bool       // the bucket pauses, or was not reopened since
+	closed   bool       // the bucket keeps still, or was not reopened since
 	until    time.Time  // the end of the cool-down
 	paused   time.Time  // until when no request leaves because of News.Pause
 	looking  time.Time  // when the head of the line is looked at next

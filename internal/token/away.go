@@ -88,7 +88,7 @@ func (e *Leased) Away(now time.Time, pace float64) {
 	e.own.bucket.AllowN(now, e.burst)
 }
 
-// isQuiet reports that the bucket pauses since the store does not answer.
+// isQuiet reports that the bucket keeps still since the store does not answer.
 func (e *Leased) isQuiet(now time.Time) bool {
 	return e.link.Err != nil && now.Before(e.quiet) && e.Share(e.Rate()) < Unlimited
 }

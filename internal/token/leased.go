@@ -65,7 +65,7 @@ type Leased struct {
 	paced   bool      // the store paces it, whether or not a limit does
 	pace    float64   // of the whole bucket; 0: not known
 	learned float64
-	quiet   time.Time // until when the bucket pauses since the store does not answer
+	quiet   time.Time // until when it keeps still since the store does not answer
 	others  int       // processes, this one included; 0: not known
 	usage   usage
 }
@@ -330,7 +330,7 @@ func (e *Leased) replied(d Demand, now time.Time) {
 	}
 }
 
-// Granted takes in the store's answer to a demand. It reports that the bucket must pause:
+// Granted takes in the store's answer to a demand. It reports that the bucket must keep still:
 // until g.Hold. A cool-down leaves no tokens.
 func (e *Leased) Granted(d Demand, g Grant, now time.Time) (held bool) {
 	l := e.link

@@ -214,7 +214,7 @@ func TestTokenOfALateHead(t *testing.T) {
 }
 
 // While the store does not answer each process has its share, after a moment in which it
-// pauses. When the store answers again all buckets rejoin at the time that it says.
+// keeps still. When the store answers again all buckets rejoin at the time that it says.
 func TestOutage(t *testing.T) {
 	f := newFake(100)
 	other := f.bucket()
