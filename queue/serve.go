@@ -8,8 +8,8 @@ import (
 	"github.com/twilio-pacer/pacer"
 )
 
-// serve sends what is ready in a lane until there is nothing more, or it has to
-// pause; the dispatcher starts it anew.
+// serve sends what is ready in a lane until there is nothing more, or it has to keep
+// still; the dispatcher starts it anew.
 func (w *Worker) serve(ctx context.Context, l *lane) {
 	defer w.wg.Done()
 	for w.serves(ctx, l) {
