@@ -6,10 +6,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/twilio-pacer/pacer/internal/doctest"
 )
@@ -113,49 +115,81 @@ func TestDocumentListsTheCodesOfEachKind(t *testing.T) {
 	}
 }
 
-// The defaults of options, where they are said.
-func TestDocumentsSayTheDefaultsOfOptions(t *testing.T) {
-	cfg, err := configOf([]Option{WithLimits(Limits{})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct{ document, heading, row, want string }{
-		{"docs/waiting.md", "After a throttled answer", "`WithMaxRetries`", fmt.Sprintf("%d times", cfg.maxRetries)},
-		{"docs/waiting.md", "After a throttled answer", "`WithMaxRetryAfter`", fmt.Sprintf("%.0f min;", cfg.maxRetryAfter.Minutes())},
-		{"docs/watching.md", "Without OpenTelemetry", "`WithThrottledAlert`", fmt.Sprintf("more than %.0f %% of a minute's requests, of %d at least", 100*cfg.alarmAbove, cfg.alarmFrom)},
-		{"docs/watching.md", "Without OpenTelemetry", "`WithThrottledAlert`", fmt.Sprintf("below %.1f %%", 50*cfg.alarmAbove)},
-	} {
-		if rows := doctest.Read(t, tt.document).Table(t, tt.heading); !slices.ContainsFunc(rows, func(row []string) bool {
-			whole := strings.Join(row, " | ")
-			return strings.Contains(whole, tt.row) && strings.Contains(whole, tt.want)
+// docs/waiting.md says how often and after how long a throttled call is sent again.
+func TestDocumentSaysTheDefaultWaits(t *testing.T) {
+	rows := doctest.Read(t, "docs/waiting.md").Table(t, "After a throttled answer")
+	says := func(row, want string) {
+		t.Helper()
+		if !slices.ContainsFunc(rows, func(cells []string) bool {
+			return strings.Contains(cells[2], row) && strings.HasPrefix(cells[1], want)
 		}) {
-			t.Errorf("%s, %q: no row with %s says %q", tt.document, tt.heading, tt.row, tt.want)
+			t.Errorf("docs/waiting.md, \"After a throttled answer\": the row with %s does not begin with %q", row, want)
 		}
 	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, first(100, throttle()))
+		_ = w.send() // its error is that the retries are used up
+		var waits []string
+		for i, at := range w.times() {
+			if i > 0 {
+				waits = append(waits, fmt.Sprint((at - w.times()[i-1]).Seconds()))
+			}
+		}
+		says("`WithMaxRetries`", fmt.Sprintf("%d times", len(waits)))
+		last := len(waits) - 1
+		says("`WithFallbackJitter`", strings.Join(waits[:last], ", ")+" and "+waits[last]+" s,")
+	})
+	longest := 0
+	for minutes := 1; minutes <= 10; minutes++ {
+		synctest.Test(t, func(t *testing.T) {
+			if w := newWorld(t, first(1, throttle("Retry-After", fmt.Sprint(60*minutes)))); w.send() == nil {
+				longest = minutes
+			}
+		})
+	}
+	says("`WithMaxRetryAfter`", fmt.Sprintf("%d min;", longest))
 }
 
-// Each alert that a client raises has a row in docs/watching.md.
+// docs/watching.md has a row for each alert that a client raises, with the default share.
 func TestDocumentListsTheAlerts(t *testing.T) {
-	rows := doctest.Read(t, "docs/watching.md").Table(t, "Without OpenTelemetry")
-	var documented []string
-	for _, row := range rows {
-		documented = append(documented, row[0])
+	var table strings.Builder
+	for _, row := range doctest.Read(t, "docs/watching.md").Table(t, "Without OpenTelemetry") {
+		table.WriteString(strings.Join(row, " | ") + "\n")
 	}
-	all := strings.Join(documented, ", ")
-	source, err := os.ReadFile("observe.go")
+	sources, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	for line := range strings.Lines(string(source)) {
-		if _, value, ok := strings.Cut(line, " AlertKind = "); ok {
-			n++
-			if kind, err := strconv.Unquote(strings.TrimSpace(value)); err != nil || !strings.Contains(all, "`"+kind+"`") {
-				t.Errorf("docs/watching.md has no row for the alert %s", value)
+	alert := regexp.MustCompile(`AlertKind = "([^"]+)"`)
+	share := regexp.MustCompile(`alarmAbove: ([0-9.]+), alarmFrom: ([0-9]+)`)
+	kinds, shares := 0, 0
+	for _, name := range sources {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range alert.FindAllSubmatch(source, -1) {
+			if kinds++; !strings.Contains(table.String(), "`"+string(m[1])+"`") {
+				t.Errorf("docs/watching.md has no row for the alert %q", m[1])
+			}
+		}
+		for _, m := range share.FindAllSubmatch(source, -1) {
+			above, err := strconv.ParseFloat(string(m[1]), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shares++
+			for _, want := range []string{fmt.Sprintf("more than %g %% of a minute's requests, of %s at least", 100*above, m[2]), fmt.Sprintf("below %g %%", 50*above)} {
+				if !strings.Contains(table.String(), want) {
+					t.Errorf("docs/watching.md, \"Without OpenTelemetry\", does not say %q", want)
+				}
 			}
 		}
 	}
-	if n < 8 {
-		t.Errorf("%d alerts in observe.go, expected 8 or more: are they read rightly?", n)
+	if kinds < 8 || shares != 1 {
+		t.Errorf("%d alerts and %d default shares in the code, expected 8 or more and 1: are they read rightly?", kinds, shares)
 	}
 }

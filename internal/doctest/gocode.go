@@ -39,6 +39,7 @@ var packages = map[string]string{
 	"messaging":   "github.com/twilio/twilio-go/rest/messaging/v1",
 	"os":          "os",
 	"otelpacer":   module + "/otelpacer",
+	"otelqueue":   module + "/otelpacer/otelqueue",
 	"pacer":       module,
 	"queue":       module + "/queue",
 	"redis":       "github.com/redis/go-redis/v9",
