@@ -6,7 +6,14 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+
+	"github.com/twilio-pacer/pacer/internal/doctest"
 )
+
+// The blocks of Go in all documents that use otelpacer.
+func TestCodeInDocumentsCompiles(t *testing.T) {
+	doctest.Go(t, 1, "otelpacer.NoSuchThing()\n")
+}
 
 // names returns what re finds first in parentheses in the files, sorted.
 func names(t *testing.T, re string, files ...string) []string {
@@ -38,14 +45,15 @@ func TestNeedsNoMoreThanPacerAndOpenTelemetry(t *testing.T) {
 // TestWatching: docs/watching.md lists every metric there is and no other, and says what
 // to do for every alert.
 func TestWatching(t *testing.T) {
-	const doc = "../docs/watching.md"
+	root := doctest.Root(t)
+	doc := root + "/docs/watching.md"
 	for what, pair := range map[string][2][]string{
 		"metrics": {
 			names(t, `(?:Histogram|[Cc]ounter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go", "otelqueue/otelqueue.go"),
 			names(t, "(?m)^\\| `((?:http|pacer)\\.[a-z_.]+)` \\|", doc),
 		},
 		"alerts": {
-			names(t, `- alert: (\w+)`, "../deploy/alerts.yml"),
+			names(t, `- alert: (\w+)`, root+"/deploy/alerts.yml"),
 			names(t, `(?m)^### (Pacer\w+)$`, doc),
 		},
 	} {

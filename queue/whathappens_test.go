@@ -7,7 +7,6 @@ import (
 	"go/token"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twilio-pacer/pacer/internal/doctest"
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
@@ -44,12 +44,8 @@ func TestReconcileTable(t *testing.T) { showRows(t, "## Reconcile", whenInDoubt)
 
 // The tests that docs/judgement.md names.
 func TestCasesOfJudgementHaveTests(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "docs", "judgement.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	rows := 0
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(doctest.Read(t, "docs/judgement.md").Text) {
 		cells := strings.Split(line, "|")
 		if len(cells) != 7 || !strings.Contains(cells[5], "`") {
 			continue
@@ -100,28 +96,10 @@ func showRows(t *testing.T, heading string, rows map[string]row) {
 // without the marks of code.
 func firstCells(t *testing.T, heading string) (cells []string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "docs", "queue.md"))
-	if err != nil {
-		t.Fatal(err)
+	for _, row := range doctest.Read(t, "docs/queue.md").Table(t, strings.TrimPrefix(heading, "## ")) {
+		cells = append(cells, strings.ReplaceAll(row[0], "`", ""))
 	}
-	_, section, found := strings.Cut(string(text), "\n"+heading+"\n")
-	if !found {
-		t.Fatalf("docs/queue.md has no %q", heading)
-	}
-	for line := range strings.SplitSeq(section, "\n") {
-		if !strings.HasPrefix(line, "|") {
-			if len(cells) > 0 {
-				break
-			}
-			continue
-		}
-		cell, _, _ := strings.Cut(line[1:], "|")
-		cells = append(cells, strings.TrimSpace(strings.ReplaceAll(cell, "`", "")))
-	}
-	if len(cells) < 3 {
-		t.Fatalf("docs/queue.md has no table behind %q", heading)
-	}
-	return cells[2:] // without its head
+	return cells
 }
 
 // testExists reports whether a folder below queue has such a test: "sqlitequeue TestDiskFull",
@@ -229,7 +207,7 @@ func (w *world) is(id queue.ID, state queue.State, attempts int) queue.Job {
 	return j
 }
 
-// kept checks until when its bucket keeps still, as all processes see it.
+// kept checks until when its bucket pauses, as all processes see it.
 func (w *world) kept(id queue.ID, atLeast, atMost time.Duration) {
 	w.t.Helper()
 	j, err := w.q.Engine().Get(w.t.Context(), id)

@@ -405,7 +405,7 @@ func TestNarrowLimitThatLastsIsToldOnce(t *testing.T) {
 	})
 }
 
-// heldFor checks that a bucket keeps still after one answer, and that the request is sent
+// heldFor checks that a bucket pauses after one answer, and that the request is sent
 // afterwards as if nothing had been.
 func heldFor(t *testing.T, f twiliotest.Fault, hold time.Duration) {
 	t.Helper()

@@ -198,7 +198,7 @@ func TestWorkerSends(t *testing.T) {
 	})
 }
 
-// A throttled request goes back to its place, costs no attempt, and its lane keeps still
+// A throttled request goes back to its place, costs no attempt, and its lane pauses
 // for exactly as long as Twilio says, plus up to a second.
 func TestThrottledLaneWaits(t *testing.T) {
 	bubble(t, func(t *testing.T) {
