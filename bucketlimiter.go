@@ -8,7 +8,7 @@ import (
 )
 
 // BucketLimiter is pacer's own [Limiter], for one process: a token bucket, a
-// cool-down and in-flight slots for each [Resource].
+// cool-down and slots for each [Resource].
 //
 // A request waits in the line of its bucket, then for the end of a cool-down, then for
 // a token, and then for a slot. The line is first in, first out. Only its head looks at
@@ -35,7 +35,7 @@ import (
 // Throttled answers teach two things, unless SetLearning(false) was called:
 //
 //   - The rate of a bucket. Where answers are throttled again and again, a trial at a little
-//     less shows whether that is a limit or noise. A limit is held for 22 s of sending, or for
+//     less shows whether that is a limit or noise. A limit is kept for 22 s of sending, or for
 //     50 requests if those take longer, but for 100 s at most. Then the rate is raised step
 //     by step until the next throttle, never above the configured rate. Noise leaves the
 //     rate as it was.

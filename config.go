@@ -26,7 +26,7 @@ type config struct {
 }
 
 // raise hands an alert to the program. Nobody listening is no reason to lose one: it
-// then goes to the log. No lock may be held.
+// then goes to the log. No mutex may be locked.
 func (c *config) raise(a Alert) {
 	c.recorder.raised(a.Kind)
 	unheard := len(c.alerts) == 0

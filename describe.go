@@ -2,7 +2,7 @@ package pacer
 
 import "time"
 
-// maxListed bounds what Stats copies while it holds the limiter's lock.
+// maxListed bounds what Stats copies while the limiter's mutex is locked.
 const maxListed = 1000
 
 // Stats implements [StatsLimiter].

@@ -30,7 +30,7 @@ const (
 	AttemptCap Kind = "attempt cap"
 	// Quota: a quota of hours or a day is used up.
 	Quota Kind = "quota"
-	// NotSent: the call ended while it waited for its turn (context, deadline,
+	// NotSent: the call ended while it waited (context, deadline,
 	// [WithMaxWait]). Whatever was sent for it before was throttled.
 	NotSent Kind = "not sent"
 )
@@ -150,7 +150,7 @@ func FromError(err error) (RateLimit, bool) {
 // longer than the call's context or [WithMaxWait] allows.
 var ErrWaitTooLong = errors.New("the wait would be too long")
 
-// A WaitError is the error of a call that ended while it waited for its turn. Twilio
+// A WaitError is the error of a call that ended while it waited. Twilio
 // has not processed the request. It wraps Err and Answer, so that errors.Is finds
 // context.Canceled, context.DeadlineExceeded or [ErrWaitTooLong], and errors.As the
 // *client.TwilioRestError of the last throttled answer.

@@ -62,7 +62,7 @@ func (f *fetcher) background(ctx context.Context) {
 	}
 }
 
-// begin returns the fetch that runs. f.mu is held.
+// begin returns the fetch that runs. f.mu is locked.
 func (f *fetcher) begin(ctx context.Context) *fetch {
 	if f.running == nil {
 		r := &fetch{done: make(chan struct{})}

@@ -20,7 +20,7 @@ func (c *call) ended(err error) error {
 	case c.last.unauthorized:
 		return err
 	case isWait && wait.RetryAfter > 0:
-		// The resource is held because of another call's answer. That is Twilio's
+		// The resource has a cool-down because of another call's answer. That is Twilio's
 		// answer to this call, too, and has the type that programs expect of one.
 		rl.Kind, rl.Scope, rl.RetryAfter = Throttled, wait.Scope, wait.RetryAfter
 		rl.Status, rl.Code = http.StatusTooManyRequests, codeThrottled

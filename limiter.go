@@ -16,7 +16,7 @@ type Limiter interface {
 	// wait ends otherwise, Acquire returns an error and takes nothing: ctx.Err()
 	// when ctx ended, an error that wraps [ErrWaitTooLong] when the wait cannot end
 	// before ctx's deadline. Such an error should be a [*WaitError], which can say
-	// until when the resource is held. ctx says in which order those who wait should
+	// until when the resource has a cool-down. ctx says in which order those who wait should
 	// leave: see [PriorityOf] and [ArrivalOf].
 	Acquire(ctx context.Context, r Resource) (done func(Outcome), err error)
 }
@@ -87,9 +87,9 @@ type Outcome struct {
 	// does not say, and Remaining is below 0 if it says Allowed alone.
 	Allowed, Remaining int
 	// Narrow: the request was throttled, and that is not about its resource but about
-	// one receiver or object, which is held elsewhere ([Scope.Narrow]). It is no reason for
+	// one receiver or object, which has a cool-down elsewhere ([Scope.Narrow]). It is no reason for
 	// a cool-down, and neither an acceptance nor a throttle as far as rates are concerned.
-	// Throttled is true then, and RetryAfter is how long the receiver or object is held.
+	// Throttled is true then, and RetryAfter is how long that cool-down lasts.
 	Narrow bool
 	// Retry: the request was not the first attempt of its call.
 	Retry bool

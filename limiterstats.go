@@ -19,7 +19,7 @@ type BucketStats struct {
 	Resource Resource // Sender may be a phone number: no label for metrics
 	Counts            // within [Stats.Window], or since the bucket was made
 
-	Waiting  int           // calls in its turnstile now; those that sleep between attempts are not
+	Waiting  int           // calls in its line now; those that sleep between attempts are not
 	InFlight int           // its requests on the wire now
 	Rate     float64       // requests/s as configured, or pacer's default; 0: there is none, or it is [Unlimited]
 	Pace     float64       // requests/s at which it sends now, at most, with a [BucketStore] all processes together; 0: it is not paced

@@ -51,7 +51,7 @@ type Limit struct {
 	Op Op `json:"op,omitempty"`
 
 	// Rate is in requests per second and may be a fraction: 1.0/3 is one every
-	// three seconds. It holds for each bucket that the rule matches, not for their
+	// three seconds. It is that of each bucket that the rule matches, not for their
 	// sum. 0 leaves the rate to the next rule; [Unlimited] switches pacing off.
 	Rate float64 `json:"rate,omitempty"`
 

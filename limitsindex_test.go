@@ -156,6 +156,8 @@ func TestSetLimitsLetsCallsPass(t *testing.T) {
 		t.Error("nobody got in while the limits were set")
 	}
 	want := l.Limits()[0].Rate
+	l.mu.Lock() // on a slow machine sweep runs meanwhile
+	defer l.mu.Unlock()
 	for r, b := range l.buckets {
 		if b.allowed.rate != want {
 			t.Fatalf("%v has a rate of %v, expected %v", r, b.allowed.rate, want)

@@ -33,7 +33,7 @@ type notice struct {
 	refused  bool // it is about a call that was refused; false: about calls that have waited
 }
 
-// notices are those of one limiter. Its lock may be held when their methods are called.
+// notices are those of one limiter. The limiter's mutex may be locked when their methods are called.
 type notices struct {
 	pending atomic.Bool // list is not empty
 
@@ -55,7 +55,7 @@ func (n *notices) tellOnce(kind AlertKind, r Resource) bool {
 	return n.tellOnceLocked(kind, r)
 }
 
-// tellOnceLocked is tellOnce with mu held.
+// tellOnceLocked is tellOnce with mu locked.
 func (n *notices) tellOnceLocked(kind AlertKind, r Resource) bool {
 	if n.known == nil {
 		n.seed, n.known = maphash.MakeSeed(), make(map[uint64]struct{})

@@ -26,6 +26,7 @@ func TestOutageOfTheStoreReachesTheClients(t *testing.T) {
 		}
 		check := func(outages int) {
 			t.Helper()
+			synctest.Wait()
 			for i, c := range clients {
 				if n := c.Stats().Alerts[AlertNotShared]; n != outages || len(heard[i]) != outages {
 					t.Errorf("client %d: %d outages, %d alerts counted, %v heard", i, outages, n, heard[i])
@@ -69,6 +70,7 @@ func TestBucketThatTheStoreCannotServeIsNamed(t *testing.T) {
 			try(t, w.send())
 			time.Sleep(time.Second)
 		}
+		synctest.Wait()
 		if len(heard) != 1 || heard[0].Kind != AlertNotShared || heard[0].Resource.Sender != sender || heard[0].RateLimit != (RateLimit{}) {
 			t.Errorf("%+v", heard)
 		}
@@ -85,7 +87,7 @@ func TestClientThatIsMadeInAnOutageHearsOfIt(t *testing.T) {
 		try(t, x.pass(t.Context()))
 		var heard []Alert
 		c := newWorld(t, ok201, withoutLimits(l), WithAlert(func(a Alert) { heard = append(heard, a) })).c
-		time.Sleep(time.Second)
+		synctest.Wait()
 		if n := c.Stats().Alerts[AlertNotShared]; n != 1 || len(heard) != 1 || heard[0].Kind != AlertNotShared {
 			t.Errorf("%d alerts counted, %v heard", n, heard)
 		}

@@ -13,9 +13,9 @@ type EventKind string
 // has EventSent and EventDone, with EventWaited before them if it had to wait.
 //
 // While an attempt has a slot of the limiter nobody is told of it. Hence EventWaited comes
-// when the attempt is over, just before its EventSent; Time is when the turn came.
+// when the attempt is over, just before its EventSent; Time is when the wait ended.
 const (
-	EventWaited    EventKind = "waited"    // its turn had come; Wait is how long it waited in the limiter
+	EventWaited    EventKind = "waited"    // it got its slot; Wait is how long it waited in the limiter
 	EventSent      EventKind = "sent"      // an attempt was answered, or failed; Took is how long that took
 	EventThrottled EventKind = "throttled" // the answer was a throttle; RetryAfter is what it asked for
 	EventRetrying  EventKind = "retrying"  // it will be sent again after Wait

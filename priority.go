@@ -20,7 +20,7 @@ type priorityKey struct{}
 
 // WithPriority returns a context whose calls have priority p; see [Client.WithContext].
 // A call overtakes all calls of a lower priority that wait for the same bucket or
-// in-flight slot. It does not starve them: of any ten requests that leave while calls of
+// slot. It does not starve them: of any ten requests that leave while calls of
 // a lower priority wait, at least one is of them.
 //
 //	ctx = pacer.WithPriority(ctx, pacer.High)
@@ -39,7 +39,7 @@ func PriorityOf(ctx context.Context) Priority {
 
 type arrivalKey struct{}
 
-// ArrivalOf returns when the call began that asks a [Limiter] for its turn with ctx. It is
+// ArrivalOf returns when the call began that asks a [Limiter] with ctx. It is
 // zero for a call that has only just begun. It is not zero for one that asks again, since it
 // was throttled, or that had to wait for an access token first: of those that wait, with the
 // same priority, the earliest should go first. It is for a Limiter of your own.

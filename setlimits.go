@@ -36,7 +36,7 @@ func (l *BucketLimiter) SetLimits(limits Limits) error {
 }
 
 // each calls find for the resource of every bucket, without l.mu, and then f with what that has
-// found. l.mu is held on entry, in f, and on return. Of buckets that others make meanwhile some
+// found. l.mu is locked on entry, in f, and on return. Of buckets that others make meanwhile some
 // are left out.
 func (l *BucketLimiter) each(find func(Resource) allowance, f func(*bucket, allowance, time.Time)) {
 	batch := make([]*bucket, 0, eachBatch)

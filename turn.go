@@ -11,8 +11,8 @@ import (
 
 // A Turn is the right to send one request of a resource now. It is for programs that
 // keep requests elsewhere, such as pacer's queue: they wait for a turn first, and then
-// choose which request takes it, so that none is held while it waits. A Turn is used up
-// by [Turn.Send] or given back by [Turn.Drop], soon: the resource's in-flight slot is
+// choose which request takes it, so that no request is reserved meanwhile. A Turn is used up
+// by [Turn.Send] or given back by [Turn.Drop], soon: the resource's slot is
 // taken already.
 type Turn struct {
 	client   *Client
@@ -24,7 +24,7 @@ type Turn struct {
 }
 
 // Turn waits until a request of resource r may be sent: for its cool-down, a token and an
-// in-flight slot, in the order of ctx's priority ([WithPriority]). It fails as
+// slot, in the order of ctx's priority ([WithPriority]). It fails as
 // [Limiter].Acquire does; the error is mostly a [*WaitError], whose RetryAfter is above 0
 // when the resource is closed for longer than calls are to wait ([WithMaxRetryAfter]).
 //

@@ -11,13 +11,13 @@ import (
 
 const (
 	foreignTokenAge = 10 * time.Second // that a token of another's source is used for without asking again
-	maxRounds       = 3                // the last one keeps its turn while it waits for a token
+	maxRounds       = 3                // the last one keeps its slot while it waits for an access token
 )
 
-// depart waits until the attempt may be sent: for an access token, then for its turn. While
-// a token is fetched no turn is held, as slots and tokens of the limiter are for what can
-// be sent. If the access token is no longer valid when the turn comes, the turn is given
-// back, and the attempt waits for both again.
+// depart waits until the attempt may be sent: for an access token, then for a slot. While an access
+// token is fetched the attempt has no slot, since slots are for what can be sent. If the access
+// token is no longer valid when the slot comes, the slot is given back. Then the attempt waits
+// for both again.
 //
 // The last round is the exception: where the line is longer than a token lives, a call would
 // wait for ever otherwise. The program's own Turn is given back in the same way.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A limit is held for some time, and then a little more is asked for, step by step. Asking ends when a
+// A limit is kept for some time, and then a little more is asked for, step by step. Asking ends when a
 // request is throttled, or when the pace is the configured one.
 const (
 	keepTime     = 22 * time.Second
@@ -21,7 +21,7 @@ const (
 	farBelow     = 0.45 // of what was accepted before
 )
 
-// asked returns the pace while a limit is held: the limit, and from time to time a little more.
+// asked returns the pace while a limit is kept: the limit, and from time to time a little more.
 func (r *Rate) asked() float64 {
 	pace, asked := r.limit, (r.busy - r.keepFor()).Seconds()
 	if asked <= 0 {
@@ -127,7 +127,7 @@ func (r *Rate) inVain(now time.Time) bool {
 	return r.phase == keeping && float64(t.sent) > cautious*least && float64(t.sent-t.throttled) < farMore*least*(1-r.noise.share)
 }
 
-// keep holds a limit that was found. If it is far below what was accepted before, the cause may soon
+// keep begins to keep a limit that was found. If it is far below what was accepted before, the cause may soon
 // be over. Then more is asked for after some seconds, and each time that this fails a bit later.
 func (r *Rate) keep(limit float64, now time.Time) {
 	r.become(keeping, limit, now)

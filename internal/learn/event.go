@@ -8,7 +8,7 @@ type event struct {
 	began  time.Time // zero: there is none
 	left   time.Time // when the last throttled request left
 	rate   bool      // an answer said that it is about a rate
-	asked  bool      // more was asked for than a limit that was held, which explains it
+	asked  bool      // more was asked for than a limit that is kept, which explains it
 	fewest int       // requests of the account in progress with any of them
 	local  int       // the most of this limiter's
 }

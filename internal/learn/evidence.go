@@ -90,7 +90,7 @@ func (e *Evidence) News() (n News) {
 }
 
 // Departed takes in that a request that had to wait leaves at now. due is until when it has waited
-// for the pace: what else held it is no reason to ask for more.
+// for the pace: what else it waited for is no reason to ask for more.
 func (e *Evidence) Departed(due, now time.Time) {
 	if e.lessons == nil {
 		return
@@ -368,7 +368,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 }
 
 // conclude takes in an event that has closed the bucket, and in which something was accepted.
-// paced: something else than a pace holds requests back.
+// paced: requests wait for something else than a pace.
 func (e *Evidence) conclude(paced bool, now time.Time) {
 	c := &e.cooling
 	accepted := e.recently()

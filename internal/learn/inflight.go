@@ -30,7 +30,7 @@ import (
 // Twilio-Concurrent-Requests, and so counts other processes. Else it is this limiter's. What others
 // had in progress when it was found is taken off where answers are compared with it. It is raised
 // while requests wait for it: by a tenth, and at least one, 30 s after it was found or a probe
-// has failed. After each probe that holds the next one is twice as large and comes after half the
+// has failed. After each probe that succeeds the next one is twice as large and comes after half the
 // time. A probe that fails costs a few throttled requests. Unlike a limit derived from response
 // times (Netflix's concurrency-limits) it does not drift when Twilio is slow. The zero InFlight
 // has no limit.
@@ -56,7 +56,7 @@ type InFlight struct {
 type probes struct {
 	interval time.Duration // between them
 	probed   time.Time     // when the last one was, or the limit was found
-	raised   int           // in a row that have held
+	raised   int           // in a row that have succeeded
 }
 
 // A suspicion is a number in progress that may be the limit.
@@ -368,7 +368,7 @@ func (c *InFlight) Probe(now time.Time) bool {
 	if c.limit == 0 || c.back > 0 || now.Sub(c.probes.probed) < c.probes.interval {
 		return false
 	}
-	if c.limit > c.good { // the last probe has held for a whole interval, unless some were throttled
+	if c.limit > c.good { // the last probe has lasted for a whole interval, unless some were throttled
 		if c.refute(1, now) {
 			return true
 		}

@@ -14,19 +14,19 @@ const Unlimited = math.MaxFloat64
 //	free      seeking   a request was throttled, and there was no pace at all; or an outage has ended
 //	free      trying    requests are throttled again and again at the configured pace
 //	free      bursting  most requests are throttled at the configured pace, and bursts suit what is accepted
-//	seeking   holding   four of the last 16 were throttled: what was accepted is the limit
+//	seeking   keeping   four of the last 16 were throttled: what was accepted is the limit
 //	seeking   free      the pace has become the configured one, or four times what was accepted
-//	holding   trying    requests are throttled again and again at the limit
-//	holding   bursting  so are most of them, and bursts suit the limit
-//	holding   holding   asking has led too far, or has held for long enough; or the way back to a slow limit
-//	holding   free      asking has led up to the configured pace, and that was accepted
-//	trying    holding   the throttled answers have vanished: it was a limit
+//	keeping   trying    requests are throttled again and again at the limit
+//	keeping   bursting  so are most of them, and bursts suit the limit
+//	keeping   keeping   asking has led too far, or was accepted for long enough; or the way back to a slow limit
+//	keeping   free      asking has led up to the configured pace, and that was accepted
+//	trying    keeping   the throttled answers have vanished: it was a limit
 //	trying    bursting  so they have, and bursts suit the limit
 //	trying    trying    it has not helped: still less, up to five times
 //	trying    before    it has not helped: it is noise, and the pace is what it was
 //	bursting  free      more is accepted than of a slow limit, or it is noise
 //	bursting  seeking   cool-downs are long
-//	any       holding   Twilio says that nothing remains
+//	any       keeping   Twilio says that nothing remains
 //	any       free      it was the account's limit of requests in progress, or the limits are new
 type phase uint8
 

@@ -47,7 +47,7 @@ func (w *Waiter) WaitedAtGate() bool { return !w.atGate.since.IsZero() }
 // UntilWoken is a time to sleep that ends only when the waiter is woken.
 const UntilWoken time.Duration = math.MaxInt64
 
-// Sleep lets go of mu, which the caller holds, until w must look again: it was woken, d is
+// Sleep unlocks mu, which the caller has locked, until w must look again: it was woken, d is
 // over, or ctx has ended. Then it takes mu again, and returns ctx.Err().
 func (w *Waiter) Sleep(ctx context.Context, mu sync.Locker, d time.Duration) error {
 	var tick <-chan time.Time

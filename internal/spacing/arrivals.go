@@ -6,10 +6,10 @@ import "time"
 // others, because it opens a connection or the machine stalls. A server's window that has
 // room for n requests has room for one more when the n-th before it has slid out. That
 // one may have arrived as late as it was answered, less the time that the fastest takes.
-// Until then the bucket holds its next request.
+// Until then the bucket delays its next request.
 //
 // A request can also be slow because the server takes its time after it has counted it.
-// What is held is therefore paid from a credit, which bounds the loss of rate to 5 % in
+// A delay is therefore paid from a credit, which bounds the loss of rate to 5 % in
 // the long run.
 //
 // Requests are timed in groups of equal size. A group has one request where a window has
@@ -35,7 +35,7 @@ type group struct {
 	number       uint64        // its first request's, divided by size; from 1
 	left         time.Duration // when its first request left
 	transit      time.Duration // the longest of those that were answered, and 1 ns; 0: none was
-	delayedUntil time.Duration // until when its successor, a window later, is held; 0: not decided
+	delayedUntil time.Duration // until when its successor, a window later, is delayed; 0: not decided
 }
 
 const (
@@ -50,7 +50,7 @@ const (
 // Fit sets the rate, in requests per second, and the burst. The window is one second, or
 // the time for one request where that is more. sure: the rate is the server's, and no window
 // may have more. A rate that was learned is one that the server has let through, with the
-// holds as they were.
+// delays as they were.
 func (a *Arrivals) Fit(rate float64, burst int, sure bool) {
 	a.sure = sure
 	if rate > maxRate {
@@ -170,7 +170,7 @@ func (a *Arrivals) Opens() time.Time {
 	return a.epoch.Add(g.left + a.window + late)
 }
 
-// Delay returns how much longer the next request, whose token is due, must be held. It
+// Delay returns how much longer the next request, whose token is due, must wait. It
 // decides once for each group. Where the rate is sure, a request never leaves within a window
 // of its predecessor, however late that left. By how much later it arrived is a guess, and
 // paid from the credit.

@@ -8,7 +8,7 @@ package spacing
 import "time"
 
 // Spacing is what a bucket knows about the times of arrival of its requests. The zero
-// Spacing knows nothing and holds nothing; Fit makes it hold.
+// Spacing knows nothing and delays nothing until Fit was called.
 type Spacing struct {
 	jitter  jitter
 	caution float64 // a share of the rate, from 0 to maxCaution

@@ -26,7 +26,7 @@ func (e *Shared) low(now time.Time) bool {
 }
 
 // first returns when the next token in hand may be used; ok is false if there is none.
-// Tokens whose time has passed are dropped, unless a request has waited since then: it was held
+// Tokens whose time has passed are dropped, unless a request has waited since then: it was delayed
 // by something else. Beside other processes that is so for the last one, which can be exchanged.
 func (e *Shared) first(now time.Time) (due time.Time, ok bool) {
 	tolerance := late

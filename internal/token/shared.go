@@ -174,7 +174,7 @@ func (e *Shared) Take(now time.Time) (due time.Time, ok bool) {
 	return e.hand.due, true
 }
 
-// Spare returns for how long the head's token may be held before Take exchanges it.
+// Spare returns for how long the head's token may wait before Take exchanges it.
 func (e *Shared) Spare(now time.Time) time.Duration {
 	if !e.FromStore() || e.said.others <= 1 {
 		return math.MaxInt64
@@ -278,7 +278,7 @@ func (e *Shared) replied(d Demand, now time.Time) {
 
 // Granted takes in the store's answer to a demand. It reports that the bucket must pause:
 // until g.CoolDownUntil. A cool-down leaves no tokens.
-func (e *Shared) Granted(d Demand, g Grant, now time.Time) (held bool) {
+func (e *Shared) Granted(d Demand, g Grant, now time.Time) (pauses bool) {
 	l := e.link
 	e.common.answered = now
 	if l.Err != nil {
