@@ -148,7 +148,7 @@ var farTests = []test{
 		id := c.put()
 		before := c.now()
 		lease := c.claimFor(queue.Claim{Lane: lane("a"), Max: 1, Lease: most})[0].Lease
-		c.between("Lease", lease, before.Add(most-time.Hour), before.Add(most))
+		c.between("Lease", lease, before.Add(most-time.Hour), c.now().Add(most))
 		if w := c.sweep(queue.Sweep{Lease: most, Keep: most}); w != (queue.Swept{}) {
 			c.Fatalf("swept %+v: expected nothing", w)
 		}
