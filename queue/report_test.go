@@ -171,11 +171,14 @@ func TestOnResultThatFailsIsToldAgainAfterGrowingPauses(t *testing.T) {
 		},
 		"runtime.Goexit, as t.FailNow": func() error { runtime.Goexit(); return nil },
 	} {
+		if testing.Short() && name != "an error" && name != "a panic" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w, log, d := newWorld(t, twiliotest.Config{}), &logbook{}, newDiary()
 				times := 5
-				if name == "an error" { // up to the longest pause
+				if name == "an error" && !testing.Short() { // up to the longest pause
 					times = 9
 				}
 				stop := w.work(w.client(unlimited), log.option(), queue.WithResultConcurrency(1), queue.WithOnResult(func(_ context.Context, r queue.Result) error {
@@ -224,6 +227,9 @@ func TestOnResultThatFailsIsToldAgainAfterGrowingPauses(t *testing.T) {
 
 // While OnResult does not return, requests are sent, leases end, deadlines pass.
 func TestOnResultThatBlocksDelaysNothing(t *testing.T) {
+	if testing.Short() && slower > 1 {
+		t.Skip("takes long: run without -short or -race")
+	}
 	bubble(t, func(t *testing.T) {
 		w, d := newWorld(t, twiliotest.Config{}), newDiary()
 		late := w.expires(30*time.Second, "late")
