@@ -146,14 +146,14 @@ fast() {
 }
 
 examples_build() {
-	build . ./examples/... -race && build otelpacer ./examples/... -race && build queue ./examples/... -race
+	build . ./examples/... -race && build otelpacer/otelqueue ./examples/... -race && build queue ./examples/... -race
 }
 
 examples() {
 	local commands=(
 		./context ./dropin ./errors ./limits ./quickstart
 		"./learning -unit 100ms" # whole it takes 75 s
-		"otelpacer/observability -for 5s -addr 127.0.0.1:0"
+		"otelpacer/otelqueue/observability -for 5s -addr 127.0.0.1:0"
 		queue/worker "queue/campaign -n 600 -rate 100 -then 300" "queue/otp -campaign 40 -otps 3"
 	)
 	redis && commands+=(queue/nodeproducer)
