@@ -39,7 +39,7 @@ const byChance = 0.001
 func TestEverySequenceOfAnswersKeepsTheRules(t *testing.T) {
 	n := *seeds
 	if n == 0 {
-		n = pick(testing.Short(), 300, 24) / slower
+		n = pick(testing.Short(), 300, 8) / slower
 	}
 	atATime := runtime.GOMAXPROCS(0)
 	var mu sync.Mutex
