@@ -124,7 +124,7 @@ finished() {
 # The queue's tests take the longest, on one of two cores; those of the other modules run beside them.
 fast() {
 	local -x GOFLAGS="${GOFLAGS:-} -gcflags=modernc.org/sqlite/lib=-race=false"
-	local tests=(test -race -short -timeout 20m ./...) queue
+	local tests=(test -race -short -timeout 40m ./...) queue
 	run "gofmt" formatted
 	run "the workspace is one" workspace
 	run "the root module requires three modules" requirements
