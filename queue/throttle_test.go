@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -85,6 +86,7 @@ func TestThrottledRequestGoesBackToItsPlace(t *testing.T) {
 				w.many(n, func(i int) func(*twilio.RestClient) error { return message(sender, receiver, fmt.Sprint(i)) })
 				w.work(w.client(pacer.Limit{Resource: "*", Rate: 20}))
 				time.Sleep(150 * time.Second)
+				synctest.Wait() // Match has written refused in other goroutines
 				if len(refused) < n/40 {
 					t.Fatalf("%d were throttled", len(refused))
 				}
