@@ -82,7 +82,7 @@ quietly() { "$@" >"$tmp/out" 2>&1 || { cat "$tmp/out"; return 1; }; }
 together() {
 	local i=0 ok=0 pids=()
 	for command; do
-		(cd "$tmp" && timeout 120 $command) >"$tmp/out.${#pids[@]}" 2>&1 &
+		(cd "$tmp" && timeout 300 $command) >"$tmp/out.${#pids[@]}" 2>&1 &
 		pids+=($!)
 	done
 	for command; do

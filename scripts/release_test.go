@@ -62,7 +62,7 @@ func TestReleaseRefuses(t *testing.T) {
 		{"a version below a last tag of two digits", tagged("v0.9.0", "v0.10.0"), "v0.9.1", "expected a version above the last tag, v0.10.0"},
 		{"a tag of one module that is there", tagged("queue/v0.2.0"), "v0.2.0", "tag queue/v0.2.0 exists already"},
 		{"a file that is changed", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "doc.go"), "package pacer\n") }, "v0.2.0", " M doc.go"},
-		{"a file that is not committed", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "new.go"), "package pacer\n") }, "v0.2.0", "?? new.go"},
+		{"a file that is not committed", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "uncommitted.go"), "package pacer\n") }, "v0.2.0", "?? uncommitted.go"},
 		{"no branch", func(t *testing.T, dir string) { git(t, dir, "checkout", "--quiet", "--detach") }, "v0.2.0", "no branch is checked out"},
 		{"an empty Unreleased", changelog("# Changelog\n\n## [Unreleased]\n\n### Added\n\n## [0.1.0] - 2026-01-01\n\n- The first.\n" + link), "v0.2.0", "no entry"},
 		{"no Unreleased", changelog("# Changelog\n\n## [0.1.0] - 2026-01-01\n\n- The first.\n" + link), "v0.2.0", "no entry"},
