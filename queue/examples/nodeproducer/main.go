@@ -39,7 +39,7 @@ var script []byte
 const (
 	requests = 20
 	rate     = 10 // of the sender, messages a second
-	patience = 2*time.Minute
+	patience = 2 * time.Minute
 )
 
 func main() {
