@@ -189,13 +189,13 @@ func (a *Arrivals) Delay(now time.Time) time.Duration {
 		}
 		a.credit = min(maxCredit, a.credit+time.Duration(creditShare*float64(now.Sub(a.paid))))
 		a.paid = now
-		hold := time.Duration(0)
+		surely := time.Duration(0)
 		if a.sure {
-			hold = max(0, a.epoch.Add(g.left+a.window).Sub(now))
+			surely = max(0, a.epoch.Add(g.left+a.window).Sub(now))
 		}
-		guess := min(opens.Sub(now)-hold, a.credit)
+		guess := min(opens.Sub(now)-surely, a.credit)
 		a.credit -= guess
-		g.delayedUntil = now.Sub(a.epoch) + hold + guess
+		g.delayedUntil = now.Sub(a.epoch) + surely + guess
 	}
 	return g.delayedUntil + a.epoch.Sub(now)
 }
