@@ -16,6 +16,8 @@ const (
 	climbGain    = 0.25            // per second
 	climbAtMost  = 3 * time.Second // between two requests: a slow pace doubles at most
 	cautious     = 1.25
+	ledTooFar    = 2 // more distrust; a limit that is accepted to the end of its time takes one off
+	mostRefuted  = 3
 	farMore      = 1.1 // times the limit before
 	soonest      = keepTime / 4
 	farBelow     = 0.45 // of what was accepted before

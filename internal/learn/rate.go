@@ -68,7 +68,7 @@ type setup struct {
 // kept is about a limit that is kept, and from time to time asked to be more.
 type kept struct {
 	proven  float64       // a limit that was accepted to the end of its time; 0: none was
-	refuted int           // times in a row that asking has led too far
+	refuted int           // how much asking is distrusted, from 0 to mostRefuted: it has led too far of late
 	peak    float64       // requests/s that were accepted before the pace was lowered; 0: it was not
 	soon    time.Duration // for which a limit far below the peak is kept; 0: as long as others
 	steps   [2]float64    // paces at which the last two requests left
@@ -312,7 +312,7 @@ func (r *Rate) find(f finding, now time.Time) {
 	case limited:
 		r.noise = noise{}
 		if r.trying.before.phase == keeping && r.limit == r.kept.proven && r.limit < r.trying.before.limit {
-			r.kept.refuted = min(r.kept.refuted+1, 2) // asking had led too far
+			r.kept.refuted = min(r.kept.refuted+ledTooFar, mostRefuted)
 		}
 		worked := r.kept.proven > 0 && r.trying.before.limit <= 1.01*r.kept.proven && r.trying.before.limit >= 0.99*r.kept.proven
 		if worked {
