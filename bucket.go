@@ -224,7 +224,7 @@ func (b *bucket) close(o Outcome, now time.Time) {
 		return
 	}
 	retryAt := time.Time{}
-	if b.cooldown.refuse {
+	if b.cooldown.refuses(now) {
 		retryAt = b.cooldown.retryAt
 	}
 	b.shared().CoolsDown(b.cooldown.until, retryAt, now)

@@ -42,8 +42,11 @@ func (c *cooldown) end() { c.on, c.refuse = false, false }
 // remaining is how long it still takes; 0 or less: its time is over.
 func (c *cooldown) remaining(now time.Time) time.Duration { return c.until.Sub(now) }
 
-// refuses reports that calls must fail instead of waiting for its end.
-func (c *cooldown) refuses(now time.Time) bool { return c.refuse && c.remaining(now) > 0 }
+// refuses reports that calls must fail instead of waiting for its end. They wait for what is left of
+// it after the time that Twilio asked for.
+func (c *cooldown) refuses(now time.Time) bool {
+	return c.refuse && c.remaining(now) > 0 && c.retryAt.After(now)
+}
 
 // A row is cool-downs in a row.
 type row struct {

@@ -143,3 +143,17 @@ func TestOutageOfAnAccountIsOverForAllItsSenders(t *testing.T) {
 		})
 	}
 }
+
+// What is left of a cool-down after the time that was too long to wait for is an ordinary wait.
+func TestCallsAreRefusedUntilTheTimeThatWasTooLong(t *testing.T) {
+	start := time.Now()
+	var c cooldown
+	c.begin(Outcome{RetryAfter: 2 * time.Second, TooLong: true}, start)
+	c.begin(Outcome{RetryAfter: 3 * time.Second}, start)
+	for after, want := range map[time.Duration]bool{0: true, 1900 * time.Millisecond: true, 2 * time.Second: false, 2900 * time.Millisecond: false} {
+		now := start.Add(after)
+		if c.refuses(now) != want || c.remaining(now) <= 0 {
+			t.Errorf("%v after the answer: calls are refused: %v, expected %v; the bucket is closed for %v more", after, c.refuses(now), want, c.remaining(now))
+		}
+	}
+}

@@ -95,7 +95,7 @@ elseif pace < math.huge then
 		given = unused
 	end
 end
-if b['until'] <= now then b.retry = 0 end
+if b['until'] <= now or b.retry <= now then b.retry = 0 end
 
 -- Processes that find no token stand in line, in the order in which they came. Each is told when to
 -- come again, and has a claim to one token until some time after that.

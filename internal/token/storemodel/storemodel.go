@@ -260,7 +260,11 @@ func (m *Member[K]) take(key K, d token.Demand) token.Grant {
 		delete(b.line, m.who)
 		b.number++
 		b.taken = now
-		g.Number, g.From = b.number, local(now.Add(time.Duration((1-b.tokens)/g.Pace*1e9)))
+		from := now.Add(time.Duration((1 - b.tokens) / g.Pace * 1e9))
+		if past := now.Add(-time.Duration(float64(g.N) / g.Pace * 1e9)); from.Before(past) {
+			from = past // of a bucket that is full, the time of the first token may be long ago
+		}
+		g.Number, g.From = b.number, local(from)
 		g.Every = time.Duration(1e9 / g.Pace)
 		b.tokens -= float64(g.N)
 	}
