@@ -167,7 +167,7 @@ func (b *bucket) pauseUntil(until, retryAt, now time.Time) {
 	b.cooldown.last(until, retryAt)
 	b.tokens.Return(now)
 	b.line.WakeHead()
-	if b.cooldown.refuse && !refusing {
+	if b.cooldown.refuses(now) && !refusing {
 		b.line.WakeAll() // all leave now; who comes later is refused on arrival
 	}
 	b.line.WakeEnding(b.cooldown.until)
@@ -218,16 +218,12 @@ func (b *bucket) shared() *token.Shared {
 
 // close makes the bucket pause, in all processes.
 func (b *bucket) close(o Outcome, now time.Time) {
-	before, refused := b.cooldown.until, b.cooldown.refuse
+	before, refused := b.cooldown.until, b.cooldown.refuses(now)
 	b.coolDown(o, now)
-	if b.common.store == nil || !b.cooldown.until.After(before) && b.cooldown.refuse == refused {
+	if b.common.store == nil || !b.cooldown.until.After(before) && b.cooldown.refuses(now) == refused {
 		return
 	}
-	retryAt := time.Time{}
-	if b.cooldown.refuses(now) {
-		retryAt = b.cooldown.retryAt
-	}
-	b.shared().CoolsDown(b.cooldown.until, retryAt, now)
+	b.shared().CoolsDown(b.cooldown.until, b.cooldown.retryAt, now)
 }
 
 // tooLate refuses a wait in the bucket that would outlast the context's deadline.

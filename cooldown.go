@@ -7,8 +7,7 @@ import "time"
 type cooldown struct {
 	until   time.Time // its end; zero: there never was one
 	on      bool      // it has begun, and the bucket has not been reopened since
-	refuse  bool      // it is too long to wait for: calls fail at once
-	retryAt time.Time // with refuse: the time that Twilio asked for
+	retryAt time.Time // the time that Twilio asked for, if it is too long to wait; until then calls fail at once
 }
 
 // coolDownAtMost bounds a cool-down that no call waits for, so that one bad header cannot
@@ -28,7 +27,7 @@ func (c *cooldown) begin(o Outcome, now time.Time) {
 // too long to wait.
 func (c *cooldown) last(until, retryAt time.Time) {
 	if !retryAt.IsZero() {
-		c.refuse, c.retryAt = true, retryAt
+		c.retryAt = retryAt
 	}
 	if until.After(c.until) {
 		c.until = until
@@ -37,7 +36,7 @@ func (c *cooldown) last(until, retryAt time.Time) {
 }
 
 // end is for when its time is over, and the bucket goes on.
-func (c *cooldown) end() { c.on, c.refuse = false, false }
+func (c *cooldown) end() { c.on, c.retryAt = false, time.Time{} }
 
 // remaining is how long it still takes; 0 or less: its time is over.
 func (c *cooldown) remaining(now time.Time) time.Duration { return c.until.Sub(now) }
@@ -45,7 +44,7 @@ func (c *cooldown) remaining(now time.Time) time.Duration { return c.until.Sub(n
 // refuses reports that calls must fail instead of waiting for its end. They wait for what is left of
 // it after the time that Twilio asked for.
 func (c *cooldown) refuses(now time.Time) bool {
-	return c.refuse && c.remaining(now) > 0 && c.retryAt.After(now)
+	return c.remaining(now) > 0 && c.retryAt.After(now)
 }
 
 // A row is cool-downs in a row.

@@ -50,7 +50,7 @@ func (h *keyState) throttled(left time.Time, asked time.Duration, o *Outcome, no
 	}
 	h.begin(*o, now)
 	h.line.WakeHead()
-	if h.refuse {
+	if h.refuses(now) {
 		h.line.WakeAll()
 	}
 	h.line.WakeEnding(h.until)

@@ -67,10 +67,11 @@ func (b *bucket) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 				return fmt.Errorf("the script is to read the clock once: %.80s", text)
 			}
 			now := b.time.Load()
-			cmd.Args()[1] = strings.Replace(text, readsClock, fmt.Sprintf("{%d, %d}", now/1e6, now%1e6), 1)
+			text = strings.Replace(text, readsClock, fmt.Sprintf("{%d, %d}", now/1e6, now%1e6), 1)
 			if b.lasting {
-				cmd.Args()[1] = strings.ReplaceAll(cmd.Args()[1].(string), "redis.call('PEXPIRE'", "tostring('PEXPIRE'")
+				text = strings.ReplaceAll(text, "redis.call('PEXPIRE'", "tostring('PEXPIRE'")
 			}
+			cmd.Args()[1] = text
 		}
 		err := next(ctx, cmd)
 		if c, ok := cmd.(*redis.Cmd); ok && strings.HasPrefix(c.Name(), "eval") {

@@ -11,8 +11,7 @@ type report struct {
 	tooLong bool      // and that it is too long to wait for
 	under   bool      // way
 	more    time.Time // the end that is to be told after that; zero: none
-	longer  bool      // and that it is too long to wait for
-	retryAt time.Time
+	retryAt time.Time // and until when calls fail; zero: they wait
 }
 
 // CooledByOthers notes that another process was throttled: the store may pace the bucket, and wants to
@@ -68,17 +67,17 @@ func (e *Shared) TellLearned(now time.Time) {
 }
 
 // CoolsDown tells the store of a cool-down. retry is until when calls fail instead of waiting for
-// its end; zero: they wait. What comes while a report is under way is told after it, and only
+// its end; if it is zero or has passed, they wait. What comes while a report is under way is told after it, and only
 // if it is news.
 func (e *Shared) CoolsDown(until, retry, now time.Time) {
 	r := &e.tells.report
-	tooLong := !retry.IsZero()
+	tooLong := retry.After(now)
 	if r.under {
 		if until.After(r.more) {
 			r.more = until
 		}
 		if tooLong {
-			r.longer, r.retryAt = true, retry
+			r.retryAt = retry
 		}
 		return
 	}
@@ -97,16 +96,11 @@ func (e *Shared) CoolsDown(until, retry, now time.Time) {
 // reported is for when a report was answered.
 func (e *Shared) reported(now time.Time) {
 	r := &e.tells.report
-	more, longer := r.more, r.longer
-	r.under, r.more, r.longer = false, time.Time{}, false
-	if !more.After(now) {
-		return
+	more, retry := r.more, r.retryAt
+	r.under, r.more, r.retryAt = false, time.Time{}, time.Time{}
+	if more.After(now) {
+		e.CoolsDown(more, retry, now)
 	}
-	retry := time.Time{}
-	if longer {
-		retry = r.retryAt
-	}
-	e.CoolsDown(more, retry, now)
 }
 
 // Learn says whether this process may learn for all. It does nothing for nil.

@@ -275,3 +275,28 @@ func TestUnpacedBucketDoesNotAsk(t *testing.T) {
 		t.Errorf("another process was throttled: asked for %+v", f.asked)
 	}
 }
+
+// A report that has waited for the one before it says what is left of its cool-down. Calls wait for
+// that, if the time that was too long to wait for has passed meanwhile.
+func TestReportThatHasWaitedSaysWhatIsLeft(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		answered time.Duration
+		want     time.Duration
+		tooLong  bool
+	}{
+		{"before the time that was too long", time.Second, 2 * time.Second, true},
+		{"after it", 4 * time.Second, 6 * time.Second, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFake(100)
+			f.CoolsDown(at(time.Second), time.Time{}, start)
+			first := f.last()
+			f.CoolsDown(at(10*time.Second), at(3*time.Second), start)
+			f.Granted(first, Grant{Pace: 100, Processes: 1}, at(tc.answered))
+			if d := f.last(); len(f.asked) != 2 || d.CoolDownFor != tc.want || d.TooLong != tc.tooLong {
+				t.Errorf("%d demands, the last is for %v, too long %v: expected a second one, for %v, %v", len(f.asked), d.CoolDownFor, d.TooLong, tc.want, tc.tooLong)
+			}
+		})
+	}
+}
