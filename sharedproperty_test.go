@@ -14,6 +14,36 @@ import (
 	"github.com/twilio-pacer/pacer/internal/token/storemodel"
 )
 
+// Requests that were throttled together are one cool-down. The store is told of it once, and once more
+// at most of the answers that came after that.
+func TestTwoThousandThrottledTogetherAreOneReport(t *testing.T) {
+	for name, limits := range map[string]Limits{"without a limit": nil, "with one": {{Resource: Messages, Rate: 5000, Burst: 2000}}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel()
+				l := m.join(t, "p", limits)
+				var all []func(Outcome)
+				for range 2000 {
+					done, err := l.Acquire(t.Context(), Resource{Name: Messages, Op: Create, Sender: sender})
+					if err != nil {
+						t.Fatal(err)
+					}
+					all = append(all, done)
+				}
+				time.Sleep(100 * time.Millisecond)
+				before := m.Asked()
+				for _, done := range all {
+					done(Outcome{Throttled: true, RetryAfter: 30 * time.Second})
+				}
+				time.Sleep(10 * time.Second)
+				if n := m.Asked() - before; n < 1 || n > 2 {
+					t.Errorf("the store was asked %d times after 2,000 throttled answers, expected once or twice", n)
+				}
+			})
+		})
+	}
+}
+
 var storeSeeds = flag.Int("store-seeds", 12, "compositions of TestStoreInTrouble")
 
 // Whatever the store does, no call hangs, no more leaves than the documents allow, and two seconds after the
