@@ -77,7 +77,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 			case !b.queue(w, now):
 				if due, ok := b.tokens.Take(now); ok {
 					b.line.Admit(w)
-					b.slots.Admit(w)
+					b.permits.Admit(w)
 					b.evidence.Departed(due, now)
 					return b.enter(max(0, now.Sub(due)), now), nil
 				}
@@ -91,7 +91,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 
 // passAtOnce takes a token for a request if nothing at all stands in its way.
 func (b *bucket) passAtOnce(now time.Time) bool {
-	if b.line.Len() > 0 || b.cooldown.on || b.evidence.pause.After(now) || (!b.evidence.Asking() && b.spacing.Opens().After(now)) || !b.slots.Free() {
+	if b.line.Len() > 0 || b.cooldown.on || b.evidence.pause.After(now) || (!b.evidence.Asking() && b.spacing.Opens().After(now)) || !b.permits.Free() {
 		return false
 	}
 	b.rejoin(now)
@@ -117,7 +117,7 @@ func (b *bucket) reopen(now time.Time) {
 		return
 	}
 	b.cooldown.end()
-	b.evidence.Reopen(b.teaches(), b.slots.Bucket.InFlight(), now)
+	b.evidence.Reopen(b.teaches(), b.permits.Bucket.InFlight(), now)
 	b.adapt(now)
 	// Twilio said when to try again. A pace that was lowered meanwhile must not delay that: it
 	// counts from this request on.
@@ -131,7 +131,7 @@ func (b *bucket) doneFunc(d departure) func(Outcome) {
 		b.common.mu.Lock()
 		defer b.common.mu.Unlock()
 		now := time.Now()
-		b.slots.Exit()
+		b.permits.Exit()
 		if o.Unused {
 			return
 		}
@@ -170,7 +170,7 @@ func (b *bucket) pacedByDefault() bool {
 }
 
 // noteWait takes in how long w has waited for b's pace while it was the head of the line. It
-// arrived at a time and left as d. Its wait for a cool-down, for a slot or behind others does not
+// arrived at a time and left as d. Its wait for a cool-down, for a permit or behind others does not
 // count.
 func (b *bucket) noteWait(w *line.Waiter, arrived time.Time, d departure) {
 	if !b.pacedByDefault() {

@@ -33,7 +33,7 @@ type bucket struct {
 	cooldown cooldown        // Twilio has said "not now"
 	tokens   token.Source    // one for each request: this process's own, or granted by a store
 	spacing  spacing.Spacing // room for late arrivals
-	slots    slots           // in flight
+	permits  permits         // in flight
 
 	evidence   evidence      // what throttled answers have taught
 	counts     history       // for Stats
@@ -42,9 +42,9 @@ type bucket struct {
 	place      place
 }
 
-// slots are those of the account, of all senders of the resource, and of the bucket. A request in
+// permits are those of the account, of all senders of the resource, and of the bucket. A request in
 // flight has one of each.
-type slots struct {
+type permits struct {
 	line.Gates
 	account *sharedGate
 	group   *sharedGate // of all senders of the resource; nil: the resource has no senders
@@ -82,15 +82,15 @@ func (b *bucket) reserve(now time.Time) time.Duration {
 // queue makes w, the head of the line, wait at the first gate that does not admit it. It reports
 // false if all gates do. It raises the account's learned limit if it is time to ask for more.
 func (b *bucket) queue(w *line.Waiter, now time.Time) bool {
-	g := b.slots.Closed(w)
-	if g == &b.slots.account.Gate && g.InFlight() >= g.Learned && b.slots.account.learned.Probe(now) {
-		b.slots.account.adopt()
-		g = b.slots.Closed(w)
+	g := b.permits.Closed(w)
+	if g == &b.permits.account.Gate && g.InFlight() >= g.Learned && b.permits.account.learned.Probe(now) {
+		b.permits.account.adopt()
+		g = b.permits.Closed(w)
 	}
 	if g == nil {
 		return false
 	}
-	b.slots.Wait(w, g, now)
+	b.permits.Wait(w, g, now)
 	return true
 }
 
@@ -146,10 +146,10 @@ func (d departure) due() time.Time { return d.left.Add(-d.late) }
 
 // enter counts a request that leaves at now, so late.
 func (b *bucket) enter(late time.Duration, now time.Time) departure {
-	b.slots.Enter()
+	b.permits.Enter()
 	b.place.left = now
 	b.departures++
-	return departure{left: now, late: late, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.slots.account.InFlight())}
+	return departure{left: now, late: late, number: b.spacing.Leave(now), serial: b.departures, inFlight: int32(b.permits.account.InFlight())}
 }
 
 // coolDown makes the whole bucket pause: of several throttled answers the one
@@ -186,7 +186,7 @@ func (b *bucket) pace() float64 {
 // idle reports that nothing is lost if the bucket is dropped and made anew.
 func (b *bucket) idle(now time.Time) bool {
 	learned := b.evidence.Known() || (b.shared().Paced() && b.allowed.rate >= Unlimited)
-	return b.line.Len() == 0 && b.slots.Bucket.InFlight() == 0 && now.After(b.cooldown.until) &&
+	return b.line.Len() == 0 && b.permits.Bucket.InFlight() == 0 && now.After(b.cooldown.until) &&
 		b.tokens.Full(now, b.allowed.burst) && !(learned && now.Sub(b.common.start)-b.place.used < learnedFor)
 }
 
@@ -199,7 +199,7 @@ func (b *bucket) teaches() *learn.InFlight {
 	if b.common.fixed {
 		return nil
 	}
-	return &b.slots.account.learned
+	return &b.permits.account.learned
 }
 
 // configured returns the rate that limits and Twilio's headers allow; Unlimited.

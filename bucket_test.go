@@ -79,9 +79,9 @@ func TestAccountsAreForgotten(t *testing.T) {
 	})
 }
 
-// A head that has waited for the account's slot, and then has to wait for its resource's,
+// A head that has waited for the account's permit, and then has to wait for its resource's,
 // does not begin anew at the account's.
-func TestPlaceForTheAccountsSlotIsKept(t *testing.T) {
+func TestPlaceForTheAccountsPermitIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, Limit{Resource: "*", Rate: Unlimited, MaxInFlight: 4}, Limit{Resource: Messages, Rate: Unlimited, MaxInFlight: 2})
 		messages := 0
@@ -115,7 +115,7 @@ func TestPlaceForTheAccountsSlotIsKept(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		mu.Lock()
 		defer mu.Unlock()
-		if got := float64(messages) / 60; got < 19 { // two slots of 0.1 s
+		if got := float64(messages) / 60; got < 19 { // two permits of 0.1 s
 			t.Errorf("%.1f messages/s, expected nearly 20", got)
 		}
 	})

@@ -8,11 +8,11 @@ import (
 )
 
 // BucketLimiter is pacer's own [Limiter], for one process: a token bucket, a
-// cool-down and slots for each [Resource].
+// cool-down and permits for each [Resource].
 //
 // A request waits in the line of its bucket, then for the end of a cool-down, then for
-// a token, and then for a slot. The line is first in, first out. Only its head looks at
-// cool-down, tokens and slots: it alone has a timer, and it wakes the next as it leaves. This
+// a token, and then for a permit. The line is first in, first out. Only its head looks at
+// cool-down, tokens and permits: it alone has a timer, and it wakes the next as it leaves. This
 // has four consequences:
 //
 //   - A waiter that is cancelled costs no token.
@@ -25,7 +25,7 @@ import (
 //
 // Calls of a higher priority go first ([WithPriority]), and none starves. Of any ten requests
 // that leave a line, one at least is of each priority that waits. The same is true of ten requests
-// that take a slot for which several buckets wait.
+// that take a permit for which several buckets wait.
 //
 // A throttled answer closes its bucket if it is a single one, or if a cool-down costs
 // little. It also does so if most of the recent requests were throttled, or if nothing is

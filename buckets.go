@@ -22,12 +22,12 @@ func (l *BucketLimiter) bucket(r Resource, now time.Time) *bucket {
 	b.place.used = now.Sub(l.start)
 	b.place.seen = b.place.used
 	b.tokens = l.source(b)
-	b.slots.account = l.gate(gateKey{r.Account, r.Region, ""})
+	b.permits.account = l.gate(gateKey{r.Account, r.Region, ""})
 	if r.Sender == "" {
-		b.slots.Share(&b.slots.account.Gate, nil)
+		b.permits.Share(&b.permits.account.Gate, nil)
 	} else {
-		b.slots.group = l.gate(gateKey{r.Account, r.Region, r.String()})
-		b.slots.Share(&b.slots.account.Gate, &b.slots.group.Gate)
+		b.permits.group = l.gate(gateKey{r.Account, r.Region, r.String()})
+		b.permits.Share(&b.permits.account.Gate, &b.permits.group.Gate)
 	}
 	l.apply(b, now)
 	b.place.element = l.byAge.PushBack(b)
@@ -77,12 +77,12 @@ func (l *BucketLimiter) give(b *bucket, byRules allowance, now time.Time) {
 	b.configure()
 	b.tokens.Reshape(now, b.pace(), b.allowed.burst)
 	b.spacing.Fit(b.allowed.rate, b.allowed.burst, true)
-	b.slots.account.Limit = b.allowed.accountInFlight
-	b.slots.Bucket.Limit = b.allowed.senderInFlight
-	if b.slots.group == nil {
-		b.slots.Bucket.Limit = b.allowed.resourceInFlight
+	b.permits.account.Limit = b.allowed.accountInFlight
+	b.permits.Bucket.Limit = b.allowed.senderInFlight
+	if b.permits.group == nil {
+		b.permits.Bucket.Limit = b.allowed.resourceInFlight
 	} else {
-		b.slots.group.Limit = b.allowed.resourceInFlight
+		b.permits.group.Limit = b.allowed.resourceInFlight
 	}
 	b.line.WakeHead()
 }

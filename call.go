@@ -14,9 +14,9 @@ type call struct {
 	resource Resource
 	key      *key      // what narrower limits it may be subject to; nil: none
 	start    time.Time // when the program made it; for a Turn, when the wait for that began
-	once     bool      // it is a Turn's: it has its slot already, and its program sends it again, or does not
+	once     bool      // it is a Turn's: it has its permit already, and its program sends it again, or does not
 
-	slot     func(Outcome) // ends what the limiter has let pass; nil: the call has nothing of the limiter's
+	permit   func(Outcome) // ends what the limiter has let pass; nil: the call has nothing of the limiter's
 	schedule schedule
 	wire     wire
 	attempts int
@@ -42,11 +42,11 @@ type last struct {
 	unauthorized bool       // no access token was to be had
 }
 
-// giveBack tells the limiter what became of its slot, once. It does nothing if the call has
+// giveBack tells the limiter what became of its permit, once. It does nothing if the call has
 // none.
 func (c *call) giveBack(o Outcome) {
-	if done := c.slot; done != nil {
-		c.slot = nil
+	if done := c.permit; done != nil {
+		c.permit = nil
 		done(o)
 	}
 }
@@ -64,7 +64,7 @@ const aWait = time.Millisecond
 
 func (c *call) observed() bool { return len(c.cfg.observers) > 0 }
 
-// emit tells observers of what happens now. The call must have no slot: they may take as
+// emit tells observers of what happens now. The call must have no permit: they may take as
 // long as they like, and use the client.
 func (c *call) emit(e Event) {
 	if e.Time.IsZero() {

@@ -474,7 +474,7 @@ func TestOAuthFromManyGoroutines(t *testing.T) {
 		fake := twiliotest.New(twiliotest.Config{TokenTTL: time.Hour, Latency: 20 * time.Millisecond})
 		own := &client.Client{HTTPClient: fake.Client()}
 		provider := &ClientCredentialProvider{GrantType: "client_credentials", ClientId: "OQ0", ClientSecret: "secret"}
-		// One slot for the whole account: fetching the token must not need it.
+		// One permit for the whole account: fetching the token must not need it.
 		rc := NewRestClientWithParams(ClientParams{Client: own, AccountSid: twiliotest.AccountSid, ClientCredentialProvider: provider}, WithLimits(Limits{{Resource: "*", Rate: Unlimited, MaxInFlight: 1}}))
 		for range 3 {
 			if errs := herd(rc, 320); len(errs) > 0 {

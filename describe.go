@@ -25,7 +25,7 @@ func (l *BucketLimiter) Stats() (s LimiterStats) {
 			Resource: b.resource,
 			Counts:   b.counts.counts(l.start, now),
 			Waiting:  b.line.Len(),
-			InFlight: b.slots.Bucket.InFlight(),
+			InFlight: b.permits.Bucket.InFlight(),
 			Rate:     finite(b.allowed.rate),
 			Pace:     finite(pace),
 			Learned:  learned,

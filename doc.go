@@ -26,7 +26,7 @@
 // It is assigned to a [Resource]: account, region, product, path without identifiers,
 // operation, and for a new message the sender. Each Resource has a bucket. The request
 // waits in the bucket's line until no cool-down is in force. Then it takes a token and a
-// slot, and twilio-go sends it. It returns with Twilio's answer unless that is a throttle. Then
+// permit, and twilio-go sends it. It returns with Twilio's answer unless that is a throttle. Then
 // it waits, and goes back to its place in the line.
 //
 // # Glossary
@@ -45,9 +45,9 @@
 //   - token: the right to send one request. A bucket gets tokens at its rate.
 //   - rate: tokens per second, as configured. pace: tokens per second at which a bucket
 //     sends now, which is the rate or less.
-//   - slot: the place of one request in flight. An account, a resource and a bucket may have a limited
+//   - permit: the place of one request in flight. An account, a resource and a bucket may have a limited
 //     number of them.
-//   - turn: a [Turn], and nothing else: the token and the slot that a program waits for
+//   - turn: a [Turn], and nothing else: the token and the permit that a program waits for
 //     before it chooses what to send.
 //   - cool-down: the time for which a bucket pauses after a throttled answer. Nothing of the
 //     bucket leaves meanwhile.

@@ -65,7 +65,7 @@ func (c *call) gaveUp(rl RateLimit, err error) {
 }
 
 // speak raises what the limiter has to tell. It is called when the call has ended: nobody
-// waits for a listener with a slot in hand.
+// waits for a listener with a permit in hand.
 func (c *call) speak() {
 	l := c.cfg.local
 	if l == nil {

@@ -63,7 +63,7 @@ func TestPanicOfTheProgramsFunctionCostsTheCallNothing(t *testing.T) {
 					}
 				}
 				if s := w.c.Stats(); s.InFlight != 0 || s.Buckets[0].InFlight != 0 {
-					t.Errorf("a slot is lost: %+v", s)
+					t.Errorf("a permit is lost: %+v", s)
 				}
 				for _, want := range []string{"level=ERROR", "function=" + name, "no +1500•••0006", "hooks_test.go"} {
 					if !strings.Contains(log.String(), want) {
@@ -78,7 +78,7 @@ func TestPanicOfTheProgramsFunctionCostsTheCallNothing(t *testing.T) {
 	}
 }
 
-func TestPanicOfATurnsCallContextKeepsNoSlot(t *testing.T) {
+func TestPanicOfATurnsCallContextKeepsNoPermit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok201, (&safeLog{}).option(), WithLimits(Limits{{Resource: "*", Rate: 1, MaxInFlight: 1}}),
 			WithCallContext(func(context.Context, Resource) context.Context { panic("x") }))
@@ -204,7 +204,7 @@ func TestAlertFunctionThatPanicsOrExits(t *testing.T) {
 	}
 }
 
-// The alert is told to people by a message through the same client, which has one slot.
+// The alert is told to people by a message through the same client, which has one permit.
 func TestAlertFunctionMaySendThroughTheSameClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var c *Client

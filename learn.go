@@ -35,9 +35,9 @@ func (b *bucket) accepted(d departure, o Outcome, now time.Time) {
 func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	t := learn.Throttle{
 		Left: d.left, RetryAfter: o.RetryAfter, Rate: o.Rate,
-		InProgress: o.ConcurrentRequests, Local: max(int(d.inFlight), b.slots.account.InFlight()+1),
+		InProgress: o.ConcurrentRequests, Local: max(int(d.inFlight), b.permits.account.InFlight()+1),
 		Stubborn: o.Retry && b.line.Len() > 0,
-		Overtook: b.slots.Bucket.InFlight() > int(b.departures-d.serial),
+		Overtook: b.permits.Bucket.InFlight() > int(b.departures-d.serial),
 	}
 	if t.InProgress == 0 {
 		t.InProgress = t.Local
@@ -48,7 +48,7 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 	case o.TooLong:
 		t.RetryAfter = min(t.RetryAfter, coolDownAtMost)
 	}
-	if shared := b.shared(); shared != nil && (o.Rate || !b.slots.account.learned.Exceeds(t.InProgress, now)) {
+	if shared := b.shared(); shared != nil && (o.Rate || !b.permits.account.learned.Exceeds(t.InProgress, now)) {
 		shared.Throttled(int(math.Round(b.evidence.PerSecond(now))))
 	}
 	v := b.evidence.Throttled(t, b.teaches(), now)
@@ -63,12 +63,12 @@ func (b *bucket) throttled(d departure, o Outcome, now time.Time) {
 
 // adapt makes the bucket's other parts follow what was learned.
 func (b *bucket) adapt(now time.Time) {
-	if b.slots.account.adopt() {
-		b.slots.account.WakeHead()
+	if b.permits.account.adopt() {
+		b.permits.account.WakeHead()
 	}
-	if n := b.evidence.AtOnce(); b.slots.Bucket.Learned != n {
-		b.slots.Bucket.Learned = n
-		b.slots.Bucket.WakeHead()
+	if n := b.evidence.AtOnce(); b.permits.Bucket.Learned != n {
+		b.permits.Bucket.Learned = n
+		b.permits.Bucket.WakeHead()
 	}
 	news := b.evidence.News()
 	if news.Pause > 0 {

@@ -252,8 +252,8 @@ func TestConcurrencyIsOfTheAccount(t *testing.T) {
 	})
 }
 
-// Reads and writes of an account share its slots: neither starves.
-func TestAccountsSlotsAreSharedFairly(t *testing.T) {
+// Reads and writes of an account share its permits: neither starves.
+func TestAccountsPermitsAreSharedFairly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, Limit{Resource: "*", Rate: Unlimited, MaxInFlight: 2})
 		write, read := newLane(l, sender), &lane{l: l, r: Resource{account, "us1", "api", Messages, Read, ""}, start: time.Now()}
@@ -566,22 +566,22 @@ func TestAccountsLimitOutlivesItsBuckets(t *testing.T) {
 		for i := range 1000 {
 			_ = newLane(l, strconv.Itoa(i)).pass(bg)
 		}
-		learned := func() (buckets, slots int) {
+		learned := func() (buckets, permits int) {
 			var s Stats
 			s.LimiterStats = l.Stats()
 			if len(s.Accounts) > 0 {
-				slots = s.Accounts[0].Learned
+				permits = s.Accounts[0].Learned
 			}
-			return s.BucketsInAll, slots
+			return s.BucketsInAll, permits
 		}
 		time.Sleep(3 * time.Minute)
-		if buckets, slots := learned(); buckets > 1 || slots != 10 {
-			t.Errorf("after 3 minutes: %d buckets, %d in flight learned", buckets, slots)
+		if buckets, permits := learned(); buckets > 1 || permits != 10 {
+			t.Errorf("after 3 minutes: %d buckets, %d in flight learned", buckets, permits)
 		}
 		time.Sleep(time.Hour)
 		_ = newLane(l, "1").pass(bg)
-		if buckets, slots := learned(); buckets != 1 || slots != 0 {
-			t.Errorf("after an hour: %d buckets, %d in flight learned", buckets, slots)
+		if buckets, permits := learned(); buckets != 1 || permits != 0 {
+			t.Errorf("after an hour: %d buckets, %d in flight learned", buckets, permits)
 		}
 	})
 }

@@ -94,7 +94,7 @@ type Outcome struct {
 	// Retry: the request was not the first attempt of its call.
 	Retry bool
 	// Unused: no attempt was made, for want of an access token or because the call had
-	// ended. The slot is free again, and nothing is to be counted or learned.
+	// ended. The permit is free again, and nothing is to be counted or learned.
 	Unused bool
 	// Failed: an attempt was made that says nothing about any limit. It is neither an
 	// acceptance nor a throttle, and its time on the wire is no measure. Throttled is false

@@ -327,7 +327,7 @@ func TestRefusalDoesNotOverflow(t *testing.T) {
 }
 
 // In-flight limits: per sender, per resource, per account; and a token that is due
-// while no slot is free is not lost.
+// while no permit is free is not lost.
 func TestMaxInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, Limit{Resource: Messages, Rate: Unlimited, MaxInFlight: 3}, Limit{Resource: "*", MaxInFlight: 5}, Limit{Resource: Messages, Sender: sender, MaxInFlight: 2})
@@ -367,7 +367,7 @@ func TestMaxInFlight(t *testing.T) {
 	})
 }
 
-func TestSlotFreedLetsNextGoAtOnce(t *testing.T) {
+func TestPermitFreedLetsNextGoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lane := newLane(newLimiter(t, Limit{Resource: Messages, Rate: 10, MaxInFlight: 1}), sender)
 		var wg sync.WaitGroup
@@ -385,13 +385,13 @@ func TestSlotFreedLetsNextGoAtOnce(t *testing.T) {
 	})
 }
 
-// A bucket that cools down must not keep others from the account's slots, and a
+// A bucket that cools down must not keep others from the account's permits, and a
 // cancelled waiter at a gate hands its place on.
 func TestGateIsNotBlockedByOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(t, Limit{Resource: Messages, Rate: Unlimited}, Limit{Resource: "*", MaxInFlight: 1})
 		a, b, c := newLane(l, sender), newLane(l, sender2), newLane(l, "+15005550008")
-		done, _ := a.enter(bg) // takes the only slot
+		done, _ := a.enter(bg) // takes the only permit
 		ctx, cancel := context.WithCancel(bg)
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = a.pass(bg) }) // queues at the gate, then cools down
@@ -770,9 +770,9 @@ func stacks() int64 {
 	return int64(m.StackInuse)
 }
 
-// A slot is free again before the wait between attempts, and after a panic.
+// A permit is free again before the wait between attempts, and after a panic.
 // Source: https://github.com/gardener/cc-utils/pull/1704.
-func TestSlotIsFreeDuringBackoff(t *testing.T) {
+func TestPermitIsFreeDuringBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(n int, r *http.Request) *http.Response {
 			switch {
@@ -799,7 +799,7 @@ func TestSlotIsFreeDuringBackoff(t *testing.T) {
 		l := w.c.cfg.limiter.(*BucketLimiter)
 		for _, g := range l.gates {
 			if g.InFlight() != 0 {
-				t.Errorf("%d slots taken", g.InFlight())
+				t.Errorf("%d permits taken", g.InFlight())
 			}
 		}
 	})
@@ -895,7 +895,7 @@ func TestThrottledAnswerWakesOnlyWhomItConcerns(t *testing.T) {
 func TestAcquireAndDoneAllocateOnce(t *testing.T) {
 	for name, limits := range map[string]Limits{
 		"a rate":                      {{Resource: Messages, Rate: 1e9, Burst: 1e6}},
-		"a rate and slots":            {{Resource: Messages, Rate: 1e9, Burst: 1e6, MaxInFlight: 100}, {Resource: "*", MaxInFlight: 1000}},
+		"a rate and permits":          {{Resource: Messages, Rate: 1e9, Burst: 1e6, MaxInFlight: 100}, {Resource: "*", MaxInFlight: 1000}},
 		"neither":                     {{Resource: "*", Rate: Unlimited}},
 		"a rate, and nothing learned": {{Resource: Messages, Rate: 1e9, Burst: 1e6}},
 	} {

@@ -33,7 +33,7 @@ type AccountStats struct {
 	InFlight        int // requests on the wire now
 	MaxInFlight     int // as configured; 0: no limit
 	Learned         int // as far as throttling has shown it; 0: it has not
-	Waiting         int // buckets whose next request waits for a slot now
+	Waiting         int // buckets whose next request waits for a permit now
 }
 
 // StoreStats is how it stands between a limiter and its [BucketStore].

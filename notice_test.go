@@ -295,8 +295,8 @@ func TestLimitsOfTheProgramAreNotToldAsDefaults(t *testing.T) {
 	}
 }
 
-// Waits that Twilio's answers and slots in flight make are no default's.
-func TestCoolDownsAndSlotsAreNotToldAsDefaults(t *testing.T) {
+// Waits that Twilio's answers and permits in flight make are no default's.
+func TestCoolDownsAndPermitsAreNotToldAsDefaults(t *testing.T) {
 	t.Run("a cool-down", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var alerts alertLog
@@ -319,7 +319,7 @@ func TestCoolDownsAndSlotsAreNotToldAsDefaults(t *testing.T) {
 			}
 		})
 	})
-	t.Run("slots in flight", func(t *testing.T) {
+	t.Run("permits in flight", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var alerts alertLog
 			fake := twiliotest.New(twiliotest.Config{Latency: 5 * time.Second})
@@ -532,13 +532,13 @@ func TestDefaultPaceOfTurnsIsTold(t *testing.T) {
 	})
 }
 
-// Who is told may use the client, panic or block: the calls go on, and no slot is lost.
+// Who is told may use the client, panic or block: the calls go on, and no permit is lost.
 func TestNoticeCostsTheCallsNothing(t *testing.T) {
 	for name, f := range map[string]func(*Client){
 		"it panics":                       func(*Client) { panic("no") },
 		"it blocks":                       func(*Client) { time.Sleep(time.Hour) },
 		"it sends from the paced sender":  func(c *Client) { _ = createOn(c.RestClient, sender) },
-		"it sends with the only slot":     func(c *Client) { _ = createOn(c.RestClient, "12345") },
+		"it sends with the only permit":   func(c *Client) { _ = createOn(c.RestClient, "12345") },
 		"it changes the limits meanwhile": func(c *Client) { _ = c.SetLimits(nil) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,7 +51,7 @@ func (a *auth) ask(ctx context.Context, logs *logs) func(context.Context) (strin
 }
 
 // foreignPatience is how long a source that is not pacer's may take to return the token that it has.
-// The call has a slot meanwhile.
+// The call has a permit meanwhile.
 const foreignPatience = 10 * time.Millisecond
 
 // atOnce returns a token that is in hand. inTime is false if there is none.

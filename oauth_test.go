@@ -117,7 +117,7 @@ func TestWaitForATokenEndsWithTheCallsContext(t *testing.T) {
 		"pacer's source":                    func(t *testing.T) *Client { return oauthClient(t, fetch) },
 		"twilio-go's source":                func(t *testing.T) *Client { return sourceClient(t, fetch, apiOAuth(fetch)) },
 		"a source that ignores its context": func(t *testing.T) *Client { return sourceClient(t, fetch, sourceFunc(held)) },
-		"pacer's source, account with a slot": func(t *testing.T) *Client {
+		"pacer's source, account with a permit": func(t *testing.T) *Client {
 			return oauthClient(t, fetch, WithLimits(Limits{{Resource: "*", Rate: Unlimited, MaxInFlight: 1}}))
 		},
 	} {

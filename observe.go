@@ -12,10 +12,10 @@ type EventKind string
 // The events of a call, in the order in which they come. A call that is not throttled
 // has EventSent and EventDone, with EventWaited before them if it had to wait.
 //
-// While an attempt has a slot of the limiter nobody is told of it. Hence EventWaited comes
+// While an attempt has a permit of the limiter nobody is told of it. Hence EventWaited comes
 // when the attempt is over, just before its EventSent; Time is when the wait ended.
 const (
-	EventWaited    EventKind = "waited"    // it got its slot; Wait is how long it waited in the limiter
+	EventWaited    EventKind = "waited"    // it got its permit; Wait is how long it waited in the limiter
 	EventSent      EventKind = "sent"      // an attempt was answered, or failed; Took is how long that took
 	EventThrottled EventKind = "throttled" // the answer was a throttle; RetryAfter is what it asked for
 	EventRetrying  EventKind = "retrying"  // it will be sent again after Wait

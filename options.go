@@ -214,7 +214,7 @@ func WithLearning(on bool) Option {
 // of the call. It is called in the goroutine of the call, in the order of the events, and by
 // many calls at a time. It may use the client, also for the same resource.
 //
-// Only its own call waits for it. It has no slot and no token meanwhile, and no mutex is locked: the limiter is
+// Only its own call waits for it. It has no permit and no token meanwhile, and no mutex is locked: the limiter is
 // told what became of an attempt before the observer is. A wait is therefore reported when
 // the attempt that followed it is over; see [Event].Time. A panic is logged, with its stack,
 // to the logger of [WithLogger] or to slog.Default, and the call goes on.
@@ -234,7 +234,7 @@ func WithObserver(f func(context.Context, Event)) Option {
 // WithCallContext adds a function that each call begins with. The context that it
 // returns, which is to be derived from ctx, is the call's: requests carry it, and
 // observers get it. It is how a tracer puts its span in. The call waits for the function, and
-// has nothing of the limiter meanwhile. A [Turn] keeps its slot, for 10 ms at most. If
+// has nothing of the limiter meanwhile. A [Turn] keeps its permit, for 10 ms at most. If
 // the function returns nil, or panics, the call goes on with ctx; a panic is logged as with
 // [WithObserver].
 func WithCallContext(f func(ctx context.Context, r Resource) context.Context) Option {
@@ -252,7 +252,7 @@ func WithCallContext(f func(ctx context.Context, r Resource) context.Context) Op
 // WithAlert adds a function that gets every [Alert], one after the other, in the order in
 // which they were raised. It is called in a goroutine of its own, which ends when no alert
 // waits. It may use the client, for instance to send a message to the people on duty: no
-// slot is taken by what raised the alert.
+// permit is taken by what raised the alert.
 //
 // What raises an alert does not wait for the function, or 10 ms at most, and not again before
 // the function has caught up. So the alert of a call that has returned has been delivered, if

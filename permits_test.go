@@ -56,7 +56,7 @@ var doors = map[string]func(context.Context, *Client) error{
 	"Turn.Send": func(ctx context.Context, c *Client) error { return turnSend(ctx, c, sentRequest(sender)) },
 }
 
-// Nobody hears of a request that still has its slot: not observers, not the logger, not who
+// Nobody hears of a request that still has its permit: not observers, not the logger, not who
 // gets alerts. One request after another is accepted, throttled, given up and cut.
 func TestLimiterIsToldBeforeAnybodyElse(t *testing.T) {
 	for name, send := range doors {
@@ -66,7 +66,7 @@ func TestLimiterIsToldBeforeAnybodyElse(t *testing.T) {
 				heard := map[EventKind]int{}
 				check := func(what string) {
 					if n := l.out.Load(); n != 0 {
-						t.Errorf("%s while %d requests have a slot", what, n)
+						t.Errorf("%s while %d requests have a permit", what, n)
 					}
 				}
 				w := newWorld(t, func(n int, r *http.Request) *http.Response {
@@ -95,7 +95,7 @@ func TestLimiterIsToldBeforeAnybodyElse(t *testing.T) {
 	}
 }
 
-// An observer sends through the same client, which has one slot. It is configured, or
+// An observer sends through the same client, which has one permit. It is configured, or
 // learned from a server that takes one request at a time.
 func TestObserverMaySendThroughTheSameClient(t *testing.T) {
 	for name, send := range doors {
@@ -165,8 +165,8 @@ func TestObserverMaySendThroughTheSameClient(t *testing.T) {
 }
 
 // The functions of WithCallContext run while a Turn is held. One that sends through the same
-// client, or blocks, keeps its slot for a moment only.
-func TestCallContextOfATurnKeepsNoSlot(t *testing.T) {
+// client, or blocks, keeps its permit for a moment only.
+func TestCallContextOfATurnKeepsNoPermit(t *testing.T) {
 	for name, f := range map[string]func(context.Context, *Client){
 		"sends":  func(ctx context.Context, c *Client) { _ = createOn(c.WithContext(ctx), sender2) },
 		"blocks": func(context.Context, *Client) { time.Sleep(time.Hour) },
@@ -194,7 +194,7 @@ func TestCallContextOfATurnKeepsNoSlot(t *testing.T) {
 					t.Error(err)
 				}
 				if s := c.Stats(); s.Accounts[0].InFlight != 0 {
-					t.Errorf("slots are kept: %+v", s.Accounts)
+					t.Errorf("permits are kept: %+v", s.Accounts)
 				}
 			})
 		})
@@ -202,8 +202,8 @@ func TestCallContextOfATurnKeepsNoSlot(t *testing.T) {
 }
 
 // A function of the program's that ends its goroutine, as t.FailNow does, or panics, gives
-// the slot back: afterwards all slots are free.
-func TestFunctionThatEndsItsGoroutineKeepsNoSlot(t *testing.T) {
+// the permit back: afterwards all permits are free.
+func TestFunctionThatEndsItsGoroutineKeepsNoPermit(t *testing.T) {
 	for how, end := range map[string]func(){"panic": func() { panic("x") }, "goexit": runtime.Goexit} {
 		for name, send := range doors {
 			for _, at := range append([]EventKind{"call context", "transport"}, eventKinds...) {

@@ -20,7 +20,7 @@ type priorityKey struct{}
 
 // WithPriority returns a context whose calls have priority p; see [Client.WithContext].
 // A call overtakes all calls of a lower priority that wait for the same bucket or
-// slot. It does not starve them: of any ten requests that leave while calls of
+// permit. It does not starve them: of any ten requests that leave while calls of
 // a lower priority wait, at least one is of them.
 //
 //	ctx = pacer.WithPriority(ctx, pacer.High)

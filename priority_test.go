@@ -56,7 +56,7 @@ func TestDeadlineCountsThoseAheadOnly(t *testing.T) {
 }
 
 // The guarantee: while a class waits, it has one of any ten that leave. It holds in
-// turnstiles and, for the account's slots, between buckets.
+// turnstiles and, for the account's permits, between buckets.
 func TestNoPriorityStarves(t *testing.T) {
 	guarantee := func(t *testing.T, what string, order []Priority, waiting map[Priority]int) {
 		t.Helper()
@@ -102,7 +102,7 @@ func TestNoPriorityStarves(t *testing.T) {
 			t.Errorf("of the first 100 only %d are of high priority", highs)
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // a bucket each, one slot for all
+	synctest.Test(t, func(t *testing.T) { // a bucket each, one permit for all
 		l := newLimiter(t, Limit{Resource: "*", Rate: Unlimited, MaxInFlight: 1})
 		var order []Priority
 		var mu sync.Mutex
@@ -120,7 +120,7 @@ func TestNoPriorityStarves(t *testing.T) {
 			}
 		}
 		wg.Wait()
-		guarantee(t, "slots", order, counts)
+		guarantee(t, "permits", order, counts)
 	})
 }
 

@@ -21,7 +21,7 @@ const (
 )
 
 // A Resource is what one bucket of a [Limiter] is kept for: requests of the same
-// Resource share a rate, a cool-down and slots. It is comparable, and so
+// Resource share a rate, a cool-down and permits. It is comparable, and so
 // can be the key of a map.
 //
 // It is derived from a request's method, URL and form alone. SIDs, phone numbers and

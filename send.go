@@ -48,7 +48,7 @@ func (p *paced) SendRequest(method, rawURL string, data url.Values, headers map[
 	}
 	account := p.charged()
 	if p.anonymous {
-		account = "" // the request for a token is no account's: it must not wait for a slot of one
+		account = "" // the request for a token is no account's: it must not wait for a permit of one
 	}
 	ctx, resource := p.ctx, ResourceOf(method, rawURL, data, account)
 	for _, begin := range p.cfg.callContext {
@@ -132,7 +132,7 @@ func (c *call) attempt() (throttled bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return c.judge(c.sendOnce(token))
+	return c.afterAttempt(c.sendOnce(token))
 }
 
 // A reply is what came of one attempt.
@@ -145,7 +145,7 @@ type reply struct {
 }
 
 // sendOnce sends the request, and tells the limiter what became of it before anybody else
-// can hear of it. Until then the call has its slot, and runs no function of the program's
+// can hear of it. Until then the call has its permit, and runs no function of the program's
 // but the transport.
 func (c *call) sendOnce(token string) (r reply) {
 	outcome := Outcome{Failed: true, Retry: c.attempts > 0} // of a transport that panics
@@ -208,8 +208,8 @@ func (c *call) send(token string) (resp *http.Response, err error) {
 	return c.wire.send(c.ctx, c.twilio, &c.request, token, timeout, c.once)
 }
 
-// judge tells the program of an attempt, and says whether the request may be sent again.
-func (c *call) judge(r reply) (throttled bool, err error) {
+// afterAttempt tells the program of an attempt, and says whether the request may be sent again.
+func (c *call) afterAttempt(r reply) (throttled bool, err error) {
 	c.tellWaited()
 	if c.observed() {
 		c.emit(Event{Kind: EventSent, Time: r.ended, Took: r.took, Status: c.wire.status, Code: r.code, Err: r.err})

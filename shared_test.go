@@ -506,7 +506,7 @@ func TestSharedLimitsChange(t *testing.T) {
 	})
 }
 
-// Tokens that come due while the slot is taken are not used all at once when it is free.
+// Tokens that come due while the permit is taken are not used all at once when it is free.
 func TestLateTokensLeaveOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(1)
@@ -516,7 +516,7 @@ func TestLateTokensLeaveOneByOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
-		wg.Go(func() { l.herd(t, 5) }) // their tokens come due while the slot is taken
+		wg.Go(func() { l.herd(t, 5) }) // their tokens come due while the permit is taken
 		time.Sleep(300 * time.Millisecond)
 		done(Outcome{})
 		wg.Wait()
@@ -528,7 +528,7 @@ func TestLateTokensLeaveOneByOne(t *testing.T) {
 	})
 }
 
-// Where answers take 50 to 350 ms, or requests wait for slots, as much passes with a store as
+// Where answers take 50 to 350 ms, or requests wait for permits, as much passes with a store as
 // without one, and no sender starves: a token that pacer itself holds back is not lost.
 func TestNoTokenIsLostToPacersOwnWaits(t *testing.T) {
 	for _, tc := range []struct {
@@ -541,9 +541,9 @@ func TestNoTokenIsLostToPacersOwnWaits(t *testing.T) {
 		{"answers of 50 to 350 ms at 1/s", 1, 5, 10, 0, 1, 50 * time.Millisecond, 350 * time.Millisecond},
 		{"answers of 50 to 350 ms at 5/s", 5, 5, 10, 0, 1, 50 * time.Millisecond, 350 * time.Millisecond},
 		{"answers of 50 to 350 ms at 20/s", 20, 5, 20, 0, 1, 50 * time.Millisecond, 350 * time.Millisecond},
-		{"16 senders of 1/s and 4 slots", 1, 16, 1, 4, 1, 240 * time.Millisecond, 240 * time.Millisecond},
-		{"2 senders of 1/s and one slot", 1, 2, 5, 1, 1, 450 * time.Millisecond, 450 * time.Millisecond},
-		{"two processes with 3 slots each", 1, 16, 1, 3, 2, 200 * time.Millisecond, 280 * time.Millisecond},
+		{"16 senders of 1/s and 4 permits", 1, 16, 1, 4, 1, 240 * time.Millisecond, 240 * time.Millisecond},
+		{"2 senders of 1/s and one permit", 1, 2, 5, 1, 1, 450 * time.Millisecond, 450 * time.Millisecond},
+		{"two processes with 3 permits each", 1, 16, 1, 3, 2, 200 * time.Millisecond, 280 * time.Millisecond},
 		{"two processes, answers of 50 to 350 ms", 1, 5, 10, 0, 2, 50 * time.Millisecond, 350 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

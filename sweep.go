@@ -66,9 +66,9 @@ func (l *BucketLimiter) sweepGates(now time.Time) time.Duration {
 func (l *BucketLimiter) drop(b *bucket, now time.Time) {
 	l.byAge.Remove(b.place.element)
 	delete(l.buckets, b.resource)
-	l.release(b.slots.account, b, now)
-	if b.slots.group != nil {
-		l.release(b.slots.group, b, now)
+	l.release(b.permits.account, b, now)
+	if b.permits.group != nil {
+		l.release(b.permits.group, b, now)
 	}
 }
 

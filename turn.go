@@ -12,7 +12,7 @@ import (
 // A Turn is the right to send one request of a resource now. It is for programs that
 // keep requests elsewhere, such as pacer's queue: they wait for a turn first, and then
 // choose which request takes it, so that no request is reserved meanwhile. A Turn is used up
-// by [Turn.Send] or given back by [Turn.Drop], soon: the resource's slot is
+// by [Turn.Send] or given back by [Turn.Drop], soon: the resource's permit is
 // taken already.
 type Turn struct {
 	client   *Client
@@ -24,7 +24,7 @@ type Turn struct {
 }
 
 // Turn waits until a request of resource r may be sent: for its cool-down, a token and an
-// slot, in the order of ctx's priority ([WithPriority]). It fails as
+// permit, in the order of ctx's priority ([WithPriority]). It fails as
 // [Limiter].Acquire does; the error is mostly a [*WaitError], whose RetryAfter is above 0
 // when the resource is closed for longer than calls are to wait ([WithMaxRetryAfter]).
 //
@@ -73,9 +73,9 @@ type SentRequest struct {
 // close. A Turn that is used already is an error. [AttemptOf] tells of an error how far
 // the attempt got.
 //
-// The turn's slot is free again before observers hear of the attempt. It is given back earlier if
+// The turn's permit is free again before observers hear of the attempt. It is given back earlier if
 // functions of [WithCallContext] take longer than 10 ms, or if access tokens have to be fetched.
-// Send then waits for another slot as long as ctx lasts.
+// Send then waits for another permit as long as ctx lasts.
 //
 // If the receiver or the object of r has a cool-down ([Scope.Narrow]), nothing is sent. The error
 // is a [*WaitError] whose Scope says so, and whose RetryAfter says when to try again. The turn is not used up then: another request of its resource may take it.
@@ -93,7 +93,7 @@ func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) 
 		core:     &t.client.core,
 		request:  request{r.Method, r.URL, r.Form, r.Header, r.Body},
 		resource: t.resource, key: key, start: time.Now().Add(-t.waited),
-		once: true, slot: t.client.narrow.ending(passage, t.done), waits: waits{total: t.waited},
+		once: true, permit: t.client.narrow.ending(passage, t.done), waits: waits{total: t.waited},
 	}
 	defer c.giveBack(Outcome{Unused: true}) // before any function of the program's is called
 	ctx = c.begin(ctx)
@@ -104,25 +104,25 @@ func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) 
 	return c.do()
 }
 
-// slotPatience is how long a function of [WithCallContext] may keep a Turn's slot.
-const slotPatience = 10 * time.Millisecond
+// permitPatience is how long a function of [WithCallContext] may keep a Turn's permit.
+const permitPatience = 10 * time.Millisecond
 
 // begin returns the context that the program's functions make for a Turn's request. They run
 // while the Turn is held. If they take long, perhaps because they use the client themselves,
-// the slot goes to others, and the request waits for another one.
+// the permit goes to others, and the request waits for another one.
 func (c *call) begin(ctx context.Context) context.Context {
 	if len(c.cfg.callContext) == 0 {
 		return ctx
 	}
-	done, gone := c.slot, make(chan struct{})
-	c.slot = nil
-	patience := time.AfterFunc(slotPatience, func() {
+	done, gone := c.permit, make(chan struct{})
+	c.permit = nil
+	patience := time.AfterFunc(permitPatience, func() {
 		defer close(gone)
 		done(Outcome{Unused: true})
 	})
 	defer func() { // also if a function ends this goroutine
 		if patience.Stop() {
-			c.slot = done
+			c.permit = done
 		} else {
 			<-gone
 		}
@@ -133,7 +133,7 @@ func (c *call) begin(ctx context.Context) context.Context {
 	return ctx
 }
 
-// Drop gives the turn back unused: its slot is free again, its token is spent. After Send
+// Drop gives the turn back unused: its permit is free again, its token is spent. After Send
 // it does nothing.
 func (t *Turn) Drop() {
 	if !t.used.Swap(true) {

@@ -88,7 +88,7 @@ func TestTurnThrottledInARow(t *testing.T) {
 	})
 }
 
-func TestTurnGivesItsSlotBack(t *testing.T) {
+func TestTurnGivesItsPermitBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok201, WithLimits(Limits{{Resource: Messages, Rate: Unlimited, MaxInFlight: 1}}))
 		short := func() (*Turn, error) {

@@ -11,12 +11,12 @@ import (
 
 const (
 	foreignTokenAge = 10 * time.Second // that a token of another's source is used for without asking again
-	maxRounds       = 3                // the last one keeps its slot while it waits for an access token
+	maxRounds       = 3                // the last one keeps its permit while it waits for an access token
 )
 
-// depart waits until the attempt may be sent: for an access token, then for a slot. While an access
-// token is fetched the attempt has no slot, since slots are for what can be sent. If the access
-// token is no longer valid when the slot comes, the slot is given back. Then the attempt waits
+// depart waits until the attempt may be sent: for an access token, then for a permit. While an access
+// token is fetched the attempt has no permit, since permits are for what can be sent. If the access
+// token is no longer valid when the permit comes, the permit is given back. Then the attempt waits
 // for both again.
 //
 // The last round is the exception: where the line is longer than a token lives, a call would
@@ -28,17 +28,17 @@ func (c *call) depart() (token string, err error) {
 		if c.attempts > 0 {
 			start = time.Now()
 		}
-		return "", c.takeSlot(start)
+		return "", c.takePermit(start)
 	}
 	ask := a.ask(c.ctx, &c.cfg.logs)
 	for round := 1; ; round++ {
-		if c.slot == nil {
+		if c.permit == nil {
 			if token, err = tokenOf(ask(c.ctx)); err != nil {
 				return "", c.noToken(err)
 			}
 		}
 		got := time.Now()
-		if err := c.takeSlot(got); err != nil {
+		if err := c.takePermit(got); err != nil {
 			return "", err
 		}
 		switch {
@@ -66,19 +66,19 @@ func (c *call) noToken(err error) error {
 	return &noToken{c.resource, err}
 }
 
-// takeSlot waits for a slot of the limiter, from start on, unless the call has one: that of
+// takePermit waits for a permit of the limiter, from start on, unless the call has one: that of
 // the program's own [Turn].
-func (c *call) takeSlot(start time.Time) error {
+func (c *call) takePermit(start time.Time) error {
 	switch {
-	case c.slot != nil:
+	case c.permit != nil:
 		return nil
 	case c.once:
-		return c.awaitSlot(c.ctx)
+		return c.awaitPermit(c.ctx)
 	}
 	return c.acquire(start)
 }
 
-// acquire waits for a slot of the limiter, from start on, and no longer than WithMaxWait
+// acquire waits for a permit of the limiter, from start on, and no longer than WithMaxWait
 // allows.
 func (c *call) acquire(start time.Time) error {
 	ctx := c.ctx
@@ -87,7 +87,7 @@ func (c *call) acquire(start time.Time) error {
 		ctx, cancel = context.WithDeadline(ctx, start.Add(c.cfg.maxWait-c.waits.total))
 		defer cancel()
 	}
-	err := c.awaitSlot(ctx)
+	err := c.awaitPermit(ctx)
 	wait := time.Since(start)
 	c.waits.total += wait
 	if wait >= aWait {
@@ -109,13 +109,13 @@ func (c *call) acquire(start time.Time) error {
 	return err
 }
 
-func (c *call) awaitSlot(ctx context.Context) (err error) {
+func (c *call) awaitPermit(ctx context.Context) (err error) {
 	c.cfg.recorder.waiting.Add(1)
 	defer c.cfg.recorder.waiting.Add(-1)
 	if c.attempts > 0 || time.Since(c.start) >= aWait {
 		ctx = context.WithValue(ctx, arrivalKey{}, c.start) // its place is by that
 	}
-	c.slot, err = c.narrow.acquire(ctx, c.cfg.limiter, c.resource, c.key, c.start)
+	c.permit, err = c.narrow.acquire(ctx, c.cfg.limiter, c.resource, c.key, c.start)
 	return err
 }
 
@@ -129,7 +129,7 @@ func (c *call) noteRefusal(err error) {
 }
 
 // hasWaited notes a wait in the limiter, which has ended now. Observers hear of it when the
-// attempt is over: until then the call has the slot that it waited for.
+// attempt is over: until then the call has the permit that it waited for.
 func (c *call) hasWaited(wait time.Duration, now time.Time) {
 	if wait >= aWait && c.observed() {
 		c.waits.untold += wait

@@ -147,8 +147,8 @@ func (c *composer) told(rate float64) {
 }
 
 func (c *composer) inFlight() {
-	slots := func() float64 { return float64(1 + c.IntN(c.busy(30))) }
-	m := &storm.Concurrency{Limit: storm.Always(slots()), Header: c.chance(0.5)}
+	permits := func() float64 { return float64(1 + c.IntN(c.busy(30))) }
+	m := &storm.Concurrency{Limit: storm.Always(permits()), Header: c.chance(0.5)}
 	what := fmt.Sprintf("%g in progress", m.Limit[0].Value)
 	if c.chance(0.3) {
 		m.Others = storm.Always(float64(1 + c.IntN(8)))
@@ -156,7 +156,7 @@ func (c *composer) inFlight() {
 		what = fmt.Sprintf("%g in progress, %g of them of others", m.Limit[0].Value, m.Others[0].Value)
 	}
 	if c.chance(0.3) {
-		m.Limit = append(m.Limit, storm.Step{At: c.span(2, 4, 1, 1).From, Value: m.Others.At(0) + slots()})
+		m.Limit = append(m.Limit, storm.Step{At: c.span(2, 4, 1, 1).From, Value: m.Others.At(0) + permits()})
 		what += fmt.Sprintf(", then %g from %v on", m.Limit[1].Value, m.Limit[1].At)
 	}
 	if m.Header {

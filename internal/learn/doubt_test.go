@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A pace that one sender has learned in a trouble that several had is raised soon after it: the others take all slots.
+// A pace that one sender has learned in a trouble that several had is raised soon after it: the others take all permits.
 func TestSlowPaceOfAnAccountsTroubleDoesNotOutlastIt(t *testing.T) {
 	for _, r := range []struct {
 		name    string

@@ -175,7 +175,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 }
 
 // hurry has more asked for at once than a slow pace that is doubted, if the account's trouble may be over.
-// Else the other buckets would have all slots of the account until then.
+// Else the other buckets would have all permits of the account until then.
 func (e *Evidence) hurry(now time.Time) {
 	c := &e.cooling
 	if !e.doubted || now.Sub(e.event.left) < quiet || c.answers < inARow || c.throttled(inARow) > 0 {
@@ -342,7 +342,7 @@ func (e *Evidence) Reopen(account *InFlight, inFlight int, now time.Time) {
 	switch {
 	case c.byOthers && c.answers == 0: // nothing is known
 	case c.accepted == 0 && account != nil && account.seen.answered.After(c.opened) && e.blames(account, now):
-		// Others were accepted meanwhile, and have taken the slots.
+		// Others were accepted meanwhile, and have taken the permits.
 		c.step, e.trouble.empty, e.trouble.scouting = 0, 0, false
 	case c.accepted == 0: // that teaches nothing
 		e.tally.forget(c.answers)

@@ -60,7 +60,7 @@ func TestControllerReachesTheLimit(t *testing.T) {
 	second := func(limit int) func() server {
 		return func() server { return &sliding{limit: limit, window: time.Second} }
 	}
-	inFlight := func(limit int) func() server { return func() server { return &slots{limit} } }
+	inFlight := func(limit int) func() server { return func() server { return &permits{limit} } }
 	noisySecond := func(share float64) func() server {
 		return func() server { return chain{chance{share: share}, second(20)()} }
 	}
@@ -98,9 +98,9 @@ func TestControllerReachesTheLimit(t *testing.T) {
 		{name: "a limit that doubles is followed", rate: 40, server: second(10), change: func(m *model) { m.server.(*sliding).limit = 20 }, possible: 15, floor: 92, throttled: 0.5},
 
 		{name: "a limit in flight without a pace is found", rate: Unlimited, latency: quick, work: 200 * ms, server: inFlight(10), possible: 50, floor: 96, throttled: 0.2},
-		{name: "a limit in flight is found among noise of 1 %", rate: Unlimited, latency: quick, work: 200 * ms, server: func() server { return chain{chance{share: .01}, &slots{10}} }, possible: 50, floor: 95, throttled: 1.5},
-		{name: "a limit in flight that halves is followed", rate: Unlimited, latency: quick, work: 200 * ms, server: inFlight(10), change: func(m *model) { m.server.(*slots).limit = 5 }, possible: 37.5, floor: 92, throttled: 0.4},
-		{name: "a limit in flight that doubles is followed", rate: Unlimited, latency: quick, work: 200 * ms, server: inFlight(10), change: func(m *model) { m.server.(*slots).limit = 20 }, possible: 75, floor: 92, throttled: 0.2},
+		{name: "a limit in flight is found among noise of 1 %", rate: Unlimited, latency: quick, work: 200 * ms, server: func() server { return chain{chance{share: .01}, &permits{10}} }, possible: 50, floor: 95, throttled: 1.5},
+		{name: "a limit in flight that halves is followed", rate: Unlimited, latency: quick, work: 200 * ms, server: inFlight(10), change: func(m *model) { m.server.(*permits).limit = 5 }, possible: 37.5, floor: 92, throttled: 0.4},
+		{name: "a limit in flight that doubles is followed", rate: Unlimited, latency: quick, work: 200 * ms, server: inFlight(10), change: func(m *model) { m.server.(*permits).limit = 20 }, possible: 75, floor: 92, throttled: 0.2},
 		{name: "a limit in flight below a pace is found", rate: 100, latency: quick, work: 100 * ms, server: inFlight(5), possible: 50, floor: 95, throttled: 0.2},
 	} {
 		if leftOut(i) {

@@ -55,7 +55,7 @@ func accountOfTen(t *testing.T, n int) *senders {
 	return s
 }
 
-func TestLimitInFlightIsFoundBySendersThatGetNoSlot(t *testing.T) {
+func TestLimitInFlightIsFoundBySendersThatGetNoPermit(t *testing.T) {
 	for _, pace := range []float64{50, Unlimited} {
 		s := newSenders(5)
 		for _, b := range s.each {
@@ -63,7 +63,7 @@ func TestLimitInFlightIsFoundBySendersThatGetNoSlot(t *testing.T) {
 		}
 		for s.account.Limit() == 0 && s.now.Sub(noon) < 20*time.Second {
 			s.now = s.now.Add(100 * ms)
-			s.each[0].accepted(1) // it always has the only slot
+			s.each[0].accepted(1) // it always has the only permit
 			for _, b := range s.each[1:] {
 				if b.reopens() {
 					b.throttled(2, 0)
@@ -272,8 +272,8 @@ func TestStepThatNeedNotLastToItsEnd(t *testing.T) {
 	}
 }
 
-// A bucket of which nothing was accepted may have had no slot. Others have taken all of them if they were accepted meanwhile.
-func TestBucketThatGetsNoSlotHasNoOutage(t *testing.T) {
+// A bucket of which nothing was accepted may have had no permit. Others have taken all of them if they were accepted meanwhile.
+func TestBucketThatGetsNoPermitHasNoOutage(t *testing.T) {
 	for _, r := range []struct {
 		name     string
 		accepted bool // of others, meanwhile

@@ -94,10 +94,10 @@ func (b *tokens) accepts(m *model) (bool, time.Duration) {
 	return true, 0
 }
 
-// slots accepts a request unless so many are worked on.
-type slots struct{ limit int }
+// permits accepts a request unless so many are worked on.
+type permits struct{ limit int }
 
-func (s *slots) accepts(m *model) (bool, time.Duration) { return m.inside <= s.limit, 0 }
+func (s *permits) accepts(m *model) (bool, time.Duration) { return m.inside <= s.limit, 0 }
 
 // storm refuses everything for a while.
 type storm struct {

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// A Gate counts requests in flight, each of which takes a slot. Requests that find none wait
+// A Gate counts requests in flight, each of which takes a permit. Requests that find none wait
 // at it. The zero Gate has no limit.
 type Gate struct {
-	Limit   int // slots, as configured; 0: no limit
-	Learned int // slots, if fewer than that; 0: no such limit
+	Limit   int // permits, as configured; 0: no limit
+	Learned int // permits, if fewer than that; 0: no such limit
 
 	inFlight int
 	waiting  order // heads of lines
 }
 
-// InFlight is how many slots are taken. It can be more than the limits, if these were
+// InFlight is how many permits are taken. It can be more than the limits, if these were
 // lowered.
 func (g *Gate) InFlight() int { return g.inFlight }
 
-// Waiting is how many wait for a slot.
+// Waiting is how many wait for a permit.
 func (g *Gate) Waiting() int { return g.waiting.len }
 
 // WakeHead has the first of those that wait look again. It is to be called when a limit
@@ -41,7 +41,7 @@ func (g *Gate) room() int {
 // free reports room for a newcomer. Those that wait go first.
 func (g *Gate) free() bool { return g.room() > g.waiting.len }
 
-// admits reports that there is a slot, and that nobody who waits goes before w.
+// admits reports that there is a permit, and that nobody who waits goes before w.
 func (g *Gate) admits(w *Waiter) bool {
 	if g.room() <= 0 {
 		return false
@@ -80,7 +80,7 @@ type Gates struct {
 // Share sets the shared gates. A nil one is none. It must be called before all else.
 func (gs *Gates) Share(first, second *Gate) { gs.all = [3]*Gate{first, second, &gs.Bucket} }
 
-// Free reports that a newcomer finds a slot in each gate.
+// Free reports that a newcomer finds a permit in each gate.
 func (gs *Gates) Free() bool {
 	for _, g := range gs.all {
 		if g != nil && !g.free() {
@@ -115,7 +115,7 @@ func (gs *Gates) Wait(w *Waiter, g *Gate, now time.Time) {
 	g.waiting.push(&w.atGate)
 }
 
-// Admit notes that w gets its slots, so that other classes do not starve.
+// Admit notes that w gets its permits, so that other classes do not starve.
 func (gs *Gates) Admit(w *Waiter) {
 	for _, g := range gs.all {
 		if g != nil {
@@ -124,7 +124,7 @@ func (gs *Gates) Admit(w *Waiter) {
 	}
 }
 
-// Enter takes a slot in each gate.
+// Enter takes a permit in each gate.
 func (gs *Gates) Enter() {
 	for _, g := range gs.all {
 		if g != nil {

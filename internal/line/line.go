@@ -1,5 +1,5 @@
 // Package line has a Line of those who wait for something that only one at a time may take. It also
-// has a Gate, for slots of which several are free at once. The caller locks the mutex that guards them.
+// has a Gate, for permits of which several are free at once. The caller locks the mutex that guards them.
 package line
 
 import (

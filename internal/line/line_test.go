@@ -147,7 +147,7 @@ func TestGateHasTheLowerLimit(t *testing.T) {
 			gs.Exit()
 		}
 		if g.InFlight() != 0 || gs.Bucket.InFlight() != 0 {
-			t.Errorf("%d slots are not given back", g.InFlight())
+			t.Errorf("%d permits are not given back", g.InFlight())
 		}
 	}
 }
@@ -162,8 +162,8 @@ func heads(n int, shared *Gate) (gates []*Gates, waiters []*Waiter) {
 	return gates, waiters
 }
 
-// A slot goes to whoever has waited longest, and to nobody who has just come.
-func TestSlotsGoInTurn(t *testing.T) {
+// A permit goes to whoever has waited longest, and to nobody who has just come.
+func TestPermitsGoInTurn(t *testing.T) {
 	account := &Gate{Limit: 1}
 	gates, w := heads(3, account)
 	gates[0].Enter()
@@ -178,11 +178,11 @@ func TestSlotsGoInTurn(t *testing.T) {
 		t.Error("not the first alone was woken")
 	}
 	if gates[1].Closed(w[1]) == nil || gates[0].Closed(w[0]) != nil || gates[0].Free() {
-		t.Error("the slot is not the first one's")
+		t.Error("the permit is not the first one's")
 	}
 	w[0].LeaveGate() // it gives up
 	if !woken(w[1]) || gates[1].Closed(w[1]) != nil {
-		t.Error("who gives up does not hand the slot on")
+		t.Error("who gives up does not hand the permit on")
 	}
 	high := NewWaiter(0, time.Time{}, at(9))
 	if gates[2].Closed(high) != nil {
@@ -207,14 +207,14 @@ func TestPlaceAtAGateIsKept(t *testing.T) {
 		t.Fatalf("closed: %p, expected the second gate", g)
 	}
 	both.Wait(first, group, at(3))
-	others[0].Enter() // w[0] has the slot of the account
+	others[0].Enter() // w[0] has the permit of the account
 	w[0].LeaveGate()
 	both.Exit()
 	if g := both.Closed(first); g != nil {
-		t.Errorf("the account's slot goes to one that came later")
+		t.Errorf("the account's permit goes to one that came later")
 	}
 	if others[1].Closed(w[1]) != nil {
-		t.Error("a slot that nobody takes is kept from the one who waits")
+		t.Error("a permit that nobody takes is kept from the one who waits")
 	}
 }
 

@@ -165,7 +165,7 @@ func TestTokensEnd(t *testing.T) {
 	}
 }
 
-// A token that is late since its request waited for something else, perhaps for a slot, is not
+// A token that is late since its request waited for something else, perhaps for a permit, is not
 // lost. Where others use the bucket it goes back, and is exchanged once.
 func TestTokenOfALateHead(t *testing.T) {
 	grant := Grant{N: 4, Number: 3, From: start, Every: 10 * ms, Pace: 100, Processes: 1}

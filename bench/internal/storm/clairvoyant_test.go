@@ -67,11 +67,11 @@ func (cl *clairvoyant) await(ctx context.Context, s *Stream) {
 	defer func() { line <- next }()
 	for ctx.Err() == nil {
 		now := time.Since(cl.start)
-		perSecond, slots, open := cl.allowed(s, now)
+		perSecond, permits, open := cl.allowed(s, now)
 		switch {
 		case *next > now:
 			sleep(ctx, min(*next-now, time.Second)) // a limit may rise meanwhile
-		case !open || cl.inFlight.Load() >= slots:
+		case !open || cl.inFlight.Load() >= permits:
 			sleep(ctx, time.Millisecond)
 		default:
 			cl.inFlight.Add(1)
@@ -83,8 +83,8 @@ func (cl *clairvoyant) await(ctx context.Context, s *Stream) {
 	}
 }
 
-func (cl *clairvoyant) allowed(s *Stream, now time.Duration) (perSecond float64, slots int64, open bool) {
-	perSecond, slots, open = unlimited, math.MaxInt64, true
+func (cl *clairvoyant) allowed(s *Stream, now time.Duration) (perSecond float64, permits int64, open bool) {
+	perSecond, permits, open = unlimited, math.MaxInt64, true
 	if cl.scene.Told > 0 {
 		perSecond = cl.scene.Told
 	}
@@ -93,7 +93,7 @@ func (cl *clairvoyant) allowed(s *Stream, now time.Duration) (perSecond float64,
 			continue
 		}
 		if m, ok := r.Model.(*Concurrency); ok {
-			slots = min(slots, int64(m.Limit.At(now)-m.Others.At(now)))
+			permits = min(permits, int64(m.Limit.At(now)-m.Others.At(now)))
 			continue
 		}
 		rate, refused := r.Possible(now, 0)
@@ -103,7 +103,7 @@ func (cl *clairvoyant) allowed(s *Stream, now time.Duration) (perSecond float64,
 		open = open && refused < 1
 		perSecond = min(perSecond, rate)
 	}
-	return perSecond, slots, open
+	return perSecond, permits, open
 }
 
 func TestPossibleIsWhatAClairvoyantReaches(t *testing.T) {

@@ -13,7 +13,7 @@ type Record struct {
 	waits    []time.Duration // of the calls that ended in the measured time, but of hot streams only if there are no others
 	hasOther bool            // there are streams that are not hot
 
-	senders     *turns // buckets as they take turns in the account's slots; nil: that is not asked
+	senders     *turns // buckets as they take turns in the account's permits; nil: that is not asked
 	cold        int    // requests in the measured time that were not throttled, of streams that are not hot
 	noise       int    // requests that were refused at random in the measured time
 	calls, lost int    // that ended, in the whole run; and those that ended with an error

@@ -25,7 +25,7 @@ type Result struct {
 	Half, Most, HalfCool, MostCool time.Duration
 
 	// Starved is the most tokens that others had, each in the mean, while one had fewer than five and always had work. Each
-	// is a caller of a bucket, or a sender that takes turns in the account's slots. 10 is the most that is fair.
+	// is a caller of a bucket, or a sender that takes turns in the account's permits. 10 is the most that is fair.
 	Starved float64
 
 	Head time.Duration // for which the head of a line waited beyond its cool-down, the longest

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// turns is who takes the tokens of one bucket, or the slots of an account. Each request that is not throttled has one.
+// turns is who takes the tokens of one bucket, or the permits of an account. Each request that is not throttled has one.
 type turns struct {
 	taken  []time.Duration // when each was, in order
 	takers []*taker

@@ -40,7 +40,7 @@ func TestTurns(t *testing.T) {
 }
 
 func TestWhoTakesTurns(t *testing.T) {
-	slots := []*Rule{{Model: &Concurrency{Limit: Always(10)}, Scope: Account}}
+	permits := []*Rule{{Model: &Concurrency{Limit: Always(10)}, Scope: Account}}
 	always, hot, due := Stream{Bucket: "A", Callers: 2}, Stream{Bucket: "B", Callers: 2, Hot: true}, Stream{Bucket: "B", Callers: 2, Due: Every(time.Second)}
 	for _, tt := range []struct {
 		name    string
@@ -50,10 +50,10 @@ func TestWhoTakesTurns(t *testing.T) {
 		senders bool
 	}{
 		{"callers that always have work", nil, []Stream{always, hot, due}, 2, false},
-		{"senders that share slots", slots, []Stream{always, {Bucket: "B", Callers: 1}}, 3, true},
-		{"one sender", slots, []Stream{always}, 2, false},
-		{"a sender without work", slots, []Stream{always, due}, 2, false},
-		{"a sender in trouble", slots, []Stream{always, hot}, 2, false},
+		{"senders that share permits", permits, []Stream{always, {Bucket: "B", Callers: 1}}, 3, true},
+		{"one sender", permits, []Stream{always}, 2, false},
+		{"a sender without work", permits, []Stream{always, due}, 2, false},
+		{"a sender in trouble", permits, []Stream{always, hot}, 2, false},
 	} {
 		s := newServer(&Scene{Streams: tt.streams, Rules: tt.rules, End: time.Minute}, 1)
 		n := 0
