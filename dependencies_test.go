@@ -44,7 +44,7 @@ var layers = []layer{
 	}},
 	{"recorder observe", []string{"observe.go", "log.go", "listener.go", "stats.go", "recorder.go", "config.go"}},
 	{"call wire oauth", []string{
-		"backoff.go", "wire.go", "fetcher.go", "tokensource.go", "oauth.go", "core.go", "call.go", "ended.go", "wait.go", "send.go",
+		"backoff.go", "baseurl.go", "wire.go", "fetcher.go", "tokensource.go", "oauth.go", "core.go", "call.go", "ended.go", "wait.go", "send.go",
 	}},
 	{"client turn", []string{"client.go", "turn.go"}},
 	{"limitsfile limitshandler messagingservice", []string{

@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,8 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 	case noCredentials != nil: // with them twilio-go may not even get to make a request
 	case o.httpClient != nil && params.Client != nil:
 		errs = append(errs, errors.New("pacer: WithHTTPClient: expected not beside ClientParams.Client, which has an http.Client of its own"))
+	case o.baseURL != nil && params.Client != nil:
+		errs = append(errs, errors.New("pacer: WithBaseURL: expected not beside ClientParams.Client, which has an http.Client of its own"))
 	case params.ClientCredentialProvider != nil:
 		errs = append(errs, c.useCredentialProvider(params))
 	case params.Client != nil:
@@ -72,6 +75,9 @@ func New(params ClientParams, opts ...Option) (*Client, error) {
 		c.twilio = own
 		if o.httpClient != nil {
 			own.HTTPClient = o.httpClient
+		}
+		if o.baseURL != nil {
+			own.HTTPClient = rebase(cmp.Or(own.HTTPClient, defaultHTTPClient), o.baseURL)
 		}
 		if c.auth.Load() == nil && own.OAuth() != nil {
 			c.SetOauth(own.OAuth())

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -22,6 +24,7 @@ type options struct {
 	limitsFile string // that limits come from, as the environment says; and its text
 	limitsText string
 	httpClient *http.Client
+	baseURL    *url.URL // nil: Twilio itself
 	noLearning bool
 	discovery  bool
 	start      []func(*Client) error
@@ -181,6 +184,38 @@ func WithHTTPClient(hc *http.Client) Option {
 			return errors.New("WithHTTPClient: nil: expected an *http.Client")
 		}
 		c.httpClient = hc
+		return nil
+	}
+}
+
+// WithBaseURL sends what is meant for Twilio to another server: a fake, such as "pacer fake", or a
+// proxy of your own. base is such as "http://127.0.0.1:8080", and may have a path, which
+// goes before that of each request. The Host header stays that of Twilio's product,
+// as its paths alone do not say which product is meant.
+//
+// It is about the hosts twilio.com and *.twilio.com, in every edge and region, and about requests for access
+// tokens as well. A request for any other host, as a redirect or the address of a next page may name,
+// is not sent, unless that host is base's own. So the account's credentials go to base and nowhere else.
+// With http they are readable on the way: use it on loopback, or with credentials that only a fake takes.
+//
+// A base that is not an http or https URL, or that has a user, a query or a fragment, is the
+// constructor's error. It cannot be combined with ClientParams.Client. With
+// [WithHTTPClient] the requests go through the transport of that client.
+func WithBaseURL(base string) Option {
+	return func(c *options) error {
+		u, err := url.Parse(base)
+		switch {
+		case err != nil: // which would show the whole text
+			return fmt.Errorf("WithBaseURL: not a URL: expected one such as http://127.0.0.1:8080")
+		case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+			return fmt.Errorf("WithBaseURL: expected an http or https URL with a host, such as http://127.0.0.1:8080")
+		case u.User != nil:
+			return fmt.Errorf("WithBaseURL: the URL has a user or a password: expected none, as the client's credentials are sent")
+		case u.RawQuery != "" || u.Fragment != "":
+			return fmt.Errorf("WithBaseURL: the URL has a query or a fragment: expected neither")
+		}
+		u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), ""
+		c.baseURL = u
 		return nil
 	}
 }

@@ -209,10 +209,17 @@ func (w *wire) fate(req *http.Request) Attempt {
 	return Attempt{Fate: PerhapsWritten}
 }
 
-// refused reports a request that net/http never sends, as its header is not valid HTTP.
-// Any other transport might send it.
+// refused reports a request that is never sent: to a host that WithBaseURL is not about, or, by
+// net/http, with a header that is not valid HTTP. Any other transport might send the latter.
 func (w *wire) refused(req *http.Request) bool {
-	if _, ok := w.next.(*http.Transport); !ok {
+	next := w.next
+	if to, ok := next.(*rebased); ok {
+		if !to.covers(req.URL) {
+			return true
+		}
+		next = to.next
+	}
+	if _, ok := next.(*http.Transport); !ok {
 		return false
 	}
 	for name, values := range req.Header {
