@@ -29,11 +29,11 @@ type Attempt struct {
 	Code   int // Twilio's error code in the answer; 0: there was none
 }
 
-// AttemptOf returns how far the last attempt got that ended with err. pacer learns it where
-// it happens, from [net/http/httptrace], and never guesses it from the kind of an error.
-// An error of which pacer knows nothing is PerhapsWritten: that of a client.BaseClient of
-// the program's own, and what twilio-go makes of an answer that it cannot decode. A nil
-// error is Answered. AttemptOf is safe for concurrent use.
+// AttemptOf returns how far the last attempt got that ended with err. pacer learns it where it
+// happens, from [net/http/httptrace], and never guesses it from the kind of an error. An error of
+// which pacer knows nothing is PerhapsWritten. Such are errors of a client.BaseClient of the
+// program's own, and what twilio-go makes of an answer that it cannot decode. A nil error is
+// Answered. AttemptOf is safe for concurrent use.
 func AttemptOf(err error) Attempt {
 	if err == nil {
 		return Attempt{Fate: Answered}
@@ -56,10 +56,10 @@ func AttemptOf(err error) Attempt {
 	return Attempt{Fate: PerhapsWritten}
 }
 
-// InDoubt reports whether err leaves open if Twilio has processed the request: the
-// request may have reached Twilio and no whole answer came, or the answer was a failure of
-// Twilio's own (5xx). pacer never sends such a request again, since a message or call that
-// was created cannot be taken back; look for it at Twilio before you do.
+// InDoubt reports whether err leaves open if Twilio has processed the request. Either the request may
+// have reached Twilio and no whole answer came, or the answer was a failure of Twilio's own (5xx).
+// pacer never sends such a request again, since a message or call that was created cannot be taken
+// back. Look for it at Twilio before you do.
 //
 // It is false for nil, for a throttled answer, for every other refusal (4xx), and if
 // nothing was written. Redirects 301, 302, 307 and 308 are false, since whoever sends one

@@ -20,8 +20,8 @@ import (
 //   - The order is fair.
 //   - When a cool-down ends the waiters leave at the bucket's pace, and not all at once.
 //
-// A call that was throttled goes back to its place, which is by the time at which the call
-// began: ahead of those that came later. Its own wait stays as it is; then it is the next.
+// A call that was throttled goes back to its place, ahead of those that came later. Its place is by
+// the time at which the call began. Its own wait stays as it is; then it is the next.
 //
 // Calls of a higher priority go first ([WithPriority]), and none starves. Of any ten requests
 // that leave a line, one at least is of each priority that waits. The same is true of ten requests

@@ -46,10 +46,9 @@ func ClientOf(rc *RestClient) (*Client, bool) {
 	return f.client, true
 }
 
-// WithContext returns a RestClient whose calls all carry ctx: when it ends, waits and
-// HTTP requests end with it, and a wait that cannot end before its deadline is refused
-// at once. The RestClient shares everything with c, and costs a few microseconds: make
-// one for each request that the program serves.
+// WithContext returns a RestClient whose calls all carry ctx. When ctx ends, waits and HTTP requests
+// end with it. A wait that cannot end before its deadline is refused at once. The RestClient shares
+// everything with c, and costs a few microseconds: make one for each request that the program serves.
 //
 //	msg, err := c.WithContext(ctx).Api.CreateMessage(params)
 func (c *Client) WithContext(ctx context.Context) *RestClient {

@@ -64,13 +64,12 @@
 //
 // # Limits
 //
-// [Limits] are rules, written in Go or read from JSON by [ParseLimits]; of those that
-// match, the most specific one wins. Where none matches, [DefaultLimits] apply: in
-// the main what Twilio publishes for a new account, such as one message per second from
-// a long code; the first time that calls wait for such a default [AlertPacedByDefault]
-// says so. Yours may be higher: say so with [WithLimits], in the environment
-// (PACER_LIMITS, PACER_LIMITS_FILE), or, while the program runs, with
-// [Client.WatchLimits], [Client.LimitsHandler] or [Client.SetLimits].
+// [Limits] are rules, written in Go or read from JSON by [ParseLimits]; of those that match, the most
+// specific one wins. Where none matches, [DefaultLimits] apply. In the main they are what Twilio
+// publishes for a new account, such as one message per second from a long code. The first time that
+// calls wait for such a default [AlertPacedByDefault] says so. Yours may be higher: say so with
+// [WithLimits], in the environment (PACER_LIMITS, PACER_LIMITS_FILE), or, while the program runs,
+// with [Client.WatchLimits], [Client.LimitsHandler] or [Client.SetLimits].
 //
 // A burst is 1 unless a rule says otherwise, because Twilio counts in a window that
 // slides. A bucket stays up to 2 % below its rate: the more the network's delays differ, the more
@@ -79,11 +78,11 @@
 //
 // # Learning
 //
-// Throttled answers teach pacer the real limits: the rate of a bucket, below the one
-// that is configured or where none is, and how many requests an account may have in
-// flight; see [BucketLimiter]. Some answers are throttled whatever is sent. Such
-// noise is told from a limit, and only the throttled calls wait for it. The rules, and what
-// was given up, are in docs/learning.md. [WithLearning] switches it off.
+// Throttled answers teach pacer the real limits; see [BucketLimiter]. One is the rate of a bucket,
+// below the one that is configured or where none is. The other is how many requests an account may
+// have in flight. Some answers are throttled whatever is sent. Such noise is told from a limit, and
+// only the throttled calls wait for it. The rules, and what was given up, are in docs/learning.md.
+// [WithLearning] switches it off.
 //
 // # Priorities
 //
@@ -107,13 +106,13 @@
 // # Errors
 //
 // Twilio's answers are errors of twilio-go's types, so that an assertion such as
-// err.(*client.TwilioRestError) goes on working. [FromError] reads from an error what it
-// says about throttling: its [Kind], the attempts made, the time waited. When it is true
-// Twilio has not processed the request. [InDoubt] is true when it may have: the
-// request was perhaps written and no whole answer came, or the answer was a 5xx. A call that ended while it waited gets a
-// [WaitError]. When a call is given up, [WithAlert] or the log tells the people who run
-// the program; [WithObserver] gets every step of every call, and [Client.Stats] says what
-// the last minute was like. Module otelpacer has metrics and traces for OpenTelemetry.
+// err.(*client.TwilioRestError) goes on working. [FromError] reads from an error what it says about
+// throttling: its [Kind], the attempts made, the time waited. When it is true Twilio has not
+// processed the request. [InDoubt] is true when it may have: the request was perhaps written and no
+// whole answer came, or the answer was a 5xx. A call that ended while it waited gets a [WaitError].
+// When a call is given up, [WithAlert] or the log tells the people who run the program.
+// [WithObserver] gets every step of every call, and [Client.Stats] says what the last minute was
+// like. Module otelpacer has metrics and traces for OpenTelemetry.
 //
 // # Context
 //

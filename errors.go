@@ -123,10 +123,10 @@ func (rl RateLimit) MarshalText() ([]byte, error) { return []byte(rl.String()), 
 // Params of a RestErrorV1.
 const detailsKey = "pacer"
 
-// FromError reports what err, or an error that it wraps, says about throttling. It is
-// false for errors that have nothing to do with it. When it is true Twilio has not
-// processed the request: "An API Request that receives an error 429 response is never
-// processed and is always safe to retry" (https://www.twilio.com/docs/errors/20429).
+// FromError reports what err, or an error that it wraps, says about throttling. It is false for
+// errors that have nothing to do with it. When it is true Twilio has not processed the request.
+// Twilio says: "An API Request that receives an error 429 response is never processed and is always
+// safe to retry" (https://www.twilio.com/docs/errors/20429).
 //
 // It also reads errors of a plain twilio-go client; those lack attempts, waits and
 // Retry-After.
@@ -339,10 +339,10 @@ var accountCodes = map[int]bool{
 	90010: true, // the account is not active
 }
 
-// Unauthorized reports that err is about the account and not about the request: no access
-// token was to be had, Twilio did not take the credentials (status 401), or the account is
-// suspended or closed. Twilio has not processed the request. Nothing else of that account
-// will pass either, until a person has mended it.
+// Unauthorized reports that err is about the account and not about the request. No access token was
+// to be had, Twilio did not take the credentials (status 401), or the account is suspended or closed.
+// Twilio has not processed the request. Nothing else of that account will pass either, until a person
+// has mended it.
 func Unauthorized(err error) bool {
 	var unsent *noToken
 	if err == nil {

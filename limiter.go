@@ -10,13 +10,12 @@ import (
 // processes. It must be safe for concurrent use. More methods, which are optional, let it take
 // part in what a client does with its limiter: see [SetLimitsLimiter] and those after it.
 type Limiter interface {
-	// Acquire waits until a request of resource r may be sent, and returns done. The caller
-	// calls done exactly once, with what became of the request. pacer calls
-	// it when the attempt is over, before observers, alerts and the log hear of it. If the
-	// wait ends otherwise, Acquire returns an error and takes nothing: ctx.Err()
-	// when ctx ended, an error that wraps [ErrWaitTooLong] when the wait cannot end
-	// before ctx's deadline. Such an error should be a [*WaitError], which can say
-	// until when the resource has a cool-down. ctx says in which order those who wait should
+	// Acquire waits until a request of resource r may be sent, and returns done. The caller calls
+	// done exactly once, with what became of the request. pacer calls it when the attempt is over,
+	// before observers, alerts and the log hear of it. If the wait ends otherwise, Acquire returns an
+	// error and takes nothing. The error is ctx.Err() when ctx ended. It wraps [ErrWaitTooLong] when
+	// the wait cannot end before ctx's deadline. Such an error should be a [*WaitError], which can
+	// say until when the resource has a cool-down. ctx says in which order those who wait should
 	// leave: see [PriorityOf] and [ArrivalOf].
 	Acquire(ctx context.Context, r Resource) (done func(Outcome), err error)
 }
@@ -64,9 +63,8 @@ type (
 type Outcome struct {
 	// Throttled: Twilio answered 429, or code 20429, and did not process it.
 	Throttled bool
-	// RetryAfter is, for a throttled request, how long its resource must
-	// pause, if the limiter has it do so: what the answer asks for, else a step of the
-	// fixed schedule.
+	// RetryAfter is, for a throttled request, how long its resource must pause, if the limiter has it
+	// do so. It is what the answer asks for, else a step of the fixed schedule.
 	RetryAfter time.Duration
 	// Step: RetryAfter is the step of the request's own call, as the answer has no
 	// Retry-After. The call waits for so long. Its resource need not: the steps of
@@ -74,17 +72,17 @@ type Outcome struct {
 	Step bool
 	// TooLong: RetryAfter is longer than any call is to wait ([WithMaxRetryAfter]).
 	TooLong bool
-	// ConcurrentRequests is how many requests of the account, of this and other
-	// processes, Twilio had in progress, itself included (header
-	// Twilio-Concurrent-Requests); 0 if it did not say. A header of 0 says nothing.
+	// ConcurrentRequests is how many requests of the account, of this and other processes, Twilio had
+	// in progress, itself included. It is from the header Twilio-Concurrent-Requests; 0 if it did not
+	// say. A header of 0 says nothing.
 	ConcurrentRequests int
 	// Rate: the answer says that a rate was exceeded, and not how many requests the
 	// account may have in progress. If it is false a throttle may mean either.
 	Rate bool
-	// Allowed and Remaining are what the answer says of the resource's own rate and
-	// of what is left of it, throttled or not (headers X-Rate-Limit-Limit and
-	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send). Allowed is 0 if it
-	// does not say, and Remaining is below 0 if it says Allowed alone.
+	// Allowed and Remaining are what the answer says of the resource's own rate and of what is left
+	// of it, throttled or not. They are from the headers X-Rate-Limit-Limit and
+	// X-Rate-Limit-Remaining, which TaskRouter and Intelligence send. Allowed is 0 if it does not
+	// say, and Remaining is below 0 if it says Allowed alone.
 	Allowed, Remaining int
 	// Narrow: the request was throttled, and that is not about its resource but about
 	// one receiver or object, which has a cool-down elsewhere ([Scope.Narrow]). It is no reason for

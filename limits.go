@@ -11,10 +11,10 @@ const Unlimited = math.MaxFloat64
 // minRate is the least, in requests per second: a request in 11 days.
 const minRate = 1e-6
 
-// Limits is a set of rules. Of the rules that match a request the most specific one
-// wins: one with a Sender before one without, then the longer Resource, then one with
-// an Account, then one with an Op. Where no rule of yours matches, pacer's defaults
-// apply (see [DefaultLimits]); a rule for "*" therefore replaces all of them.
+// Limits is a set of rules. Of the rules that match a request the most specific one wins. A rule with
+// a Sender goes before one without. Then the longer Resource wins, then a rule with an Account, then
+// one with an Op. Where no rule of yours matches, pacer's defaults apply (see [DefaultLimits]); a
+// rule for "*" therefore replaces all of them.
 //
 // Limits is data: it can be written in Go or read from JSON with [ParseLimits].
 type Limits []Limit
@@ -22,12 +22,11 @@ type Limits []Limit
 // A Limit says how much of one resource pacer may send. At least one of Rate and
 // MaxInFlight must be set.
 type Limit struct {
-	// Resource names what is limited: a resource of Twilio's core API ("Messages",
-	// "Calls", "IncomingPhoneNumbers"), one of another product, with that product's
-	// host name in front ("lookups/PhoneNumbers", "verify/Verifications",
-	// "studio/Executions"), all of a product ("verify/*"), or everything ("*"). The
-	// last words of a longer name will do: "verify/Verifications" is
-	// "verify/Services/Verifications".
+	// Resource names what is limited. "Messages", "Calls" and "IncomingPhoneNumbers" are resources of
+	// Twilio's core API. Those of another product have its host name in front:
+	// "lookups/PhoneNumbers", "verify/Verifications", "studio/Executions". "verify/*" is all of a
+	// product, and "*" is everything. The last words of a longer name will do: "verify/Verifications"
+	// is "verify/Services/Verifications".
 	//
 	// A resource that no operation of Twilio's has is an error, as the rule would limit
 	// nothing. Twilio's operations are those of its OpenAPI documents and of twilio-go, when
@@ -45,9 +44,8 @@ type Limit struct {
 	// every account, each with buckets of its own.
 	Account string `json:"account,omitempty"`
 
-	// Op is the operation that is limited. "" is what the resource is there for:
-	// creating it, or, for Lookup, reading it; with "*" it is all three, each in a
-	// bucket of its own.
+	// Op is the operation that is limited. "" is what the resource is there for: creating it, or, for
+	// Lookup, reading it. With "*" it is all three, each in a bucket of its own.
 	Op Op `json:"op,omitempty"`
 
 	// Rate is in requests per second and may be a fraction: 1.0/3 is one every
@@ -59,16 +57,16 @@ type Limit struct {
 	// window slides, so a burst of b can put b-1 requests too many into it.
 	Burst int `json:"burst,omitempty"`
 
-	// MaxInFlight is how many requests may be on the wire at the same time, of the
-	// resource (all senders together, unless Sender is set) or, with Resource "*",
-	// of the whole account; both hold. 0 is no limit.
+	// MaxInFlight is how many requests may be on the wire at the same time. They are those of the
+	// resource, of all senders together unless Sender is set. With Resource "*" they are those of the
+	// whole account. Both hold. 0 is no limit.
 	MaxInFlight int `json:"maxInFlight,omitempty"`
 }
 
-// ArticleLimits returns the cautious preset: one request per second for every
-// resource type, and for messages for every sender. It is the default limit of most
-// accounts according to Telphi Consulting's article "How to Handle Twilio Rate Limiting
-// Error 20429 Gracefully" (June 2026); Twilio itself publishes no such figure.
+// ArticleLimits returns the cautious preset: one request per second for every resource type, and for
+// messages for every sender. It is the default limit of most accounts according to an article of
+// Telphi Consulting. That is "How to Handle Twilio Rate Limiting Error 20429 Gracefully" (June 2026).
+// Twilio itself publishes no such figure.
 func ArticleLimits() Limits {
 	return Limits{{Resource: "*", Rate: 1}}
 }

@@ -101,21 +101,19 @@ func (c *Client) limits() (Limits, bool) {
 	return l.Limits(), true
 }
 
-// WatchLimits sets the limits from a file, see [LoadLimits], and sets them again
-// whenever the file changes, until ctx ends or the client is garbage collected. If the
-// first reading fails it returns the error, changes nothing and does not watch; likewise
-// if ctx has ended, or if the limiter, of [WithLimiter], has no method SetLimits(Limits)
-// error.
+// WatchLimits sets the limits from a file, see [LoadLimits], and sets them again whenever the file
+// changes. It does so until ctx ends or the client is garbage collected. If the first reading fails
+// it returns the error, changes nothing and does not watch. It does the same if ctx has ended, or if
+// the limiter of [WithLimiter] has no method SetLimits(Limits) error.
 //
-// It looks at the file once a second, and takes what it has found in the same state
-// twice, so that half a file is not taken: a change is in force within about two
-// seconds. How the file is changed does not matter: written in place, replaced, or
-// behind a symbolic link, as Kubernetes does with a ConfigMap.
+// It looks at the file once a second. It takes what it has found in the same state twice, so that
+// half a file is not taken. A change is in force within about two seconds. How the file is changed
+// does not matter: written in place, replaced, or behind a symbolic link, as Kubernetes does with a
+// ConfigMap.
 //
-// If the file is gone, cannot be read or is not valid, the limits that are in force
-// stay so, and there is one [AlertLimitsRejected] that says why. The next valid state is
-// taken. Limits that were set otherwise meanwhile, as by [Client.SetLimits], stay until
-// the file changes.
+// If the file is gone, cannot be read or is not valid, the limits that are in force stay so. One
+// [AlertLimitsRejected] says why. The next valid state is taken. Limits that were set otherwise
+// meanwhile, as by [Client.SetLimits], stay until the file changes.
 //
 // Alerts come from a goroutine of their own. It runs only while the file is being looked
 // at; between looks there is only a timer. Several files can be watched, in which case

@@ -20,9 +20,9 @@ import (
 // The array may also stand in an object, {"$schema": "...", "limits": [...]}, by which
 // an editor finds the schema, limits.schema.json in pacer's repository.
 //
-// Unknown fields are errors, as are null and a field given twice. The error gives the
-// line of what is wrong (where a field is missing, that on which its rule begins), the
-// field, its value and what was expected. Beside an error the limits are nil.
+// Unknown fields are errors, as are null and a field given twice. The error gives the line of what is
+// wrong, the field, its value and what was expected. Where a field is missing, the line is that on
+// which its rule begins. Beside an error the limits are nil.
 func ParseLimits(data []byte) (Limits, error) {
 	ls, err := parseLimits(data)
 	if err != nil {

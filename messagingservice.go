@@ -8,11 +8,11 @@ import (
 )
 
 // LearnMessagingService asks Twilio which phone numbers and short codes are in the pool of a
-// Messaging Service. The sum of their rates becomes the service's default rate: 1 message per
-// second for a long code, 3 for a toll-free number, 100 for a short code (see
-// [DefaultLimits]). It returns how many they are. Other senders in the pool, such as
-// alphanumeric ones, do not count. Without it, and without [WithPoolDiscovery], which asks
-// by itself, a service is not paced until Twilio throttles it.
+// Messaging Service. The sum of their rates becomes the service's default rate. A long code has 1
+// message per second, a toll-free number 3, and a short code 100 (see [DefaultLimits]). It returns
+// how many they are. Other senders in the pool, such as alphanumeric ones, do not count. Without it,
+// and without [WithPoolDiscovery], which asks by itself, a service is not paced until Twilio
+// throttles it.
 //
 // The rate is a default of the client's limiter. A rule of yours that gives the service a rate
 // wins, be it for "*", for "Messages" or for the service. Setting or reloading limits does

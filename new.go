@@ -36,10 +36,10 @@ func NewRestClientWithParams(params ClientParams, opts ...Option) *RestClient {
 // letters or digits, and white space in any of them. With an API key as Username, AccountSid
 // has to be set. With a params.Client nothing of this is checked.
 //
-// A params.Client is used to send the requests. If it is twilio-go's *client.Client,
-// each attempt is sent with its credentials, http.Client and user agent. If it is a
-// BaseClient of your own, pacer can see neither headers nor status of an answer, only
-// the error that it returns: Retry-After is unknown and the fixed schedule applies.
+// A params.Client is used to send the requests. If it is twilio-go's *client.Client, each attempt is
+// sent with its credentials, http.Client and user agent. If it is a BaseClient of your own, pacer can
+// see neither headers nor status of an answer, only the error that it returns. Then Retry-After is
+// unknown and the fixed schedule applies.
 //
 // With a params.ClientCredentialProvider (OAuth) all calls share one access token. The first
 // call fetches it, and while calls are made the next one is fetched in the background before

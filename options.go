@@ -150,11 +150,11 @@ func WithFallbackJitter(d time.Duration) Option {
 // WithLimits sets how much may be sent of what; see [Limits]. Where no rule matches,
 // [DefaultLimits] apply.
 //
-// Without it, and without [WithLimiter], the constructors read limits from the environment:
-// PACER_LIMITS is the JSON itself (see [ParseLimits]), PACER_LIMITS_FILE the path of a file
-// with it, which is then watched as by [Client.WatchLimits] while the client lives. To have
-// both, or what is invalid, is the constructor's error. An empty variable counts as
-// unset. WithLimits(nil) keeps the environment out.
+// Without it, and without [WithLimiter], the constructors read limits from the environment.
+// PACER_LIMITS is the JSON itself (see [ParseLimits]). PACER_LIMITS_FILE is the path of a file with
+// it, which is then watched as by [Client.WatchLimits] while the client lives. To have both, or what
+// is invalid, is the constructor's error. An empty variable counts as unset. WithLimits(nil) keeps
+// the environment out.
 func WithLimits(limits Limits) Option {
 	return func(c *options) error {
 		c.limits = append(Limits{}, limits...)
@@ -193,10 +193,11 @@ func WithHTTPClient(hc *http.Client) Option {
 // goes before that of each request. The Host header stays that of Twilio's product,
 // as its paths alone do not say which product is meant.
 //
-// It is about the hosts twilio.com and *.twilio.com, in every edge and region, and about requests for access
-// tokens as well. A request for any other host, as a redirect or the address of a next page may name,
-// is not sent, unless that host is base's own. So the account's credentials go to base and nowhere else.
-// With http they are readable on the way: use it on loopback, or with credentials that only a fake takes.
+// It is about the hosts twilio.com and *.twilio.com, in every edge and region, and about requests for
+// access tokens as well. A request for any other host is not sent, unless that host is base's own. A
+// redirect or the address of a next page may name one. So the account's credentials go to base and
+// nowhere else. With http they are readable on the way: use it on loopback, or with credentials that
+// only a fake takes.
 //
 // A base that is not an http or https URL, or that has a user, a query or a fragment, is the
 // constructor's error. It cannot be combined with ClientParams.Client. With
@@ -249,10 +250,10 @@ func WithLearning(on bool) Option {
 // of the call. It is called in the goroutine of the call, in the order of the events, and by
 // many calls at a time. It may use the client, also for the same resource.
 //
-// Only its own call waits for it. It has no permit and no token meanwhile, and no mutex is locked: the limiter is
-// told what became of an attempt before the observer is. A wait is therefore reported when
-// the attempt that followed it is over; see [Event].Time. A panic is logged, with its stack,
-// to the logger of [WithLogger] or to slog.Default, and the call goes on.
+// Only its own call waits for it. It has no permit and no token meanwhile, and no mutex is locked.
+// The limiter is told what became of an attempt before the observer is. A wait is therefore reported
+// when the attempt that followed it is over; see [Event].Time. A panic is logged, with its stack, to
+// the logger of [WithLogger] or to slog.Default, and the call goes on.
 func WithObserver(f func(context.Context, Event)) Option {
 	return func(c *options) error {
 		if f == nil {
@@ -334,12 +335,11 @@ func WithThrottledAlert(share float64, minRequests int) Option {
 	}
 }
 
-// WithPoolDiscovery has the client ask Twilio which senders are in the pool of a Messaging
-// Service, once, when the service is first used. The service's rate is then the sum of
-// theirs, as with [Client.LearnMessagingService], unless a rule of yours gives it one. The default
-// is false: the client sends no request that the program did not make, and a service is not
-// paced until Twilio throttles it ([AlertPoolUnknown] says so). The worker of package queue
-// asks by default.
+// WithPoolDiscovery has the client ask Twilio which senders are in the pool of a Messaging Service,
+// once, when the service is first used. The service's rate is then the sum of theirs, as with
+// [Client.LearnMessagingService], unless a rule of yours gives it one. The default is false. Then the
+// client sends no request that the program did not make, and a service is not paced until Twilio
+// throttles it ([AlertPoolUnknown] says so). The worker of package queue asks by default.
 //
 // It asks in the background, with [Low] priority, and as any other call: paced, retried, and
 // seen by observers. No call waits for it. A failure is told once for each service, with

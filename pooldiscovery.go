@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// DiscoverPool does for the sender of r what [WithPoolDiscovery] does for the sender of each
-// call: if it is a Messaging Service whose rate is not known, Twilio is asked for its pool,
-// once, in the background. It does not wait. It is for programs that send with [Client.Turn],
-// such as the worker of package queue. When ctx ends the asking ends, and the next use of the
-// service may ask again. It does nothing if r has another sender, if a limit gives the
-// service a rate, or without a [BucketLimiter]. It is safe for concurrent use.
+// DiscoverPool does for the sender of r what [WithPoolDiscovery] does for the sender of each call. If
+// it is a Messaging Service whose rate is not known, Twilio is asked for its pool, once, in the
+// background. It does not wait. It is for programs that send with [Client.Turn], such as the worker
+// of package queue. When ctx ends the asking ends, and the next use of the service may ask again. It
+// does nothing if r has another sender, if a limit gives the service a rate, or without a
+// [BucketLimiter]. It is safe for concurrent use.
 func (c *Client) DiscoverPool(ctx context.Context, r Resource) {
 	l := c.cfg.local
 	if c.err != nil || l == nil || !isService(r.Sender) || !l.lacksPool(r) {

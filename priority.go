@@ -39,10 +39,10 @@ func PriorityOf(ctx context.Context) Priority {
 
 type arrivalKey struct{}
 
-// ArrivalOf returns when the call began that asks a [Limiter] with ctx. It is
-// zero for a call that has only just begun. It is not zero for one that asks again, since it
-// was throttled, or that had to wait for an access token first: of those that wait, with the
-// same priority, the earliest should go first. It is for a Limiter of your own.
+// ArrivalOf returns when the call began that asks a [Limiter] with ctx. It is zero for a call that
+// has only just begun. It is not zero for one that asks again, since it was throttled, or that had to
+// wait for an access token first. Of those that wait with the same priority, the earliest should go
+// first. It is for a Limiter of your own.
 func ArrivalOf(ctx context.Context) time.Time {
 	t, _ := ctx.Value(arrivalKey{}).(time.Time)
 	return t

@@ -24,13 +24,13 @@ const (
 // Resource share a rate, a cool-down and permits. It is comparable, and so
 // can be the key of a map.
 //
-// It is derived from a request's method, URL and form alone. SIDs, phone numbers and
-// unique names are not part of Name, so that Name is safe as a metric's label; Sender
-// may be a phone number and is not.
+// It is derived from a request's method, URL and form alone. SIDs, phone numbers and unique names are
+// not part of Name, so that Name is safe as a metric's label. Sender may be a phone number and is
+// not.
 type Resource struct {
-	// Account is the SID of the account that is charged: the one in the URL's path
-	// (which may be a subaccount), else the account of the credentials. Of these it is
-	// the user name, if that begins with AC, else, for an API key, the client's AccountSid.
+	// Account is the SID of the account that is charged. It is the one in the URL's path, which may
+	// be a subaccount, else the account of the credentials. Of these it is the user name, if that
+	// begins with AC, else, for an API key, the client's AccountSid.
 	Account string
 	// Region is the Twilio region that the host names, "us1" where it names none.
 	// Regions are separate stacks with separate limits; edges are only entrances.
@@ -43,11 +43,10 @@ type Resource struct {
 	Name string
 	// Op tells reads, creates and other writes apart.
 	Op Op
-	// Sender is, when a message is created, its From, else its
-	// MessagingServiceSid; Twilio limits each sender by itself. Otherwise "".
-	// A phone number is in E.164 form, whatever its notation in the request:
-	// "+1 500 555 0006" and "15005550006" are "+15005550006", with or without a
-	// channel ("whatsapp:+15005550006"). What is no phone number stays as it is.
+	// Sender is, when a message is created, its From, else its MessagingServiceSid; Twilio limits
+	// each sender by itself. Otherwise "". A phone number is in E.164 form, with or without a channel
+	// ("whatsapp:+15005550006"), whatever its notation in the request. So "+1 500 555 0006" and
+	// "15005550006" are "+15005550006". What is no phone number stays as it is.
 	Sender string `json:"-"`
 }
 
@@ -57,11 +56,10 @@ func (r Resource) String() string {
 	return r.Product + "/" + r.Name + ":" + string(r.Op)
 }
 
-// ResourceOf maps a request to its resource. method, rawURL and form are as twilio-go
-// gives them to its client.BaseClient, account is the SID of the account whose credentials
-// the request is sent with. Any input has a resource; of a nonsensical one it is one of
-// its own. It allocates only for names of more than one segment, and for a sender that is
-// not in E.164 form.
+// ResourceOf maps a request to its resource. method, rawURL and form are as twilio-go gives them to
+// its client.BaseClient. account is the SID of the account whose credentials the request is sent
+// with. Any input has a resource; of a nonsensical one it is one of its own. It allocates only for
+// names of more than one segment, and for a sender that is not in E.164 form.
 func ResourceOf(method, rawURL string, form url.Values, account string) Resource {
 	e := endpoint.Of(method, rawURL)
 	r := Resource{Account: account, Region: e.Region, Product: e.Product, Name: e.Name, Op: Op(e.Op)}

@@ -10,10 +10,10 @@ import (
 // processes get theirs as well. Cool-downs and learned rates of buckets hold for all processes;
 // the order of those who wait, priorities and in-flight limits are each process's own.
 //
-// A process asks for several tokens at a time, as a schedule: as many as wait for them,
-// or as it has used within a tenth of a second, and at most those of 50 ms. While the
-// store does not answer, each process goes on with an equal share of nine tenths of the
-// last known rate. It asks again twice a second.
+// A process asks for several tokens at a time, as a schedule. It asks for as many as wait for them,
+// or as it has used within a tenth of a second. Those of 50 ms are the most. While the store does not
+// answer, each process goes on with an equal share of nine tenths of the last known rate. It asks
+// again twice a second.
 //
 // The error is as from [Limits.Validate].
 func NewSharedLimiter(limits Limits, store BucketStore) (*BucketLimiter, error) {

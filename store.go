@@ -29,10 +29,10 @@ type Demand struct {
 	Unused int
 	Last   int64
 
-	// Back: the store has not answered for a while, and the process goes on by itself
-	// until the time that [Grant].Again says. A bucket of which no tokens were taken for a
-	// second, or about which nothing is known, opens for all a second later, when all have
-	// noticed: those that noticed first would else have the whole rate beside the others' shares.
+	// Back: the store has not answered for a while, and the process goes on by itself until the time
+	// that [Grant].Again says. A bucket of which no tokens were taken for a second, or about which
+	// nothing is known, opens for all a second later. By then all have noticed. Those that noticed
+	// first would else have the whole rate beside the others' shares.
 	Back bool
 
 	// CoolDownFor is how long the bucket's cool-down must last from now on, for all processes: a
@@ -48,9 +48,9 @@ type Demand struct {
 	// said that the resource is not to be paced.
 	Learn bool
 	// Pace and Learned are what the process has learned for all, if it is the learner
-	// ([Grant].Learner): requests/s at which the bucket is to send ([Unlimited]: none was learned),
-	// and the limit as far as throttling has shown it (0: it has not). Pace is below 0 in a
-	// process that is not the learner, as far as it knows.
+	// ([Grant].Learner). Pace is the requests/s at which the bucket is to send ([Unlimited]: none was
+	// learned). Learned is the limit as far as throttling has shown it (0: it has not). Pace is below
+	// 0 in a process that is not the learner, as far as it knows.
 	Pace, Learned float64
 }
 
@@ -74,8 +74,8 @@ type Grant struct {
 	Learned float64
 	// Processes is how many have asked for tokens of this bucket of late, this one included.
 	Processes int
-	// Heeded: the store wants to know how many requests are accepted and throttled, since some
-	// were throttled within the last minute, or a pace was learned.
+	// Heeded: the store wants to know how many requests are accepted and throttled. The reason is
+	// that some were throttled within the last minute, or that a pace was learned.
 	Heeded bool
 	// Learner: this process learns for all. One does at a time, as long as it asks.
 	Learner bool

@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// A Turn is the right to send one request of a resource now. It is for programs that
-// keep requests elsewhere, such as pacer's queue: they wait for a turn first, and then
-// choose which request takes it, so that no request is reserved meanwhile. A Turn is used up
-// by [Turn.Send] or given back by [Turn.Drop], soon: the resource's permit is
-// taken already.
+// A Turn is the right to send one request of a resource now. It is for programs that keep requests
+// elsewhere, such as pacer's queue. They wait for a turn first, and then choose which request takes
+// it, so that no request is reserved meanwhile. A Turn is used up by [Turn.Send] or given back by
+// [Turn.Drop], soon: the resource's permit is taken already.
 type Turn struct {
 	client   *Client
 	resource Resource
@@ -23,10 +22,10 @@ type Turn struct {
 	used     atomic.Bool
 }
 
-// Turn waits until a request of resource r may be sent: for its cool-down, a token and an
-// permit, in the order of ctx's priority ([WithPriority]). It fails as
-// [Limiter].Acquire does; the error is mostly a [*WaitError], whose RetryAfter is above 0
-// when the resource is closed for longer than calls are to wait ([WithMaxRetryAfter]).
+// Turn waits until a request of resource r may be sent: for the end of its cool-down, a token and a
+// permit. Those who wait go in the order of ctx's priority ([WithPriority]). It fails as
+// [Limiter].Acquire does. The error is mostly a [*WaitError]. Its RetryAfter is above 0 when the
+// resource is closed for longer than calls are to wait ([WithMaxRetryAfter]).
 //
 // The account that r names counts only for the core API, whose paths have it. For all
 // other products it is that of the client's credentials, which Twilio charges.

@@ -8,12 +8,11 @@
 // dashboard for Prometheus and Grafana. Those of a durable queue are in a module of their
 // own, otelpacer/otelqueue.
 //
-// Each call has a span named after its resource, such as "api/Messages:create", a child
-// of the span in the context that [pacer.Client.WithContext] was given. It is of kind
-// internal, as it may hold several HTTP requests and the waits between them, which are
-// its events. For a client span of each request below it give pacer.WithHTTPClient an
-// http.Client with a transport that is instrumented; then drop one of the two
-// http.client.request.duration with a view.
+// Each call has a span named after its resource, such as "api/Messages:create", a child of the span
+// in the context that [pacer.Client.WithContext] was given. It is of kind internal, as it may hold
+// several HTTP requests and the waits between them, which are its events. For a client span of each
+// request below it give pacer.WithHTTPClient an http.Client with a transport that is instrumented.
+// Then drop one of the two http.client.request.duration with a view.
 //
 // # Privacy and cardinality
 //

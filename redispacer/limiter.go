@@ -4,15 +4,15 @@
 //	limiter, err := redispacer.New(&redis.UniversalOptions{Addrs: []string{"redis:6379"}}, limits)
 //	client, err := pacer.New(pacer.ClientParams{}, pacer.WithLimiter(limiter))
 //
-// Each bucket is a counter that starts full, is taken from per request and refilled at the
-// rate; at 0 a request waits. One script does that, by the Redis server's clock. A process
-// takes tokens a few at a time, as places in one schedule of all processes, so that a busy
-// bucket costs a small part of a round trip per request, and an idle one nothing. When
-// throttled answers close a bucket it is closed for all. One process learns its rate, from the
-// answers of all. In-flight limits and priorities are each process's own.
+// Each bucket is a counter that starts full, is taken from per request and refilled at the rate; at 0
+// a request waits. One script does that, by the Redis server's clock. A process takes tokens a few at
+// a time, as places in one schedule of all processes. So a busy bucket costs a small part of a round
+// trip per request, and an idle one nothing. When throttled answers close a bucket it is closed for
+// all. One process learns its rate, from the answers of all. In-flight limits and priorities are each
+// process's own.
 //
-// While Redis does not answer, each process goes on with its share of nine tenths of the
-// rate, raises [pacer.AlertNotShared], and asks again twice a second.
+// While Redis does not answer, each process goes on with its share of nine tenths of the rate. It
+// raises [pacer.AlertNotShared], and asks again twice a second.
 package redispacer
 
 import (
@@ -56,12 +56,12 @@ func WithName(name string) Option {
 	}
 }
 
-// WithAlert adds a function that gets [pacer.AlertNotShared] when Redis stops answering,
-// or when the key of one bucket is damaged, and [pacer.AlertLimitsRejected] when the limits in
-// Redis are not valid. It is called from a goroutine of its own, one alert at a time, and may take
-// its time and use the client. [Limiter.Close] does not wait for it. Each client of the limiter raises
-// these alerts, too ([pacer.WithAlert]). Without a function here they go to the logger of
-// [WithLogger]; without a client they go to slog's default.
+// WithAlert adds a function that gets [pacer.AlertNotShared] when Redis stops answering, or when the
+// key of one bucket is damaged. It gets [pacer.AlertLimitsRejected] when the limits in Redis are not
+// valid. It is called from a goroutine of its own, one alert at a time, and may take its time and use
+// the client. [Limiter.Close] does not wait for it. Each client of the limiter raises these alerts,
+// too ([pacer.WithAlert]). Without a function here they go to the logger of [WithLogger]; without a
+// client they go to slog's default.
 func WithAlert(f func(pacer.Alert)) Option {
 	return func(s *store) error {
 		if f == nil {

@@ -34,10 +34,10 @@ type Alterations struct {
 	// What is no number of North America, and has no plus sign, stays as it is.
 	NormalizeNumbers bool
 
-	// ExactFilters makes the lists' filters To and From find only what is shown
-	// exactly like that: no number that was redacted, and after normalization
-	// none in another notation. Which of both Twilio does is not documented.
-	// false: filters go by the number itself, however it is written or shown.
+	// ExactFilters makes the lists' filters To and From find only what is shown exactly like that.
+	// They find no number that was redacted, and after normalization none in another notation. Which
+	// of both Twilio does is not documented. false: filters go by the number itself, however it is
+	// written or shown.
 	ExactFilters bool
 
 	// Item may change each message or call before a list shows it, or leave it

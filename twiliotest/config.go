@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// AccountSid and AuthToken are credentials for tests. A Fake accepts them
-// unless [Config].Credentials leaves them out. They are no secrets and belong
-// to no real account. AccountSid is also the account of requests which neither
-// their path nor their credentials assign to one, such as those made with an
-// API key at any host but api.twilio.com.
+// AccountSid and AuthToken are credentials for tests. A Fake accepts them unless [Config].Credentials
+// leaves them out. They are no secrets and belong to no real account. AccountSid is also the account
+// of requests which neither their path nor their credentials assign to one. Such are those made with
+// an API key at any host but api.twilio.com.
 const (
 	AccountSid = "AC" + "0123456789abcdef0123456789abcdef"
 	AuthToken  = "0123456789abcdef" + "0123456789abcdef"
@@ -22,10 +21,9 @@ type Config struct {
 	// have room for it. None: nothing is limited.
 	Limits []Limit
 
-	// MaxInFlight is how many requests of one account may be in progress.
-	// The one above is refused at once with 429 and code 20429, which is what
-	// Twilio means by that code (https://www.twilio.com/docs/errors/20429);
-	// Twilio does not publish its number. 0: any number.
+	// MaxInFlight is how many requests of one account may be in progress. The one above is refused at
+	// once with 429 and code 20429, which is what Twilio means by that code
+	// (https://www.twilio.com/docs/errors/20429). Twilio does not publish its number. 0: any number.
 	MaxInFlight int
 
 	// Latency is how long an accepted request stays in progress before it is
@@ -69,10 +67,9 @@ type Config struct {
 type ErrorFormat int
 
 const (
-	// FormatAuto is FormatV1 for requests which carry the header
-	// "X-Twilio-ApiVersion: v1.0" or go to one of the services that twilio-go
-	// v1.31.0 sends it to (conversations/v2, insights/v3, intelligence/v3,
-	// knowledge/v2, memory/v1, numbers/v3, routes/v3, voice/v3), and
+	// FormatAuto is FormatV1 for requests which carry the header "X-Twilio-ApiVersion: v1.0" or go to
+	// one of the services that twilio-go v1.31.0 sends it to. They are conversations/v2, insights/v3,
+	// intelligence/v3, knowledge/v2, memory/v1, numbers/v3, routes/v3 and voice/v3. It is
 	// FormatClassic for all others.
 	FormatAuto ErrorFormat = iota
 

@@ -1,13 +1,12 @@
 // Package twiliotest is a fake Twilio for tests, in the manner of
 // net/http/httptest.
 //
-// A [Fake] is a Twilio account as its REST API shows it: it creates, fetches,
-// lists and deletes messages and calls, looks up numbers, issues OAuth tokens,
-// and answers every other operation in a general way. What makes it useful is
-// that it says no as Twilio does: it limits rates and concurrent requests,
-// throttles with Twilio's status, code and body, cuts connections before and
-// after it has done the work, and remembers all that it accepted, so that a
-// test can ask whether anything was sent twice.
+// A [Fake] is a Twilio account as its REST API shows it. It creates, fetches, lists and deletes
+// messages and calls, looks up numbers, and issues OAuth tokens. It answers every other operation in
+// a general way. What makes it useful is that it says no as Twilio does. It limits rates and
+// concurrent requests, and throttles with Twilio's status, code and body. It cuts connections before
+// and after it has done the work. It remembers all that it accepted, so that a test can ask whether
+// anything was sent twice.
 //
 // # In memory
 //
@@ -26,15 +25,14 @@
 //	rest := twilio.NewRestClientWithParams(twilio.ClientParams{Client: c})
 //
 // The Fake reads the time and waits only through package time. Made inside a
-// [testing/synctest] bubble it therefore runs in virtual time: an hour of
+// [testing/synctest] bubble it therefore runs in virtual time. An hour of
 // paced sending takes a moment, and every instant can be asserted exactly.
 //
 // # Over a connection
 //
-// [NewServer] listens on loopback. [Server.Client] sends every request to it,
-// under the host it was meant for, so that the same twilio-go client can be
-// used without any change of its addresses. Sockets do not run in virtual
-// time.
+// [NewServer] listens on loopback. [Server.Client] sends every request to it, under the host it was
+// meant for. So the same twilio-go client can be used without any change of its addresses. Sockets do
+// not run in virtual time.
 //
 // # What happens to a request
 //
@@ -76,9 +74,8 @@
 //
 // # Where the behaviour comes from
 //
-// Statuses, codes, bodies and headers follow Twilio's documentation and
-// captured traffic as far as they are known; comments give the source or say
-// that the choice is this package's. Shapes of resources follow the models of
-// twilio-go v1.31.0. Nothing is ever really sent, so messages and calls stay
-// in their first status until the test changes them through the API.
+// Statuses, codes, bodies and headers follow Twilio's documentation and captured traffic as far as
+// they are known. Comments give the source or say that the choice is this package's. Shapes of
+// resources follow the models of twilio-go v1.31.0. Nothing is ever really sent, so messages and
+// calls stay in their first status until the test changes them through the API.
 package twiliotest

@@ -107,10 +107,10 @@ func (f *Fake) SetListLag(d time.Duration) {
 // if it is negative, from now on. It may change at any time, as when a clock is
 // set right; what was created before keeps its dates.
 //
-// By this clock go the Date header, the dates of messages and calls, the times
-// within OAuth tokens, and so what the filters of lists find by date. Limits,
-// [Config].ListLag, the lifetime of tokens, [RetryAfterDate] and the times of
-// records go by package time. Lists stay in the order of creation.
+// By this clock go the Date header, the dates of messages and calls, and the times within OAuth
+// tokens. So does what the filters of lists find by date. Limits, [Config].ListLag, the lifetime of
+// tokens, [RetryAfterDate] and the times of records go by package time. Lists stay in the order of
+// creation.
 func (f *Fake) SetClock(offset time.Duration) { f.clock.Store(int64(offset)) }
 
 // byClock is what the Fake's clock shows at a time of package time's.

@@ -38,11 +38,10 @@ const (
 	// proper answer's body may break off: see BodyErr.
 	Slow
 
-	// AcceptLate accepts the request only after Delay, whether the client
-	// still waits then or has given up, as Twilio may: a client that looks for
-	// its message too early does not find it, and it is sent all the same. The
-	// limits are those of that later instant. [Server.Close] does not wait for
-	// it.
+	// AcceptLate accepts the request only after Delay, whether the client still waits then or has
+	// given up, as Twilio may. A client that looks for its message too early does not find it, and it
+	// is sent all the same. The limits are those of that later instant. [Server.Close] does not wait
+	// for it.
 	AcceptLate
 
 	// RefuseProxy is a proxy that refuses the connection. Nothing of the
@@ -74,10 +73,9 @@ type Fault struct {
 	// Kind is what goes wrong.
 	Kind FaultKind
 
-	// Match chooses the requests it strikes. It is called from many goroutines
-	// at once and must not change the Request, which has a SID and a Status
-	// only for kinds that strike after the work is done. nil: every request,
-	// the fetching of OAuth tokens included.
+	// Match chooses the requests it strikes. It is called from many goroutines at once and must not
+	// change the Request. The Request has a SID and a Status only for kinds that strike after the
+	// work is done. nil: every request, the fetching of OAuth tokens included.
 	Match func(*Request) bool
 
 	// Times is how many requests it strikes. 0: until [Fake.ClearFaults].
@@ -86,10 +84,9 @@ type Fault struct {
 	// Delay passes, with the request in progress, before the fault shows.
 	Delay time.Duration
 
-	// Err is the error that the client gets in memory, for kinds that refuse or
-	// cut the connection: a certificate that is not trusted, a connection that
-	// was reset, a name that is not known. nil: the error named at the kind.
-	// Over a [Server] it has no effect.
+	// Err is the error that the client gets in memory, for kinds that refuse or cut the connection.
+	// Such are a certificate that is not trusted, a connection that was reset, a name that is not
+	// known. nil: the error named at the kind. Over a [Server] it has no effect.
 	Err error
 
 	// Status is the answer's HTTP status, from 100 to 599, for RespondStatus and
@@ -98,10 +95,10 @@ type Fault struct {
 	// status below 200 other than 101, because net/http awaits another answer.
 	Status int
 
-	// Code and Message are those of Twilio's error body, which statuses from
-	// 400 on have. 0 and "": the code Twilio uses with the status (20429 with
-	// 429, 20500 with 500, 20503 with 503, and 20000 plus the status for
-	// others, which is this package's choice), and the status in words.
+	// Code and Message are those of Twilio's error body, which statuses from 400 on have. 0 and ""
+	// are the code Twilio uses with the status, and the status in words. The code is 20429 with 429,
+	// 20500 with 500, and 20503 with 503. For others it is 20000 plus the status, which is this
+	// package's choice.
 	Code    int
 	Message string
 

@@ -14,11 +14,10 @@ import (
 // accepted in (t-Window, t]. All limits that match a request apply to it; if
 // several have no room, the answer is that of the one with the longest wait.
 type Limit struct {
-	// Resource is the collection whose requests are limited, by its name in
-	// the path: "Messages" and "Calls" for api.twilio.com, with the product
-	// in front for other hosts: "lookups/PhoneNumbers", "verify/Verifications".
-	// "*" is every request of the account but the fetching of OAuth tokens.
-	// See [Request].Resource.
+	// Resource is the collection whose requests are limited, by its name in the path. It is
+	// "Messages" or "Calls" for api.twilio.com. For other hosts it has the product in front:
+	// "lookups/PhoneNumbers", "verify/Verifications". "*" is every request of the account but the
+	// fetching of OAuth tokens. See [Request].Resource.
 	Resource string
 
 	// Method is the HTTP method that is limited; "*" is any. Empty: creation,

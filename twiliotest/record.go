@@ -23,11 +23,10 @@ type Request struct {
 	// empty.
 	Product string
 
-	// Resource is the collection the request is about: the last name in the
-	// path that is neither an identifier nor in front of another name, as in
-	// "Messages", with the product in front unless that is "api", as in
-	// "lookups/PhoneNumbers". Names and identifiers take turns in Twilio's
-	// paths, apart from prefixes such as "Usage" or "SIP".
+	// Resource is the collection the request is about, as in "Messages". It is the last name in the
+	// path that is neither an identifier nor in front of another name. It has the product in front
+	// unless that is "api", as in "lookups/PhoneNumbers". Names and identifiers take turns in
+	// Twilio's paths, apart from prefixes such as "Usage" or "SIP".
 	Resource string
 
 	// Account is the account SID of the path, else of the credentials, else
@@ -151,9 +150,8 @@ func (f *Fake) Accepted() []Request {
 	return slices.Clone(f.accepted)
 }
 
-// Refused returns the requests that were not processed, being throttled,
-// unauthorized, of a suspended account or struck by a fault, in the order of their refusal. Form and
-// Body are nil.
+// Refused returns the requests that were not processed, in the order of their refusal. They were
+// throttled, unauthorized, of a suspended account or struck by a fault. Form and Body are nil.
 func (f *Fake) Refused() []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -178,11 +176,10 @@ func (f *Fake) creations(resource string) []Request {
 	return made
 }
 
-// Duplicates returns the accepted creations of messages and calls that are the
-// same as an earlier one: same account, sender, receiver and text (Body,
-// media, content template and variables, or a call's Url, Twiml or
-// application). A test that gives every message a text of its own finds here
-// whatever was sent twice.
+// Duplicates returns the accepted creations of messages and calls that are the same as an earlier
+// one, by account, sender, receiver and text. The text is Body, media, content template and
+// variables, or a call's Url, Twiml or application. A test that gives every message a text of its own
+// finds here whatever was sent twice.
 func (f *Fake) Duplicates() []Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()

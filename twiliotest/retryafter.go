@@ -11,10 +11,9 @@ import (
 // that is not known, as for [Config].MaxInFlight. An empty value leaves the
 // header out. It is called from many goroutines at once.
 //
-// Twilio documents whole seconds for one API
-// (https://www.twilio.com/docs/api/errors/59004) and declares the header
-// without a format for another (Verify); a 20429 of api.twilio.com has not
-// been seen with one, which is [NoRetryAfter].
+// Twilio documents whole seconds for one API (https://www.twilio.com/docs/api/errors/59004) and
+// declares the header without a format for another (Verify). A 20429 of api.twilio.com has not been
+// seen with one, which is [NoRetryAfter].
 type RetryAfter func(wait time.Duration) string
 
 // NoRetryAfter leaves the header out.

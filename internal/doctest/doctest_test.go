@@ -107,3 +107,28 @@ func TestNamesOfFragments(t *testing.T) {
 		t.Errorf("imports %q, variables %q", imports, vars)
 	}
 }
+
+func TestLongSentences(t *testing.T) {
+	short, long := strings.Repeat("word ", 24)+"end", strings.Repeat("word ", 25)+"end"
+	for text, want := range map[string]int{
+		short + ".\n" + short + ".\n":                  0,
+		long + ".\n":                                   1,
+		short + "\n" + short + ".\n":                   1,
+		short + "\n\n" + short + ".\n":                 0,
+		"- " + short + "\n- " + short + "\n":           0,
+		"| a | " + short + " | " + long + " |\n":       1,
+		"```\n" + long + "\n```\n\n    " + long + "\n": 0,
+		"`" + long + "` [x](y.md).\n":                  0,
+		"Why? (" + short + ".) " + short + ".\n":       0,
+		short + " [" + long + "](y.md).\n":             1,
+	} {
+		if got := (Document{Name: "x.md", Text: text}).tooLong(); len(got) != want {
+			t.Errorf("%q: %d are too long, expected %d: %q", text, len(got), want, got)
+		}
+	}
+	got, err := tooLongOf("x.go", []byte("// Package x.\npackage x\n\n// F "+long+".\n//\n//\t"+long+"\nfunc F() {}\n\n// f "+long+".\nfunc f() {}\n\n"+
+		"type (\n\t// T "+short+"\n\t// [F].\n\tT struct {\n\t\tA int // "+long+"\n\t\tb int // "+long+"\n\t}\n)\n\n// M "+long+"\nfunc (t *t) M() {}\n"))
+	if err != nil || len(got) != 3 {
+		t.Errorf("%d are too long, expected those on F, T and T.A: %v, %q", len(got), err, got)
+	}
+}

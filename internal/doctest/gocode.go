@@ -76,10 +76,9 @@ var variables = map[string]string{
 	"voiceParams":  "pacer.ClientParams",
 }
 
-// Go checks the types of the blocks of Go in all documents that the module of the test can
-// compile: a program as it stands, a fragment with imports and a function round it. All of them
-// take one call of the go command. A block that is not to be checked stands below
-// <!-- no check: why -->.
+// Go checks the types of the blocks of Go in all documents that the module of the test can compile. A
+// program is checked as it stands, a fragment with imports and a function round it. All of them take
+// one call of the go command. A block that is not to be checked stands below <!-- no check: why -->.
 //
 // It fails if there are fewer blocks than least, or if one of wrong compiles. It also fails for
 // a block that no module checks: a module with blocks has a docs_test.go that calls Go.

@@ -18,9 +18,9 @@ var (
 	dotted = regexp.MustCompile(`\b([a-z]+)\.([A-Z]\w*)(?:\.([A-Z]\w*))?`)
 )
 
-// Names checks that the code which documents name between back quotes is there: options, such as
-// WithMaxWait, and what packages of the repository export, such as pacer.Limit and
-// queue.Queue.List. It does not look at documents that tell of the past.
+// Names checks that the code which documents name between back quotes is there. Such code is options,
+// as WithMaxWait, and what packages of the repository export, as pacer.Limit and queue.Queue.List. It
+// does not look at documents that tell of the past.
 func Names(t *testing.T, past ...string) {
 	t.Helper()
 	root := Root(t)

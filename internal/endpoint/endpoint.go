@@ -1,5 +1,5 @@
-// Package endpoint reads the paths of Twilio's requests: which product a request is for, what it
-// works on, and whether it reads, creates or changes that. It knows the paths that do not follow
+// Package endpoint reads the paths of Twilio's requests. It says which product a request is for, what
+// it works on, and whether it reads, creates or changes that. It knows the paths that do not follow
 // the common pattern, and the name of everything that Twilio's operations work on.
 //
 // Functions here are pure, and safe for concurrent use.

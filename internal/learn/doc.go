@@ -3,9 +3,9 @@
 //
 // # Theory
 //
-// A throttled answer can mean four things: a limit of the rate, a limit of the requests in
-// progress, an outage in which nothing is accepted, or nothing at all (noise). One answer cannot
-// tell which. What tells it is what becomes of other requests.
+// A throttled answer can mean a limit of the rate, or a limit of the requests in progress. It can
+// mean an outage in which nothing is accepted, or nothing at all (noise). One answer cannot tell
+// which. What tells it is what becomes of other requests.
 //
 //   - A single throttled answer is taken at its word: the whole bucket pauses. For a hundred
 //     times as long after that, further single ones hold only the call that they answer. So
@@ -42,10 +42,10 @@
 // # What was given up
 //
 // In noise a few more requests are throttled than if the bucket kept still at each answer. Bursts
-// cost throttled answers: about half of all at 2/s. A configured pace below 4/s has no trial,
-// which would take minutes. In about 1 of 100 scenes that the property tests of bench/storms
-// compose at random, clearly less is accepted than without learning, or more calls are lost. In
-// 3 or 4 of 100 the mean of some runs is lower by more than a point. Most of these have a limit
-// below 5/s, or a strict window, which counts what it refuses: there it can be a third.
-// docs/learning.md lists the kinds, and what to do: configure the limit.
+// cost throttled answers: about half of all at 2/s. A configured pace below 4/s has no trial, which
+// would take minutes. The property tests of bench/storms compose scenes at random. In about 1 of 100
+// of them clearly less is accepted than without learning, or more calls are lost. In 3 or 4 of 100
+// the mean of some runs is lower by more than a point. Most of these have a limit below 5/s, or a
+// strict window, which counts what it refuses: there it can be a third. docs/learning.md lists the
+// kinds, and what to do: configure the limit.
 package learn

@@ -101,8 +101,8 @@ func (e *Evidence) Departed(due, now time.Time) {
 	e.Rate.departed(due, now)
 }
 
-// NothingRemains takes in that Twilio says that nothing remains, although fewer requests of this bucket than
-// it allows were accepted within the last second: others use the rest.
+// NothingRemains takes in that Twilio says that nothing remains, although fewer requests of this
+// bucket than it allows were accepted within the last second. So others use the rest.
 func (e *Evidence) NothingRemains(now time.Time) {
 	e.learn(now)
 	e.Rate.nothingRemains(e.log.Until(now), now)
@@ -300,8 +300,8 @@ func (e *Evidence) Adopt(limit float64, now time.Time) {
 	}
 }
 
-// Shared takes in that so many processes send at the pace, this one included, and that so many requests
-// of the others were accepted since a time.
+// Shared takes in that so many processes send at the pace, this one included. It also takes in that
+// so many requests of the others were accepted since a time.
 func (e *Evidence) Shared(processes, accepted int, since time.Duration) {
 	if e.lessons == nil {
 		return

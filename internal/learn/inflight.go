@@ -29,11 +29,11 @@ import (
 // The limit is one below the number in progress. That is Twilio's where the answer has
 // Twilio-Concurrent-Requests, and so counts other processes. Else it is this limiter's. What others
 // had in progress when it was found is taken off where answers are compared with it. It is raised
-// while requests wait for it: by a tenth, and at least one, 30 s after it was found or a probe
-// has failed. After each probe that succeeds the next one is twice as large and comes after half the
-// time. A probe that fails costs a few throttled requests. Unlike a limit derived from response
-// times (Netflix's concurrency-limits) it does not drift when Twilio is slow. The zero InFlight
-// has no limit.
+// while requests wait for it, by a tenth, and at least one. That happens 30 s after it was found or a
+// probe has failed. After each probe that succeeds the next one is twice as large and comes after
+// half the time. A probe that fails costs a few throttled requests. Unlike a limit derived from
+// response times (Netflix's concurrency-limits) it does not drift when Twilio is slow. The zero
+// InFlight has no limit.
 type InFlight struct {
 	limit     int       // 0: none
 	good      int       // the last limit that was not a probe

@@ -100,9 +100,9 @@ func (gs *Gates) Closed(w *Waiter) *Gate {
 	return nil
 }
 
-// Wait has w, the head of its line, wait at g, and at no other gate. Of one class those go
-// first that were the first to find any gate closed: who has waited at one and then has to
-// wait at another does not begin anew.
+// Wait has w, the head of its line, wait at g, and at no other gate. Of one class those go first that
+// were the first to find any gate closed. Who has waited at one and then has to wait at another does
+// not begin anew.
 func (gs *Gates) Wait(w *Waiter, g *Gate, now time.Time) {
 	if w.gate == g {
 		return

@@ -129,8 +129,8 @@ func (l *Line) WakeAll() {
 	}
 }
 
-// WakeEnding wakes those whose deadline is before t, each of them once: it takes no time
-// for the others, nor for those that it has woken before.
+// WakeEnding wakes those whose deadline is before t, each of them once. It takes no time for the
+// others, nor for those that it has woken before.
 func (l *Line) WakeEnding(t time.Time) {
 	for len(l.deadlines) > 0 && l.deadlines[0].deadline.Before(t) {
 		heap.Pop(&l.deadlines).(*Waiter).notify()

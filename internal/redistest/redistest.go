@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package redistest starts Redis servers for tests, benchmarks and examples: real ones,
-// from the machine's redis-server, on loopback, each with a directory and a free port.
+// Package redistest starts Redis servers for tests, benchmarks and examples. They are real ones, from
+// the machine's redis-server, on loopback, each with a directory and a free port.
 package redistest
 
 import (
@@ -92,8 +92,8 @@ func freePort() (int, error) {
 
 const patience = time.Minute
 
-// Restart starts a server that was stopped or killed again, with the same port, directory
-// and arguments, and waits until it answers and has loaded its data.
+// Restart starts a server that was stopped or killed again, with the same port, directory and
+// arguments. It waits until the server answers and has loaded its data.
 func (s *Server) Restart() error {
 	args := s.args
 	if s.sentry {

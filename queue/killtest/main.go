@@ -1,14 +1,14 @@
-// Killtest tries to make a queue lose or double a message: it kills the processes that
-// send and enqueue, again and again, with SIGKILL at random moments, while a fake Twilio
-// cuts connections, fails, throttles and works late. In the end it compares what was
-// enqueued, what Twilio has accepted and what the queue says.
+// Killtest tries to make a queue lose or double a message. It kills the processes that send and
+// enqueue, again and again, with SIGKILL at random moments. Meanwhile a fake Twilio cuts connections,
+// fails, throttles and works late. In the end it compares what was enqueued, what Twilio has accepted
+// and what the queue says.
 //
 //	go run ./killtest -kills 200
 //	go run ./killtest -kills 200 -proxy -gateway -clock 10s -engine all
 //
-// It exits 1 if a message was lost or doubled, if the queue says something that is not
-// so, or if the test could not be done. All of it happens on this machine, in a temporary
-// folder and on loopback.
+// It exits 1 if a message was lost or doubled, or if the queue says something that is not so. It also
+// does if the test could not be done. All of it happens on this machine, in a temporary folder and on
+// loopback.
 package main
 
 import (
