@@ -50,6 +50,24 @@ func TestSlowLimitIsUsedAsWithoutLearning(t *testing.T) {
 	}
 }
 
+// A limit may be slow for a while only. It is the configured one again once as much is accepted.
+func TestBurstsEndWhenTheConfiguredPaceIsAccepted(t *testing.T) {
+	for _, r := range []struct {
+		ceiling float64
+		answers string
+		ends    bool
+	}{{4.9, "aaaa", false}, {4.9, "aaaaa", true}, {3, "aa", false}, {3, "aaa", true}, {Unlimited, "aaaaa", false}, {Unlimited, "aaaaaa", true}} {
+		s := newScript(t, r.ceiling)
+		s.answers(time.Second/2, "aax")
+		s.wait(2 * time.Second)
+		s.e.become(bursting, 2, s.now)
+		s.answers(10*ms, r.answers)
+		if got := s.e.phase == free; got != r.ends {
+			t.Errorf("%d accepted within a second, %v configured: bursts have ended: %v, want %v", len(r.answers), r.ceiling, got, r.ends)
+		}
+	}
+}
+
 // bursts returns a script whose bucket meets a limit of two requests by bursts.
 func bursts(t *testing.T) *script {
 	s := newScript(t, Unlimited)

@@ -2,6 +2,17 @@ package learn
 
 import "time"
 
+// A Throttle is a throttled answer.
+type Throttle struct {
+	Left       time.Time     // when the request left
+	RetryAfter time.Duration // for how long Twilio said that it should wait; 0: it did not say
+	InProgress int           // requests of the account, this one included
+	Local      int           // of these, this limiter's
+	Rate       bool          // the answer says that it is about a rate
+	Stubborn   bool          // it was not its call's first attempt, and others wait
+	Overtook   bool          // the bucket has requests in flight that left before this one
+}
+
 // An event is throttled answers that belong together: those that come within a second, or
 // before the bucket opens again.
 type event struct {

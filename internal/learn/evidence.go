@@ -29,17 +29,6 @@ type lessons struct {
 	doubted  bool    // the pace may have been taught by a trouble of the account
 }
 
-// A Throttle is a throttled answer.
-type Throttle struct {
-	Left       time.Time     // when the request left
-	RetryAfter time.Duration // for how long Twilio said that it should wait; 0: it did not say
-	InProgress int           // requests of the account, this one included
-	Local      int           // of these, this limiter's
-	Rate       bool          // the answer says that it is about a rate
-	Stubborn   bool          // it was not its call's first attempt, and others wait
-	Overtook   bool          // the bucket has requests in flight that left before this one
-}
-
 // A Verdict is what the bucket must do about a throttled answer.
 type Verdict struct {
 	Close    bool          // pause; false: only the throttled call waits
@@ -105,7 +94,7 @@ func (e *Evidence) Departed(due, now time.Time) {
 // bucket than it allows were accepted within the last second. So others use the rest.
 func (e *Evidence) NothingRemains(now time.Time) {
 	e.learn(now)
-	e.Rate.nothingRemains(e.log.Until(now), now)
+	e.nothingRemains(e.log.Until(now), now)
 }
 
 // Forget drops what was learned about the pace.
@@ -166,7 +155,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 		e.bursts.empty = 0 // that was no noise
 	}
 	e.trouble.empty, e.trouble.scouting = 0, false
-	if e.phase == bursting && e.recently() >= notSlow {
+	if e.phase == bursting && e.recently() >= min(notSlow, math.Ceil(e.ceiling)) {
 		e.become(free, 0, now)
 	}
 	e.Rate.accepted(left, now)
@@ -198,6 +187,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 	if !c.closed && t.Left.Before(c.opened) {
 		return Verdict{} // it belongs to the event that closed the bucket, which is over
 	}
+	exceeds := account.exceeds(t.InProgress, t.Left)
 	e.tell(account, t, now)
 	e.event.add(t, now)
 	e.event.asked = e.event.asked || e.phase == keeping && e.Asking() && account.several()
@@ -206,7 +196,7 @@ func (e *Evidence) Throttled(t Throttle, account *InFlight, now time.Time) Verdi
 		return Verdict{Close: t.RetryAfter > 0, CoolDown: t.RetryAfter}
 	}
 	c.note(1, t.Left, e.since, now)
-	asking := e.Asking() || account != nil && account.asking(t.InProgress)
+	asking := exceeds || e.Asking()
 	// A pace that is doubted is not refuted by a single answer.
 	unsure := account != nil && !t.Rate && (account.unsure(t.InProgress) || account.asking(t.InProgress)) ||
 		e.phase == seeking && c.throttled(window) < quarter || e.doubted && e.tally.throttled == 0
@@ -322,10 +312,14 @@ func (e *Evidence) Unasked(now time.Time) bool {
 	return e.lessons != nil && !e.literal && e.cooling.closed && e.cooling.step > firstStep && !e.cooling.asked.After(now)
 }
 
-// Over reports that an unasked step need not last to its end. The account had an outage, and since this
-// bucket was closed a request was accepted in another one.
+// Over reports that an unasked step need not last to its end. Since this bucket was closed a request was
+// accepted in another one, and the account had an outage, or its limit of requests in progress explains the step.
 func (e *Evidence) Over(account *InFlight, now time.Time) bool {
-	return account != nil && e.Unasked(now) && account.seen.resumed.After(e.cooling.since)
+	if account == nil || !e.Unasked(now) {
+		return false
+	}
+	a, since := &account.seen, e.cooling.since
+	return a.resumed.After(since) || account.limit > 0 && now.Sub(since) >= firstStep && a.answered.After(since)
 }
 
 // Reopen takes in that the cool-down is over, with so many of the bucket's requests in flight.

@@ -28,12 +28,10 @@ import (
 //
 // The limit is one below the number in progress. That is Twilio's where the answer has
 // Twilio-Concurrent-Requests, and so counts other processes. Else it is this limiter's. What others
-// had in progress when it was found is taken off where answers are compared with it. It is raised
-// while requests wait for it, by a tenth, and at least one. That happens 30 s after it was found or a
-// probe has failed. After each probe that succeeds the next one is twice as large and comes after
-// half the time. A probe that fails costs a few throttled requests. Unlike a limit derived from
-// response times (Netflix's concurrency-limits) it does not drift when Twilio is slow. The zero
-// InFlight has no limit.
+// had in progress when it was found is taken off where answers are compared with it. Where nothing is
+// known of the numbers just below, it is the highest one that was accepted. While requests wait for
+// the limit, probes raise it. Unlike a limit derived from response times (Netflix's
+// concurrency-limits) it does not drift when Twilio is slow. The zero InFlight has no limit.
 type InFlight struct {
 	limit     int       // 0: none
 	good      int       // the last limit that was not a probe
@@ -50,13 +48,6 @@ type InFlight struct {
 	halved time.Time     // when all of counts were last
 	high   high
 	seen   seen
-}
-
-// probes raise a limit, to see whether more is accepted.
-type probes struct {
-	interval time.Duration // between them
-	probed   time.Time     // when the last one was, or the limit was found
-	raised   int           // in a row that have succeeded
 }
 
 // A suspicion is a number in progress that may be the limit.
@@ -95,9 +86,7 @@ func (n *count) add(which *uint8) {
 }
 
 const (
-	probeAfter   = 30 * time.Second
-	probeAtLeast = 4 * time.Second // longer than an event takes
-	suspectFor   = 10 * time.Minute
+	suspectFor = 10 * time.Minute
 
 	exactly   = 64 // numbers in progress below that have a cell each
 	perOctave = 8
@@ -130,6 +119,12 @@ func (c *InFlight) Limit() int { return c.limit }
 
 // asking reports that n in progress are more than is known to be accepted, by intent.
 func (c *InFlight) asking(n int) bool { return c.limit > c.good && n > c.good+c.others }
+
+// exceeds reports that a request left with more in progress than is known to be accepted: by intent,
+// or before that was known. It is false for nil.
+func (c *InFlight) exceeds(n int, left time.Time) bool {
+	return c != nil && c.limit > 0 && n > c.good+c.others && (c.limit > c.good || left.Before(c.changed))
+}
 
 // accepted notes that a request was accepted with n in progress, itself included. sound: nothing
 // was throttled in its bucket of late.
@@ -287,9 +282,8 @@ func (c *InFlight) conclude(own int, now time.Time) (shown, first bool) {
 	if first = c.limit == 0; first {
 		c.found = now
 	}
-	c.probes.interval = probeAfter
 	c.others = n - 1 - limit
-	c.set(max(1, limit), now)
+	c.narrow(max(1, min(limit, c.sound(n)-c.others)), limit+1, now)
 	return true, first
 }
 
@@ -298,22 +292,6 @@ func (c *InFlight) explained() {
 	if c.limit == 0 && c.counts != nil {
 		*c.counts = [cells]count{}
 	}
-}
-
-// refute ends a probe of which more were throttled than accepted, and at least so many. It reports
-// whether it has. What a large probe has shown to be accepted is the new limit.
-func (c *InFlight) refute(least int, now time.Time) bool {
-	if accepted, throttled := c.sum(c.others+c.good+1, c.others+c.limit+1); throttled < max(least, accepted) {
-		return false
-	}
-	c.fail(min(max(c.good, c.shown()-1-c.others), c.limit), now)
-	return true
-}
-
-// fail ends a probe that was too much, and goes back to a limit.
-func (c *InFlight) fail(limit int, now time.Time) {
-	c.probes.interval, c.probes.raised = probeAfter, 0
-	c.set(limit, now)
 }
 
 // set makes it the limit, and forgets what was counted above it.
@@ -334,7 +312,7 @@ func (c *InFlight) try(n int, share float64, left, now time.Time) bool {
 	case c.limit < 2 || n < c.limit-1-c.limit/4:
 		return false
 	case c.limit > c.good:
-		c.fail(c.good, now)
+		c.narrow(c.good, c.limit, now)
 		return true
 	}
 	c.back, c.limit, c.changed = c.limit, less(c.limit, share), now
@@ -354,28 +332,9 @@ func (c *InFlight) find(f finding, now time.Time) {
 		c.limit, c.changed = less(c.limit, c.trial.tally.share()), now
 		c.trial = c.trial.next(float64(c.limit), now)
 	case limited:
-		c.probes.interval = probeAfter
-		c.set(c.limit, now)
+		c.narrow(c.limit, c.back, now)
 	case noisy:
 		c.noise.is(c.trial.share, now)
 		c.set(c.back, now)
 	}
-}
-
-// Probe raises the limit if it is time to: a request waits for it now. It reports whether the
-// limit has changed.
-func (c *InFlight) Probe(now time.Time) bool {
-	if c.limit == 0 || c.back > 0 || now.Sub(c.probes.probed) < c.probes.interval {
-		return false
-	}
-	if c.limit > c.good { // the last probe has lasted for a whole interval, unless some were throttled
-		if c.refute(1, now) {
-			return true
-		}
-		c.probes.interval = max(c.probes.interval/2, probeAtLeast)
-		c.probes.raised++
-	}
-	c.set(c.limit, now)
-	c.limit += min(c.limit, max(1, c.limit/10)<<c.probes.raised)
-	return true
 }

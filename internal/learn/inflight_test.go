@@ -21,7 +21,7 @@ func limited10(t *testing.T) *InFlight {
 	for range 2 {
 		c.conclude(11, noon)
 		c.counted(11, 0, 4, noon)
-		c.counted(8, 12, 0, noon)
+		c.counted(10, 12, 0, noon)
 	}
 	if shown, first := c.conclude(11, noon); !shown || !first || c.Limit() != 10 {
 		t.Fatalf("the limit is %d, want 10", c.Limit())
@@ -38,17 +38,18 @@ func TestLimitInFlightIsFoundByWhatIsThrottledAboveIt(t *testing.T) {
 		limit int
 	}{
 		{"nothing was throttled", []counts{{10, 30, 0}}, 11, 0},
-		{"some were throttled above a number, none below", []counts{{11, 0, 4}, {8, 8, 0}}, 11, 10},
+		{"some were throttled above a number, none below", []counts{{11, 0, 4}, {10, 8, 0}}, 11, 10},
 		{"too few were throttled", []counts{{11, 0, 3}, {8, 8, 0}}, 11, 0},
 		{"too few were accepted", []counts{{11, 0, 4}, {8, 7, 0}}, 11, 0},
-		{"some were accepted above the number, too", []counts{{11, 2, 4}, {8, 8, 0}}, 11, 10},
+		{"some were accepted above the number, too", []counts{{11, 2, 4}, {10, 8, 0}}, 11, 10},
 		{"as many were accepted above the number", []counts{{11, 4, 4}, {8, 8, 0}}, 11, 0},
-		{"some were throttled below the number, too", []counts{{11, 0, 4}, {8, 8, 2}}, 11, 10},
+		{"some were throttled below the number, too", []counts{{11, 0, 4}, {10, 8, 2}}, 11, 10},
+		{"nothing is known of the numbers between", []counts{{11, 0, 4}, {8, 8, 0}}, 11, 8},
 		{"noise throttles whatever is in progress", []counts{{11, 0, 4}, {8, 8, 3}}, 11, 0},
-		{"those throttled are of numbers close by", []counts{{20, 0, 2}, {22, 0, 2}, {15, 8, 0}}, 22, 19},
-		{"a limit of many", []counts{{1000, 0, 4}, {700, 8, 0}}, 1000, 959},
-		{"others have most in progress", []counts{{50, 0, 4}, {40, 8, 0}}, 5, 25},
-		{"others have a few in progress", []counts{{50, 0, 4}, {40, 8, 0}}, 40, 39},
+		{"those throttled are of numbers close by", []counts{{20, 0, 2}, {22, 0, 2}, {19, 8, 0}}, 22, 19},
+		{"a limit of many", []counts{{1000, 0, 4}, {700, 8, 0}}, 1000, 640},
+		{"others have most in progress", []counts{{50, 0, 4}, {49, 8, 0}}, 5, 25},
+		{"others have a few in progress", []counts{{50, 0, 4}, {49, 8, 0}}, 40, 39},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			var c InFlight
@@ -95,7 +96,8 @@ func TestLimitInFlightIsLoweredBesideOthersRequests(t *testing.T) {
 			var c InFlight
 			for range 2 { // 20 of the account, 10 of them of others
 				c.counted(21, 0, 4, noon)
-				c.counted(16, 12, 0, noon)
+				c.counted(20, 1, 0, noon)
+				c.counted(18, 12, 0, noon)
 				c.conclude(11, noon)
 			}
 			c.counted(r.n, 0, 4, noon)
@@ -130,7 +132,7 @@ func TestSuspicionOfALimitInFlightIsForgotten(t *testing.T) {
 			}
 			now := noon.Add(r.after)
 			c.counted(11, 0, 4, now)
-			c.counted(8, 8, 0, now)
+			c.counted(10, 8, 0, now)
 			if c.conclude(11, now); c.Limit() != r.want {
 				t.Errorf("the limit is %d, want %d", c.Limit(), r.want)
 			}
@@ -151,28 +153,62 @@ func TestCountsOfALimitInFlightFade(t *testing.T) {
 }
 
 func TestProbeInFlight(t *testing.T) {
-	t.Run("comes after half a minute, and doubles while it holds", func(t *testing.T) {
+	t.Run("comes after half a minute, and doubles as soon as requests above are accepted", func(t *testing.T) {
 		c := limited10(t)
 		now := noon
 		for _, r := range []struct {
 			after time.Duration
 			limit int
-		}{
-			{30 * time.Second, 11}, {30 * time.Second, 13}, {15 * time.Second, 17}, {7500 * ms, 25},
-			{4 * time.Second, 50}, {4 * time.Second, 100},
-		} {
+		}{{30 * time.Second, 11}, {4 * time.Second, 13}, {4 * time.Second, 17}, {4 * time.Second, 25}, {4 * time.Second, 50}} {
 			if c.Probe(now.Add(r.after - ms)) {
 				t.Fatalf("it came before %v had passed", r.after)
 			}
 			if now = now.Add(r.after); !c.Probe(now) || c.Limit() != r.limit {
 				t.Fatalf("the limit is %d after another %v, want %d", c.Limit(), r.after, r.limit)
 			}
+			c.counted(r.limit, 8, 0, now)
+		}
+	})
+	t.Run("goes on for half a minute while too few requests above are answered", func(t *testing.T) {
+		c := limited10(t)
+		now := noon.Add(30 * time.Second)
+		c.Probe(now)
+		c.counted(11, 7, 0, now)
+		if c.Probe(now.Add(30*time.Second - ms)) {
+			t.Error("the next one came before half a minute had passed")
+		}
+		if now = now.Add(30 * time.Second); !c.Probe(now) || c.Limit() != 13 {
+			t.Errorf("the limit is %d, want 13", c.Limit())
+		}
+	})
+	t.Run("that has failed is followed by some between it and what is known", func(t *testing.T) {
+		c := limited10(t)
+		now := noon
+		c.good, c.limit = 20, 40
+		for _, r := range []struct {
+			refuted bool
+			limit   int
+		}{{true, 30}, {true, 25}, {false, 27}, {false, 28}} {
+			if r.refuted {
+				c.counted(c.limit, 0, 3, now)
+			} else {
+				c.counted(c.limit, 8, 0, now)
+			}
+			if now = now.Add(4 * time.Second); !c.Probe(now) || c.Limit() != r.limit {
+				t.Fatalf("the limit is %d, want %d", c.Limit(), r.limit)
+			}
+		}
+		c.counted(28, 0, 3, now)
+		if c.Limit() != 27 || c.Probe(now.Add(30*time.Second-ms)) || !c.Probe(now.Add(30*time.Second)) || c.Limit() != 29 {
+			t.Errorf("the limit is %d, want it to be 27 for half a minute, and then a probe of 29", c.Limit())
 		}
 	})
 	t.Run("ends at once when it has failed, and begins anew", func(t *testing.T) {
 		c := limited10(t)
-		c.Probe(noon.Add(30 * time.Second))
-		now := noon.Add(time.Minute)
+		now := noon.Add(30 * time.Second)
+		c.Probe(now)
+		c.counted(11, 8, 0, now)
+		now = now.Add(4 * time.Second)
 		c.Probe(now)
 		for i := range 3 {
 			if refuted := c.throttled(12, false, now, now); refuted != (i == 2) {
@@ -182,19 +218,19 @@ func TestProbeInFlight(t *testing.T) {
 		if c.Limit() != 11 {
 			t.Errorf("the limit is %d, want the 11 that have held", c.Limit())
 		}
-		if c.Probe(now.Add(30*time.Second - ms)) {
-			t.Error("the next one came before half a minute had passed")
+		if c.Probe(now.Add(4*time.Second - ms)) {
+			t.Error("the next one came before 4 s had passed")
 		}
-		if c.Probe(now.Add(30 * time.Second)); c.Limit() != 12 {
+		if c.Probe(now.Add(4 * time.Second)); c.Limit() != 12 {
 			t.Errorf("the next one was to %d, want 12", c.Limit())
 		}
 	})
 	t.Run("that has failed keeps what it has shown to be accepted", func(t *testing.T) {
 		c := limited10(t)
 		c.good, c.limit = 20, 40
-		c.counted(29, 10, 0, noon)
+		c.counted(29, 30, 0, noon)
 		if c.counted(31, 0, 3, noon); c.Limit() != 40 {
-			t.Fatalf("the limit is %d, want the probe to go on while more are accepted above 20", c.Limit())
+			t.Fatalf("the limit is %d, want the probe to go on while nearly all are accepted above 20", c.Limit())
 		}
 		if c.counted(31, 0, 7, noon); c.Limit() != 30 {
 			t.Errorf("the limit is %d, want 30", c.Limit())
@@ -203,7 +239,7 @@ func TestProbeInFlight(t *testing.T) {
 	t.Run("that has failed beside others' requests keeps it, too", func(t *testing.T) {
 		c := limited10(t)
 		c.others, c.good, c.limit = 10, 20, 40
-		c.counted(39, 10, 0, noon)
+		c.counted(39, 30, 0, noon)
 		if c.counted(41, 0, 10, noon); c.Limit() != 30 {
 			t.Errorf("the limit is %d, want 30", c.Limit())
 		}
@@ -217,18 +253,19 @@ func TestProbeInFlight(t *testing.T) {
 			}
 		}
 	})
-	t.Run("has failed if as many are throttled as accepted when the next one is due", func(t *testing.T) {
+	t.Run("has failed if more than a tenth was throttled when the next one is due", func(t *testing.T) {
 		c := limited10(t)
 		c.Probe(noon.Add(30 * time.Second))
-		c.counted(11, 1, 1, noon.Add(55*time.Second))
+		c.counted(11, 6, 1, noon.Add(55*time.Second))
 		if !c.Probe(noon.Add(60*time.Second)) || c.Limit() != 10 {
 			t.Errorf("the limit is %d, want 10 again", c.Limit())
 		}
 	})
-	t.Run("has held if fewer are", func(t *testing.T) {
+	t.Run("has held if as much is throttled below it", func(t *testing.T) {
 		c := limited10(t)
 		c.Probe(noon.Add(30 * time.Second))
-		c.counted(11, 2, 1, noon.Add(55*time.Second))
+		c.counted(10, 20, 6, noon.Add(55*time.Second))
+		c.counted(11, 7, 2, noon.Add(55*time.Second))
 		if !c.Probe(noon.Add(60*time.Second)) || c.Limit() != 13 {
 			t.Errorf("the limit is %d, want 13", c.Limit())
 		}

@@ -24,7 +24,7 @@ const Unlimited = math.MaxFloat64
 //	trying    bursting  so they have, and bursts suit the limit
 //	trying    trying    it has not helped: still less, up to five times
 //	trying    before    it has not helped: it is noise, and the pace is what it was
-//	bursting  free      more is accepted than of a slow limit, or it is noise
+//	bursting  free      more is accepted than of a slow limit, or as much as is configured, or it is noise
 //	bursting  seeking   cool-downs are long
 //	any       keeping   Twilio says that nothing remains
 //	any       free      it was the account's limit of requests in progress, or the limits are new
@@ -178,6 +178,10 @@ func (r *Rate) departed(due, now time.Time) {
 		r.become(keeping, r.kept.proven, now) // that was the limit before
 	case r.phase == keeping && asked && r.kept.refuted > 0 && r.busy >= r.keepFor()+keepTime/2:
 		r.become(keeping, pace, now) // it was accepted for long enough
+		if r.setup.ceiling < Unlimited { // and more is configured
+			r.busy = max(0, r.keepFor()-soonest)
+			r.kept.refuted--
+		}
 	case r.phase == keeping && pace < r.setup.ceiling:
 		r.kept.full = 0
 	case r.phase == keeping:

@@ -148,6 +148,7 @@ func TestAskingThatHasLedTooFarIsCautious(t *testing.T) {
 	s := held(t, 10)
 	limit := s.e.Learned()
 	s.e.kept.proven, s.e.kept.refuted = limit, 1
+	s.e.setup.ceiling = 100
 	s.goes(32*time.Second, never)
 	if got := s.e.Pace(); !s.e.Asking() || got != cautious*limit {
 		t.Errorf("the pace is %v, want a quarter more than %v", got, limit)
@@ -155,6 +156,9 @@ func TestAskingThatHasLedTooFarIsCautious(t *testing.T) {
 	s.goes(2*time.Second, never)
 	if got := s.e.Learned(); s.e.Asking() || got != cautious*limit {
 		t.Errorf("%v was learned, want %v since it was accepted for long enough", got, cautious*limit)
+	}
+	if s.goes(soonest+time.Second, never); !s.e.Asking() {
+		t.Errorf("no more than %v is asked for after %v, want it to be: the last step has held, and more is configured", s.e.Learned(), soonest)
 	}
 }
 

@@ -76,6 +76,44 @@ func TestLimitInFlightIsFoundBySendersThatGetNoPermit(t *testing.T) {
 	}
 }
 
+// Of several senders with few requests in progress in all, one may have been throttled each time by chance.
+// The step of its cool-down then says nothing of it.
+func TestSenderWithoutAnAcceptanceDoesNotPauseLongerThanTheFirstStepBesideAKnownLimitInFlight(t *testing.T) {
+	for _, r := range []struct {
+		name         string
+		limit        int
+		others, over bool
+	}{
+		{"others are accepted", 10, true, true},
+		{"nobody is accepted", 10, false, false},
+		{"no limit is known", 0, true, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			s := accountOfTen(t, 2)
+			s.account.limit = r.limit
+			last := s.each[1]
+			last.throttled(10, 0)
+			for last.cooling.step <= firstStep || !last.closed {
+				s.now = s.now.Add(100 * ms)
+				if last.reopens() {
+					last.throttled(10, 0)
+				}
+			}
+			for range 11 {
+				if s.now = s.now.Add(100 * ms); r.others {
+					s.each[0].accepted(5)
+				}
+				if early := s.now.Sub(last.cooling.since) < firstStep; early && last.Over(&s.account, s.now) {
+					t.Fatal("it is over before the first step is")
+				}
+			}
+			if got := last.Over(&s.account, s.now); got != r.over {
+				t.Errorf("the cool-down is over: %v, want %v", got, r.over)
+			}
+		})
+	}
+}
+
 func TestOutageOfAnAccountIsOverForAllItsSenders(t *testing.T) {
 	const hour = time.Hour
 	for _, r := range []struct {
@@ -119,7 +157,7 @@ func TestProbeInFlightHasFailedAlsoBesideOthersRequests(t *testing.T) {
 	var c InFlight
 	for range 2 { // 20 of the account, 10 of them of others
 		c.counted(21, 0, 4, noon)
-		c.counted(16, 12, 0, noon)
+		c.counted(20, 12, 0, noon)
 		c.conclude(11, noon)
 	}
 	if c.Limit() != 10 {
