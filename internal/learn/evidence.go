@@ -313,7 +313,7 @@ func (e *Evidence) Unasked(now time.Time) bool {
 }
 
 // Over reports that an unasked step need not last to its end. Since this bucket was closed a request was
-// accepted in another one, and the account had an outage, or its limit of requests in progress explains the step.
+// accepted in another one. And the account had an outage, or its limit of requests in progress explains the step.
 func (e *Evidence) Over(account *InFlight, now time.Time) bool {
 	if account == nil || !e.Unasked(now) {
 		return false
