@@ -93,5 +93,8 @@ func (c *cooling) most(noise float64, slow bool) bool {
 // throttled counts throttled answers among the last ones.
 func (c *cooling) throttled(last int) int { return bits.OnesCount64(c.recent << (64 - last)) }
 
+// acceptedInARow counts the accepted answers since the last throttled one, up to 64.
+func (c *cooling) acceptedInARow() int { return min(c.answers, bits.TrailingZeros64(c.recent)) }
+
 // lately counts the last 64 answers at this pace.
 func (c *cooling) lately() tally { return tally{sent: min(c.answers, 64), throttled: c.throttled(64)} }

@@ -261,3 +261,43 @@ func TestSlowPaceHasNoTrialWhereRequestsInFlightAreLimited(t *testing.T) {
 		t.Error("nothing was learned, want it where no limit in flight is known")
 	}
 }
+
+// Heavy noise that is over would hide a limit for minutes, if it were still believed in.
+func TestNoiseIsOverOnceManyRequestsInARowAreAccepted(t *testing.T) {
+	for _, r := range []struct {
+		share    float64
+		accepted int
+		over     bool
+	}{{0.5, 19, false}, {0.5, 20, true}, {0.3, 38, false}, {0.3, 39, true}, {0.1, 64, false}, {0.01, 64, false}} {
+		var n noise
+		n.is(r.share, noon)
+		if n.doubt(r.accepted, noon); (n.share == 0) != r.over || n.until.After(noon) == r.over {
+			t.Errorf("noise of %v is over after %d accepted in a row: %v, want %v", r.share, r.accepted, n.share == 0, r.over)
+		}
+	}
+	s := newScript(t, 20)
+	s.e.learn(s.now)
+	s.e.noise.is(.5, s.now)
+	s.answers(50*ms, "x...................")
+	if s.e.noise.share == 0 {
+		t.Error("noise is over after 19 requests were accepted in a row, want it to be believed")
+	}
+	if s.answers(50*ms, "."); s.e.noise.share != 0 {
+		t.Error("noise is believed after 20 requests were accepted in a row, want it to be over")
+	}
+}
+
+// Of heavy noise half as much again would be nearly all.
+func TestNoiseThatIsKnownDoesNotCoverALimit(t *testing.T) {
+	for _, r := range []struct {
+		share     float64
+		throttled int // of 100
+		covered   bool
+	}{{0.5, 83, true}, {0.5, 84, false}, {0.3, 64, true}, {0.3, 65, false}, {0.1, 28, true}, {0.1, 29, false}} {
+		var n noise
+		n.is(r.share, noon)
+		if got := n.covers(&tally{sent: 100, throttled: r.throttled}, noon); got != r.covered {
+			t.Errorf("noise of %v covers %d throttled of 100: %v, want %v", r.share, r.throttled, got, r.covered)
+		}
+	}
+}

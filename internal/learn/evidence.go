@@ -145,6 +145,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 		return
 	}
 	c.note(0, left, e.since, now)
+	e.noise.doubt(c.acceptedInARow(), now)
 	c.accepted++
 	c.step, c.asked = 0, time.Time{}
 	if e.phase == keeping && !account.several() && (e.trouble.empty >= troubled || e.outage()) {

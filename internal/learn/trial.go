@@ -92,6 +92,14 @@ func (n *noise) is(share float64, now time.Time) {
 	n.share, n.until = min(mostNoise, share), now.Add(n.lasts)
 }
 
+// doubt takes in that so many requests in a row were accepted. Where that is very unlikely the noise is over.
+// Heavy noise that is still believed in would hide a limit.
+func (n *noise) doubt(accepted int, now time.Time) {
+	if n.share > 0 && math.Pow(1-n.share, float64(accepted)) < veryUnlikely {
+		n.share, n.until = 0, now
+	}
+}
+
 // exceeded reports that there were more throttled answers than noise explains: by three standard
 // deviations. Where no noise is known, one is more.
 func (n *noise) exceeded(t *tally) bool {
@@ -102,8 +110,9 @@ func (n *noise) exceeded(t *tally) bool {
 // covers reports that throttled answers mean nothing now: they are known to be noise, and not
 // clearly more than that.
 func (n *noise) covers(t *tally, now time.Time) bool {
-	expected := n.share * float64(t.sent)
-	return now.Before(n.until) && float64(t.throttled) <= 1.5*expected+4*math.Sqrt(expected)+1
+	sent := float64(t.sent)
+	clearlyMore := min(1.5*n.share, n.share+(1-n.share)/4)
+	return now.Before(n.until) && float64(t.throttled) <= clearlyMore*sent+4*math.Sqrt(n.share*(1-n.share)*sent)+1
 }
 
 // A trial tells a limit from noise: something less is tried, and if it was a limit the throttled
@@ -128,6 +137,7 @@ const (
 	heavyNoise   = 0.15
 	mostNoise    = 0.5 // if most requests are throttled that is not noise
 	believed     = 5 * time.Minute
+	veryUnlikely = 1e-6 // chance below which noise is over; each answer is a chance to be wrong
 	maxSteps     = 5
 	trialTime    = time.Minute
 	outageFrom   = 1500 * time.Millisecond // longer than the window of most limits
