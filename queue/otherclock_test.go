@@ -187,7 +187,8 @@ func TestEngineClockDiffersFromThisMachines(t *testing.T) {
 				return took
 			}
 			want := run(0)
-			for _, ahead := range []time.Duration{300 * time.Millisecond, time.Second, time.Minute, 3 * time.Hour, -5 * time.Second, -30 * time.Second, -3 * time.Hour} {
+			clocks := []time.Duration{3 * time.Hour, -30 * time.Second, 300 * time.Millisecond, time.Second, time.Minute, -5 * time.Second, -3 * time.Hour}
+			for _, ahead := range clocks[:unlessShort(len(clocks), 2)] {
 				for i, d := range run(ahead) {
 					if off := (d - want[i]).Abs(); off > 1100*time.Millisecond {
 						t.Errorf("with the engine's clock %v ahead number %d took %v: expected %v, as with the same clock", ahead, i, d, want[i])

@@ -254,7 +254,7 @@ func TestOptionErrors(t *testing.T) {
 func TestStatsRates(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
-		w.enqueueAll(3000, sender)
+		w.enqueueAll(1300, sender)
 		w.work(w.client(pacer.Limit{Resource: "*", Rate: 10}))
 		for range 12 {
 			time.Sleep(10 * time.Second)

@@ -126,7 +126,7 @@ func TestUrgentGoesNextWhenAllSlotsAreTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := newWorld(t, twiliotest.Config{Latency: latency})
-				w.many(10*c.lanes, func(i int) func(*twilio.RestClient) error {
+				w.many(4*c.lanes, func(i int) func(*twilio.RestClient) error {
 					return message(numbered(i%c.lanes), receiver, fmt.Sprint("low ", i))
 				}, c.others)
 				limits := c.limits
@@ -137,7 +137,7 @@ func TestUrgentGoesNextWhenAllSlotsAreTaken(t *testing.T) {
 				time.Sleep(2*time.Second + 50*time.Millisecond)
 				asked := time.Now()
 				w.enqueueFrom(c.from, "urgent", c.p)
-				time.Sleep(30 * time.Second)
+				time.Sleep(3 * time.Second)
 				if took := w.sentAfter("urgent", asked); took > 3*latency {
 					t.Errorf("it was sent after %v, expected the next slot or two", took)
 				}
@@ -153,7 +153,7 @@ func TestUrgentOnesLeaveSlotsToOthers(t *testing.T) {
 		urgent := func(i int) func(*twilio.RestClient) error {
 			return message(numbered(i%200), receiver, fmt.Sprint("urgent ", i))
 		}
-		w.many(4000, urgent, queue.High)
+		w.many(1000, urgent, queue.High)
 		w.many(20, func(i int) func(*twilio.RestClient) error {
 			return message(numbered(1000+i), receiver, fmt.Sprint("low ", i))
 		}, queue.Low)
