@@ -118,13 +118,18 @@ finished() {
 	return $code
 }
 
-# Everything here is compiled for the race detector, also for vet and the examples, so that
-# twilio-go and SQLite are compiled once. What is left out of the race detector is SQLite itself,
-# which is translated from C: with it, it takes minutes to compile, and is several times as slow.
+# Everything here is compiled once, for the race detector, also the examples. "go test -vet=all" has
+# the checks of "go vet", which would load all packages once more. Nobody debugs these programs, so
+# none has debug information. Left out of the race detector is SQLite, and what it calls: it is
+# translated from C. With the race detector it takes minutes to compile, and is several times as slow.
 # The queue's tests take the longest, on one of two cores; those of the other modules run beside them.
 fast() {
-	local -x GOFLAGS="${GOFLAGS:-} -gcflags=modernc.org/sqlite/lib=-race=false"
-	local tests=(test -race -short -timeout 40m ./...) queue
+	local -x GOFLAGS="${GOFLAGS:-} -gcflags=all=-dwarf=false"
+	local p
+	for p in sqlite/lib libc memory; do
+		GOFLAGS+=" '-gcflags=modernc.org/$p=-dwarf=false -race=false'"
+	done
+	local tests=(test -race -short -vet=all -timeout 40m ./...) queue
 	run "gofmt" formatted
 	run "the workspace is one" workspace
 	run "the root module requires three modules" requirements
@@ -133,18 +138,19 @@ fast() {
 	sqs || skip "everything with SQS" "apt-get install nodejs npm && npm ci --ignore-scripts --prefix $emulator"
 	for m in "${modules[@]}"; do
 		run "$m: go.mod is tidy" go -C "$m" mod tidy -diff
-		run "$m: go vet" go -C "$m" vet -race ./...
 	done
+	# Alone, since the go command compiles a package twice if it is called for two modules at a time.
+	run "what the modules share is compiled" go -C queue build -race . ./sqlitequeue ./redisqueue ./sqsqueue
 	go -C queue "${tests[@]}" >"$tmp/queue.test" 2>&1 &
 	queue=$!
 	for m in "${modules[@]}"; do
-		[ "$m" = queue ] || run "$m: go test -race -short" go -C "$m" "${tests[@]}"
+		[ "$m" = queue ] || run "$m: go vet, go test -race -short" go -C "$m" "${tests[@]}"
 	done
 	run "examples build" examples_build
 	run "examples" examples
 	# Without the race detector: with it, 200 scenes would take minutes. The long lane has the first 300.
 	run "bench: the rules of the pace in 200 scenes" go -C bench test ./storms -run TestEverySequenceOfAnswersKeepsTheRules -seeds 200 -seed 301
-	run "queue: go test -race -short (since the first of the other modules)" finished $queue "$tmp/queue.test"
+	run "queue: go vet, go test -race -short (since the first of the other modules)" finished $queue "$tmp/queue.test"
 }
 
 examples_build() {
