@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # The modules that a release tags, by folder, and those that it does not tag.
 published=(. queue redispacer otelpacer otelpacer/otelqueue)
-unpublished=(bench compat tools)
+unpublished=(bench cmd/pacer compat tools)
 
 usage() {
 	cat <<'EOF'

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/engineurl"
+	"github.com/twilio-pacer/pacer/redispacer"
+)
+
+// An app is one run of the command: its streams, and the flags that all commands have.
+type app struct {
+	in        io.Reader
+	out, errs io.Writer
+
+	queueAddress string
+	account      string // SID; "": TWILIO_ACCOUNT_SID
+	baseURL      string
+	limitsFile   string
+	share        string
+	json, reveal bool
+}
+
+// log returns where engines and clients log: the standard error, as text.
+func (a *app) log() *slog.Logger { return slog.New(slog.NewTextHandler(a.errs, nil)) }
+
+// openQueue opens the queue of --queue or PACER_QUEUE.
+func (a *app) openQueue(ctx context.Context, log *slog.Logger) (*queue.Queue, error) {
+	text := cmp.Or(a.queueAddress, os.Getenv("PACER_QUEUE"))
+	if text == "" {
+		return nil, usage("no queue: expected --queue, or PACER_QUEUE in the environment, with an address such as sqlite:queue.db")
+	}
+	address, err := engineurl.Parse(text)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	engine, err := address.Open(ctx, engineurl.WithLogger(log))
+	if err != nil {
+		return nil, err
+	}
+	var opts []queue.Option
+	if a.account != "" {
+		opts = append(opts, queue.WithAccount(a.account))
+	}
+	q, err := queue.Open(engine, opts...)
+	if err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
+	return q, nil
+}
+
+// withQueue runs f with the queue, and closes it.
+func (a *app) withQueue(ctx context.Context, f func(*queue.Queue) error) (err error) {
+	q, err := a.openQueue(ctx, a.log())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, q.Close()) }()
+	return f(q)
+}
+
+// newClient makes a client from the flags and the environment. stop ends what the client uses.
+func (a *app) newClient(log *slog.Logger, more ...pacer.Option) (c *pacer.Client, stop func() error, err error) {
+	opts := append([]pacer.Option{pacer.WithLogger(log)}, more...)
+	if base := cmp.Or(a.baseURL, os.Getenv("PACER_BASE_URL")); base != "" {
+		opts = append(opts, pacer.WithBaseURL(base))
+	}
+	var limits pacer.Limits
+	if a.limitsFile != "" {
+		if limits, err = pacer.LoadLimits(a.limitsFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	stop = func() error { return nil }
+	if share := cmp.Or(a.share, os.Getenv("PACER_SHARE")); share != "" {
+		limiter, err := shared(share, limits, log)
+		if err != nil {
+			return nil, nil, err
+		}
+		stop = limiter.Close
+		opts = append(opts, pacer.WithLimiter(limiter))
+	} else if limits != nil {
+		opts = append(opts, pacer.WithLimits(limits))
+	}
+	params := pacer.ClientParams{}
+	if a.account != "" {
+		params.Username = a.account
+	}
+	if c, err = pacer.New(params, opts...); err != nil {
+		return nil, nil, errors.Join(err, stop())
+	}
+	return c, stop, nil
+}
+
+// shared makes a limiter whose pace processes share.
+func shared(address string, limits pacer.Limits, log *slog.Logger) (*redispacer.Limiter, error) {
+	a, err := engineurl.Parse(address)
+	if err != nil {
+		return nil, usage("--share: %w", err)
+	}
+	opts := a.Redis()
+	if opts == nil {
+		return nil, usage("--share: %s is no Redis: expected an address such as redis://host:6379/0", a)
+	}
+	return redispacer.New(opts, limits, redispacer.WithLogger(log))
+}
+
+// printJSON prints v as one JSON value.
+func (a *app) printJSON(v any) error {
+	e := json.NewEncoder(a.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// table prints rows in columns. No cell has a control character.
+func (a *app) table(head []string, rows [][]string) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{head}, rows...) {
+		for i, c := range row {
+			row[i] = cmp.Or(plain(c), "-")
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// say prints a line, unless JSON is wanted.
+func (a *app) say(format string, args ...any) {
+	if !a.json {
+		fmt.Fprintf(a.out, format+"\n", args...)
+	}
+}
+
+// plain returns text without control characters, which a name or an answer of Twilio's may have.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// number returns a phone number as it is printed.
+func (a *app) number(text string) string {
+	if a.reveal {
+		return text
+	}
+	return pacer.MaskNumbers(text)
+}
+
+// moment returns a time as it is printed; "": the zero time.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
