@@ -80,6 +80,18 @@ func NewLimiter(limits Limits) (*BucketLimiter, error) {
 	}, nil
 }
 
+// EndCoolDown implements [CoolDownLimiter]. With a [BucketStore] the cool-down goes on in the store. It
+// may come back from there.
+func (l *BucketLimiter) EndCoolDown(r Resource) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if b, ok := l.buckets[r]; ok && b.cooldown.remaining(now) > 0 {
+		b.cooldown.until, b.cooldown.retryAt = now, time.Time{}
+		b.line.WakeHead()
+	}
+}
+
 // self is how a client gets at its BucketLimiter, also at one that another limiter embeds.
 func (l *BucketLimiter) self() *BucketLimiter { return l }
 

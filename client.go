@@ -73,6 +73,16 @@ func (c *Client) SetLimits(limits Limits) error {
 
 var errNoSetLimits = errors.New("has no method SetLimits(pacer.Limits) error")
 
+// EndCoolDown ends the cool-down of r's bucket, if it has one. It is for people who know that Twilio
+// accepts requests of r again, and for package queue when a hold is ended. r is as in
+// [LimiterStats].Buckets. With [WithLimiter] it calls the limiter's method EndCoolDown(Resource), and does
+// nothing if there is none.
+func (c *Client) EndCoolDown(r Resource) {
+	if l, ok := c.cfg.limiter.(CoolDownLimiter); ok {
+		l.EndCoolDown(r)
+	}
+}
+
 // SetTimeout sets how long one attempt may take, from connecting to the last byte of
 // the answer's body. Waits do not count. 0 is no limit; the default is the http.Client's
 // Timeout, in twilio-go 10 s. It may be called while requests run and holds for the

@@ -157,3 +157,36 @@ func TestCallsAreRefusedUntilTheTimeThatWasTooLong(t *testing.T) {
 		}
 	}
 }
+
+// Who knows that Twilio accepts requests again need not wait for what it has asked for.
+func TestEndCoolDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(n int, r *http.Request) *http.Response {
+			if n == 1 {
+				return respond(429, throttleBody, "Retry-After", "100")
+			}
+			return respond(201, createdBody)
+		}, quiet)
+		first := make(chan error, 1)
+		go func() { first <- w.send() }()
+		time.Sleep(time.Second)
+		second := make(chan error, 1)
+		go func() { second <- w.send() }()
+		time.Sleep(9 * time.Second)
+		r := w.c.Stats().Buckets[0].Resource
+		w.c.EndCoolDown(Resource{Account: r.Account}) // of no bucket
+		if len(w.times()) != 1 {
+			t.Error("another bucket's cool-down was ended")
+		}
+		w.c.EndCoolDown(r)
+		if err := <-second; err != nil || time.Since(w.start) > 11*time.Second {
+			t.Errorf("%v after %v: expected it to leave when the cool-down was ended, after 10 s", err, time.Since(w.start))
+		}
+		if left := w.c.Stats().Buckets[0].CoolDown; left != 0 {
+			t.Errorf("%v are left", left)
+		}
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -48,6 +48,12 @@ type (
 		Stats() LimiterStats
 	}
 
+	// A CoolDownLimiter ends a cool-down before its time. It is for [Client.EndCoolDown]. Calls that wait
+	// for its end should leave at once, at the bucket's pace.
+	CoolDownLimiter interface {
+		EndCoolDown(r Resource)
+	}
+
 	// An AlertLimiter raises alerts of its own, such as [AlertNotShared]. Each client calls OnAlert
 	// once, and then hands the alerts to [WithAlert], to its log and to [Stats].Alerts. The limiter
 	// must call f without a lock. f may take some milliseconds. After stop it must not call f

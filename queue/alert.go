@@ -46,6 +46,8 @@ const (
 	// AlertResults: the function given to [WithOnResult] has failed three times for one
 	// result, or has not returned for five minutes. It is raised once an hour at most.
 	AlertResults AlertKind = "results"
+	// AlertNoWorker: work waits, and no worker has lived for half a minute. [Queue.Watch] raises it.
+	AlertNoWorker AlertKind = "no worker"
 	// AlertStopped: [Worker.Run] has returned before all was done: requests were cut off
 	// and are in doubt, or calls of [WithOnResult]'s function still run.
 	AlertStopped AlertKind = "stopped"
@@ -110,6 +112,7 @@ const (
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"
 	adviceResults      = "mend the function given to WithOnResult; results stay in the store and are told again"
+	adviceNoWorker     = "start a worker, or look why it does not run; what waits is sent afterwards"
 	adviceStopped      = "give Run a longer grace (WithGrace), and let OnResult end with its context; what is left is looked after by the next Run"
 )
 

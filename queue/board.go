@@ -15,6 +15,7 @@ type board struct {
 	buckets  map[pacer.Resource]*bucket
 	accounts map[string]*accountHold
 	outage   map[pacer.Resource]bool // buckets that are held because nothing reaches Twilio
+	tally    tally                   // what was sent; it has a mutex of its own
 }
 
 // A lane is what the worker knows of one while something is ready in it.
@@ -67,6 +68,7 @@ type hold struct {
 type accountHold struct {
 	heldUntil time.Time // zero, or past: it is not held
 	since     time.Time // when the last hold began
+	stored    time.Time // when the store had it; zero: not yet
 	passed    time.Time // when Twilio did something for it last
 	refusals  int       // holds in a row; above 0 the account is on probation
 	onWire    int       // requests
@@ -79,6 +81,7 @@ func (b *board) clear() {
 	defer b.mu.Unlock()
 	b.lanes, b.buckets, b.accounts = make(map[Lane]*lane), make(map[pacer.Resource]*bucket), make(map[string]*accountHold)
 	b.outage = make(map[pacer.Resource]bool)
+	b.tally = tally{since: time.Now()}
 }
 
 // lane returns the record of a lane, which it makes if there is none. The caller holds the mutex.
@@ -202,14 +205,24 @@ func (b *bucket) depart(n int) {
 }
 
 // adopt takes over what the store says of the bucket's hold, if somebody has changed it there.
-// A hold that was lifted there ends here, too. The store was read between look and read.
-func (b *bucket) adopt(r ReadyLane, look, read time.Time) {
+// A hold that was lifted there ends here, too, and so does one of the account. The store was read
+// between look and read. adopt reports whether a hold ends earlier now.
+func (b *bucket) adopt(r ReadyLane, look, read time.Time) (earlier bool) {
+	if a := b.account; r.Held == 0 && a.heldUntil.After(read) && !a.stored.IsZero() && a.stored.Before(look) {
+		a.heldUntil, earlier = time.Time{}, true
+	}
 	h := &b.hold
 	if r.Parked.Equal(h.stored) || !h.changed.Before(look) {
-		return
+		return earlier
 	}
 	if r.Held > 0 { // another process has taken an answer at its word
 		b.answers.spare(read.Add(r.Held), r.Held)
 	}
-	h.stored, h.until = r.Parked, read.Add(r.Held)
+	until := read.Add(r.Held)
+	earlier = earlier || until.Add(leastEarlier).Before(h.until)
+	h.stored, h.until = r.Parked, until
+	return earlier
 }
+
+// leastEarlier is by how much a hold must end earlier to count as ended by somebody.
+const leastEarlier = 100 * time.Millisecond

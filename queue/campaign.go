@@ -341,11 +341,9 @@ func (c *Campaign) job(rec *recorder, r Recipient, build func(*twilio.RestClient
 	}
 	j, err := c.queue.job(rec, func(rc *twilio.RestClient) error { return build(rc, r) }, nil)
 	j.Lane.Campaign = c.name
-	j.Unique = c.uniquePrefix() + r.ID
+	j.Unique = campaignKey(c.name) + r.ID
 	return j, err
 }
-
-func (c *Campaign) uniquePrefix() string { return "c:" + c.name + "|" }
 
 func (c *Campaign) enqueue(ctx context.Context, jobs iter.Seq2[Job, error]) (Enqueued, error) {
 	if _, err := c.loadOpen(ctx); err != nil { // also if there is nobody to enqueue

@@ -40,6 +40,8 @@ func newMemory() *memory {
 
 func (m *memory) Close() error { return nil }
 
+func (m *memory) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+
 func (m *memory) Add(ctx context.Context, jobs []Job) ([]Added, error) {
 	if m.beforeAdd != nil {
 		m.beforeAdd()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/twilio-pacer/pacer"
 )
 
 // A dispatcher decides which lane sends next. It looks for lanes with something ready, and serves
@@ -88,6 +90,12 @@ func (d *dispatcher) look(ctx context.Context, now time.Time) (next time.Time, e
 		}
 	}
 
+	var ended []pacer.Resource // whose holds somebody has ended or shortened
+	defer func() {
+		for _, r := range ended {
+			d.client.EndCoolDown(r)
+		}
+	}()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	seen := make(map[*lane]bool, len(ready))
@@ -101,7 +109,9 @@ func (d *dispatcher) look(ctx context.Context, now time.Time) (next time.Time, e
 		}
 		l.setCampaign(campaigns[r.Lane.Campaign])
 		l.ready, l.top = r.Ready, r.Top
-		l.bucket.adopt(r, now, read)
+		if l.bucket.adopt(r, now, read) {
+			ended = append(ended, r.Lane.Resource)
+		}
 		if l.served {
 			if l.rouse != nil && l.top > l.waitsAs {
 				l.rouse()

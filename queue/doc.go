@@ -72,7 +72,8 @@
 //   - A job in doubt may have been sent, and nothing proves whether it was: [InDoubt].
 //   - A job in doubt that waits for a person is parked: [ParkInDoubt].
 //   - A bucket, or a whole account, is held while nothing of it is sent, whatever is ready. A hold
-//     has an end. It is in the store, by [Engine].Park, and so in all processes.
+//     has an end and a reason. It is in the store, and so in all processes: [Queue.Holds].
+//   - A heartbeat is what a worker writes every 5 s, so that others see that it lives: [Queue.Workers].
 //   - A campaign is a list of recipients with a rate, a window, and a state of its own: [Campaign].
 //   - A window is the time of the day and of the week in which a campaign sends: [Window].
 //   - A document is a small value with a name and a version that an engine keeps, such as a

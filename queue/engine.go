@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"github.com/twilio-pacer/pacer"
 )
 
 // An Engine keeps jobs durably: what a method has returned without an error outlives the
@@ -63,13 +61,20 @@ type Engine interface {
 	// Ready again without a new Due keeps its place in the lane.
 	Move(ctx context.Context, m Move) error
 
-	// Park holds a bucket for d from now: no lane of the bucket is worked on, whatever its
-	// campaign. Work and Stats show the hold, in all processes. Park replaces what was said of
-	// r before, so that a hold can be shortened; 0 or less ends it. If r has an Account and
-	// nothing else, Park holds all lanes of the account. A lane shows its bucket's hold or its
-	// account's, whichever is longer. Park returns until when the bucket is held, as Work shows
+	// Park holds a bucket for p.For from now: no lane of the bucket is worked on, whatever its
+	// campaign. Work, Stats and Holds show the hold, in all processes. Park replaces what was said
+	// of the bucket before, so that a hold can be shortened; 0 or less ends it. If p.Resource has an
+	// Account and nothing else, Park holds all lanes of the account. A lane shows its bucket's hold or
+	// its account's, whichever is longer. Park returns until when the bucket is held, as Work shows
 	// it; the zero time means that no hold is left.
-	Park(ctx context.Context, r pacer.Resource, d time.Duration) (until time.Time, err error)
+	//
+	// While a hold with the reason [HoldByPerson] lasts, a Park with any other reason changes nothing.
+	// The exception is a Park that ends the hold and has no reason at all. A hold that replaces one
+	// of the same reason keeps its Since, if that one has ended less than a minute ago, or not yet.
+	Park(ctx context.Context, p Park) (until time.Time, err error)
+
+	// Holds returns the holds that last now, in no order.
+	Holds(ctx context.Context) ([]Hold, error)
 
 	// Sweep does what time brings, to at most s.Max jobs of each kind. A job that has been
 	// Sending for longer than its lease becomes InDoubt, with Look now. A job that waits past
@@ -102,7 +107,8 @@ type Engine interface {
 
 	// Put stores a small document under a name, as version+1, if the one stored has that
 	// version; 0 means that there is none. Otherwise it returns ErrConflict. An empty value
-	// deletes the document.
+	// deletes the document. Put ends what waits in Await, unless the name begins with
+	// [HeartbeatPrefix].
 	Put(ctx context.Context, name string, value []byte, version int64) error
 
 	// Documents returns those of names that there are, each once, or without a name all of

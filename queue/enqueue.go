@@ -49,7 +49,7 @@ func checkText(option, text string) error {
 // the error [ErrKeyTaken].
 func Unique(key string) EnqueueOption {
 	return func(j *Job) error {
-		j.Unique = "u:" + key // apart from the keys of campaigns
+		j.Unique = uniqueKey + key
 		return checkText("Unique", key)
 	}
 }

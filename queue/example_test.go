@@ -134,6 +134,31 @@ func ExampleQueue_RestClient() {
 	// 1 waiting
 }
 
+// Whoever is called at night asks why what waits does not go on.
+func ExampleQueue_Why() {
+	q, done := exampleQueue()
+	defer done()
+	ctx := context.Background()
+
+	_, err := q.Enqueue(ctx, func(tw *twilio.RestClient) error {
+		params := &api.CreateMessageParams{}
+		params.SetFrom("+15005550006").SetTo("+15555550100").SetBody("Your table is ready.")
+		_, err := tw.Api.CreateMessage(params)
+		return err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	reasons, err := q.Why(ctx, queue.About{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range reasons {
+		fmt.Println(r.Kind, r.Waiting, r.Text)
+	}
+	// Output: no worker 1 No worker lives.
+}
+
 // A request whose answer did not come is in doubt. Here a person decides about it; by
 // default, for messages and calls, the worker looks for it at Twilio.
 func ExampleWithInDoubt() {

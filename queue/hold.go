@@ -68,7 +68,7 @@ func (h *holder) answered(l *lane, began time.Time, passed bool) {
 		b.account.passed, b.account.refusals = time.Now(), 0
 		if b.account.heldUntil.After(time.Now()) {
 			b.account.heldUntil = time.Time{}
-			h.store(pacer.Resource{Account: b.resource.Account}, 0)
+			h.store(Park{Resource: pacer.Resource{Account: b.resource.Account}, Reason: HoldUnauthorized})
 		}
 	}
 }
@@ -76,11 +76,11 @@ func (h *holder) answered(l *lane, began time.Time, passed bool) {
 // exhausted holds the bucket because a quota is used up, or a sender's queue is full. Neither is
 // the request's fault.
 func (h *holder) exhausted(l *lane, began time.Time, limit pacer.RateLimit, err error) {
-	wait := quotaHold
+	wait, reason := quotaHold, HoldQuota
 	if limit.Kind == pacer.QueueFull {
-		wait = queueFullHold
+		wait, reason = queueFullHold, HoldQueueFull
 	}
-	h.hold(l, began, max(wait, limit.RetryAfter), Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld})
+	h.hold(l, began, Park{For: max(wait, limit.RetryAfter), Reason: reason, Code: limit.Code}, Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld})
 }
 
 // unreached holds the bucket because nothing gets as far as Twilio, or because the answers are
@@ -91,7 +91,7 @@ func (h *holder) unreached(l *lane, began time.Time, reason string) {
 	b.unanswered++
 	n := b.outages
 	h.mu.Unlock()
-	if !h.hold(l, began, backoff(n), Alert{}) {
+	if !h.hold(l, began, Park{For: backoff(n), Reason: HoldUnreachable}, Alert{}) {
 		return
 	}
 	h.mu.Lock()
@@ -138,7 +138,7 @@ func (h *holder) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 	}
 	again := !began.Before(a.since) && !alone
 	if again {
-		a.since = now
+		a.since, a.stored = now, time.Time{}
 		a.heldUntil = now.Add(unauthorizedHold)
 		a.refusals++
 	}
@@ -146,10 +146,14 @@ func (h *holder) barred(l *lane, j Job, began time.Time, err error, o *Outcome) 
 	h.mu.Unlock()
 	switch {
 	case alone:
-		h.hold(l, began, unauthorizedHold, Alert{})
+		h.hold(l, began, Park{For: unauthorizedHold, Reason: HoldUnauthorized, Code: o.Code}, Alert{})
 	case again:
-		h.hold(l, began, unauthorizedHold+lastProbe, Alert{})
-		h.store(pacer.Resource{Account: l.Resource.Account}, unauthorizedHold)
+		h.hold(l, began, Park{For: unauthorizedHold + lastProbe, Reason: HoldUnauthorized, Code: o.Code}, Alert{})
+		if _, ok := h.store(Park{Resource: pacer.Resource{Account: l.Resource.Account}, For: unauthorizedHold, Reason: HoldUnauthorized, Code: o.Code}); ok {
+			h.mu.Lock()
+			a.stored = time.Now()
+			h.mu.Unlock()
+		}
 	}
 	if tell {
 		h.raise(Alert{Kind: AlertUnauthorized, Lane: l.Lane, Err: fmt.Errorf("%w%s; the account is tried again every %v", reasonError(err), h.foreignAccount(l.Resource), unauthorizedHold), Advice: adviceUnauthorized})
@@ -181,13 +185,13 @@ func (h *holder) outages(l *lane) int {
 	return l.bucket.outages
 }
 
-// hold holds the lane's bucket, in this process and in all others. It reports false for a request
+// hold holds the lane's bucket as p says, in this process and in all others. It reports false for a request
 // that was on its way already when the bucket was last held: that is the same event. The alert is
 // raised for a new event, and only if it has a kind.
-func (h *holder) hold(l *lane, began time.Time, wait time.Duration, a Alert) bool {
+func (h *holder) hold(l *lane, began time.Time, p Park, a Alert) bool {
 	now := time.Now()
-	wait = min(wait, maxHold)
-	until := now.Add(wait)
+	p.Resource, p.For = l.Resource, min(p.For, maxHold)
+	until := now.Add(p.For)
 	h.mu.Lock()
 	of := &l.bucket.hold
 	again := !began.Before(of.since)
@@ -200,7 +204,7 @@ func (h *holder) hold(l *lane, began time.Time, wait time.Duration, a Alert) boo
 	}
 	h.mu.Unlock()
 	if longer {
-		if stored, ok := h.store(l.Resource, wait); ok {
+		if stored, ok := h.store(p); ok {
 			h.mu.Lock()
 			of.stored, of.changed = stored, time.Now()
 			h.mu.Unlock()
@@ -215,10 +219,10 @@ func (h *holder) hold(l *lane, began time.Time, wait time.Duration, a Alert) boo
 
 // store has the store tell the other processes of a hold, and returns until when the store holds
 // it now. If that fails it is only logged: in this process the hold stands already.
-func (h *holder) store(r pacer.Resource, d time.Duration) (stored time.Time, ok bool) {
-	stored, err := h.engine.Park(h.wire, r, d)
+func (h *holder) store(p Park) (stored time.Time, ok bool) {
+	stored, err := h.engine.Park(h.wire, p)
 	if err != nil {
-		h.warn("cannot tell other workers of a hold", "resource", r, "error", err)
+		h.warn("cannot tell other workers of a hold", "resource", p.Resource, "error", err)
 	}
 	return stored, err == nil
 }

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -59,6 +60,33 @@ type Job struct {
 	known *bool         // see Known; nil: nobody asks
 	in    time.Duration // see In; 0: Due is a time that was given
 }
+
+// Recipient returns whom the job is for: Recipient.ID of a campaign's, else the To of the request,
+// mostly a phone number. "": neither is known.
+func (j *Job) Recipient() string {
+	if key, ok := strings.CutPrefix(j.Unique, campaignKey(j.Lane.Campaign)); ok && j.Lane.Campaign != "" {
+		return key
+	}
+	if to := j.Request.Form["To"]; len(to) > 0 {
+		return to[0]
+	}
+	return ""
+}
+
+// Key returns the key that [Unique] has given the job; "": none. A campaign's job has none.
+func (j *Job) Key() string {
+	key, _ := strings.CutPrefix(j.Unique, uniqueKey)
+	if j.Lane.Campaign != "" {
+		return ""
+	}
+	return key
+}
+
+// uniqueKey begins the keys of [Unique], apart from those of campaigns.
+const uniqueKey = "u:"
+
+// campaignKey begins the keys of a campaign's jobs. No name of a campaign has a |.
+func campaignKey(campaign string) string { return "c:" + campaign + "|" }
 
 // An Outcome is what became of a request, as far as it is known.
 type Outcome struct {
@@ -140,6 +168,13 @@ type Filter struct {
 	SID        string
 	LookBefore time.Time // matches jobs InDoubt whose Look is not zero and before this time
 	Unreported bool      // matches jobs Sent or Failed whose result was not told
+
+	Code      int    // Twilio's error code, of the last answer
+	Recipient string // Recipient.ID of a campaign's job, or the To of a request
+	// A job matches that was created, or finished, at the time After or later, and before the time
+	// Before. By FinishedAfter and FinishedBefore no job matches that is not finished.
+	CreatedAfter, CreatedBefore   time.Time
+	FinishedAfter, FinishedBefore time.Time
 }
 
 // LaneStats is the depth of a lane. The counts are of jobs that are kept. Those of a

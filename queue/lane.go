@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -34,6 +36,13 @@ func BucketKey(r pacer.Resource) string {
 		fields[i] = escapeLane.Replace(f)
 	}
 	return strings.Join(fields, "|")
+}
+
+// ID returns a short name of the lane for URLs and commands: 12 hexadecimal digits, made from the key, which
+// cannot be read from them.
+func (l Lane) ID() string {
+	sum := sha256.Sum256([]byte(l.Key()))
+	return hex.EncodeToString(sum[:6])
 }
 
 // ParseLane reads what [Lane.Key] has written.

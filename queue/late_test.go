@@ -21,7 +21,7 @@ func TestAnswerOfARequestThatWasPutBackCounts(t *testing.T) {
 				m := queue.Move{ID: id, From: []queue.State{queue.Sending}, To: to}
 				if due > 0 {
 					m.DueIn = due
-				} else if _, err := w.q.Engine().Park(t.Context(), w.is(id, queue.Sending, 0).Lane.Resource, hour); err != nil {
+				} else if _, err := w.q.Engine().Park(t.Context(), queue.Park{Resource: w.is(id, queue.Sending, 0).Lane.Resource, For: hour}); err != nil {
 					t.Fatal(err)
 				}
 				if err := w.q.Engine().Move(t.Context(), m); err != nil {
@@ -82,7 +82,7 @@ func TestHoldLiftedInTheStoreEndsInTheWorker(t *testing.T) {
 		w.work(w.client(unlimited))
 		time.Sleep(time.Minute)
 		j := w.is(id, queue.Ready, 0)
-		if _, err := w.q.Engine().Park(t.Context(), j.Lane.Resource, 0); err != nil {
+		if _, err := w.q.Engine().Park(t.Context(), queue.Park{Resource: j.Lane.Resource}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Second)

@@ -58,10 +58,18 @@ func (e *otherClock) Work(ctx context.Context) ([]queue.ReadyLane, time.Duration
 	return lanes, next, err
 }
 
-func (e *otherClock) Park(ctx context.Context, r pacer.Resource, d time.Duration) (time.Time, error) {
-	until, err := e.Engine.Park(ctx, r, d)
+func (e *otherClock) Park(ctx context.Context, p queue.Park) (time.Time, error) {
+	until, err := e.Engine.Park(ctx, p)
 	e.shift(e.ahead, &until)
 	return until, err
+}
+
+func (e *otherClock) Holds(ctx context.Context) ([]queue.Hold, error) {
+	holds, err := e.Engine.Holds(ctx)
+	for i := range holds {
+		e.shift(e.ahead, &holds[i].Since, &holds[i].Until)
+	}
+	return holds, err
 }
 
 func (e *otherClock) Claim(ctx context.Context, c queue.Claim) ([]queue.Job, error) {
@@ -75,7 +83,7 @@ func (e *otherClock) Get(ctx context.Context, id queue.ID) (queue.Job, error) {
 }
 
 func (e *otherClock) List(ctx context.Context, f queue.Filter, after queue.ID, max int) ([]queue.Job, error) {
-	e.shift(-e.ahead, &f.LookBefore)
+	e.shift(-e.ahead, &f.LookBefore, &f.CreatedAfter, &f.CreatedBefore, &f.FinishedAfter, &f.FinishedBefore)
 	return e.shown(e.Engine.List(ctx, f, after, max))
 }
 

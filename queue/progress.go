@@ -28,10 +28,18 @@ type Progress struct {
 	Waiting   int64 // ready or delayed
 	Sending   int64
 
-	// ETA is when the last one that waits will have been sent at Options.Rate. Only time in
-	// which the campaign may send counts. The account's limits may make it later. It may lie
-	// after Expires: then not all will be sent. Zero: nothing waits, the campaign is paused or
-	// cancelled, or it would take more than ten years.
+	// Pace is the requests per second that were sent over the last 30 s, by all workers together. It is
+	// up to 5 s old.
+	Pace float64
+	// LimitedBy is what keeps it from going faster; "": nothing waits, or the campaign is over.
+	LimitedBy CampaignLimit
+	// LimitedUntil is the end of a hold, by the engine's clock, or NextOpen. Zero: time alone ends nothing.
+	LimitedUntil time.Time
+	// ETA is when the last one that waits will have been sent at the pace that is really kept. Until half
+	// a minute after its creation, or where nothing was sent of late, that is Options.Rate, or the sender's
+	// limit if that is lower. Only time in which the campaign may send counts. It may lie after
+	// Expires: then not all will be sent. Zero: nothing waits, the campaign is paused or cancelled, or
+	// it would take more than ten years.
 	ETA time.Time
 	// NextOpen is when a campaign that is scheduled or outside its window may send next.
 	NextOpen time.Time
@@ -43,11 +51,11 @@ func (c *Campaign) Progress(ctx context.Context) (Progress, error) {
 	if err != nil {
 		return Progress{}, err
 	}
-	stats, err := c.queue.engine.Stats(ctx)
+	s, err := c.queue.scene(ctx)
 	if err != nil {
 		return Progress{}, fmt.Errorf("queue: campaign %q: progress: %w", c.name, err)
 	}
-	return d.progress(stats, time.Now()), nil
+	return d.progressIn(&s), nil
 }
 
 // Campaigns returns the progress of all campaigns, in the order of their names. Of one
@@ -57,16 +65,23 @@ func (q *Queue) Campaigns(ctx context.Context) ([]Progress, error) {
 	if len(campaigns) == 0 {
 		return nil, unreadable
 	}
-	stats, err := q.engine.Stats(ctx)
+	s, err := q.scene(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("queue: campaigns: %w", err)
 	}
 	var all []Progress
 	for _, d := range campaigns {
-		all = append(all, d.progress(stats, time.Now()))
+		all = append(all, d.progressIn(&s))
 	}
 	slices.SortFunc(all, func(a, b Progress) int { return strings.Compare(a.Name, b.Name) })
 	return all, unreadable
+}
+
+// progressIn returns how far the campaign is, and what limits it.
+func (c *campaignDoc) progressIn(s *scene) Progress {
+	p := c.progress(s.lanes, s.now)
+	c.limit(&p, s)
+	return p
 }
 
 func (c *campaignDoc) progress(stats []LaneStats, now time.Time) Progress {
@@ -125,6 +140,9 @@ type Failure struct {
 	Reason    string
 	Attempts  int // that may have reached Twilio
 	ID        ID
+	Labels    map[string]string
+	Lane      Lane
+	Finished  time.Time // zero: it is in doubt
 }
 
 // Failures returns the recipients that are Failed or InDoubt and whose results are still
@@ -137,8 +155,9 @@ func (c *Campaign) Failures(ctx context.Context) iter.Seq2[Failure, error] {
 				return
 			}
 			if !yield(Failure{
-				Recipient: strings.TrimPrefix(j.Unique, c.uniquePrefix()), State: j.State,
+				Recipient: strings.TrimPrefix(j.Unique, campaignKey(c.name)), State: j.State,
 				Code: j.Outcome.Code, Reason: j.Outcome.Reason, Attempts: j.Attempts, ID: j.ID,
+				Labels: j.Labels, Lane: j.Lane, Finished: j.Finished,
 			}, nil) {
 				return
 			}

@@ -83,14 +83,18 @@ type Result struct {
 	Attempts int // that may have reached Twilio
 	Labels   map[string]string
 	Lane     Lane
-	Enqueued time.Time
-	Finished time.Time // zero: not yet
+	// Recipient is Recipient.ID of a campaign's request, else the To, mostly a phone number; "": there is
+	// none.
+	Recipient string
+	Key       string // of Unique; "": none
+	Enqueued  time.Time
+	Finished  time.Time // zero: not yet
 }
 
 func resultOf(j Job) Result {
 	r := Result{
 		ID: j.ID, State: j.State, SID: j.Outcome.SID, Response: j.Outcome.Response, Attempts: j.Attempts,
-		Labels: j.Labels, Lane: j.Lane, Enqueued: j.Created, Finished: j.Finished,
+		Labels: j.Labels, Lane: j.Lane, Recipient: j.Recipient(), Key: j.Key(), Enqueued: j.Created, Finished: j.Finished,
 	}
 	switch o := j.Outcome; {
 	case j.State == Sent || j.State == Cancelled:

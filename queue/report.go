@@ -76,7 +76,7 @@ func (r *reporter) report(j Job) {
 	if r == nil || !r.take(j.ID) {
 		return
 	}
-	j.Request = Request{} // it can be large, and a Result has nothing of it
+	j.Request = Request{Form: map[string][]string{"To": j.Request.Form["To"]}} // the rest can be large, and a Result has nothing of it
 	select {
 	case r.fresh <- handed{j, time.Now()}:
 	default:

@@ -128,7 +128,7 @@ func (w *world) expires(in time.Duration, name string) queue.ID {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.q.Engine().Park(w.t.Context(), j.Lane.Resource, time.Hour); err != nil {
+	if _, err := w.q.Engine().Park(w.t.Context(), queue.Park{Resource: j.Lane.Resource, For: time.Hour}); err != nil {
 		w.t.Fatal(err)
 	}
 	return id

@@ -76,6 +76,9 @@ func (s *sender) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn,
 	if limit, _ := pacer.FromError(err); limit.Kind == pacer.Throttled && !limit.Scope.Narrow() && m.DueIn > 0 {
 		s.wg.Go(func() { s.putBack(ctx, j, claimed, m.DueIn) })
 	}
+	if m.Attempt {
+		s.tally.add(l.Campaign)
+	}
 	if s.record(j, m) && m.To.Final() && s.onResult != nil {
 		j.State, j.Outcome, j.Finished = m.To, *m.Outcome, j.Began.Add(time.Since(claimed)) // as the engine's clock has it
 		if m.Attempt {

@@ -90,7 +90,7 @@ func (h *holder) throttled(l *lane, j Job, began time.Time, limit pacer.RateLimi
 	if step > longHold {
 		a = Alert{Kind: AlertHeld, Err: err, Advice: adviceHeld}
 	}
-	if !h.hold(l, began, step, a) {
+	if !h.hold(l, began, Park{For: step, Reason: HoldThrottled, Code: limit.Code}, a) {
 		return 0
 	}
 	h.mu.Lock()

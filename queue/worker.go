@@ -112,7 +112,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.board.clear()
 	w.resolver.clear()
 
-	loops := []func(context.Context) error{w.dispatcher.dispatch, w.sweep, w.resolver.resolve, w.watch}
+	loops := []func(context.Context) error{w.dispatcher.dispatch, w.sweep, w.resolver.resolve, w.watch, w.beat}
 	if w.onResult != nil {
 		w.reporter = newReporter(wire, w.base)
 		loops = append(loops, w.reporter.scan)

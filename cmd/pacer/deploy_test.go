@@ -89,7 +89,11 @@ func TestManualKnowsTheWorkersSettings(t *testing.T) {
 			t.Errorf("docs/operating.md does not name the field %s", name)
 		}
 	}
-	for _, line := range strings.Split(about[strings.Index(about, "Exit codes:"):], "\n")[1:] {
+	_, codes, found := strings.Cut(about, "Exit codes:\n")
+	if !found {
+		t.Fatal("the help has no exit codes")
+	}
+	for line := range strings.SplitSeq(codes, "\n") {
 		code, meaning, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		if !strings.Contains(string(text), "| "+code+" | "+meaning+" |") {
 			t.Errorf("docs/operating.md lacks exit code %s: %s", code, meaning)

@@ -48,10 +48,10 @@ const (
 // do runs a command line. Whatever it prints has no control characters, no number and no text.
 func do(t *testing.T, args ...string) printed {
 	t.Helper()
-	return doIn(t, t.Context(), "", args...)
+	return doIn(t.Context(), t, "", args...)
 }
 
-func doIn(t *testing.T, ctx context.Context, in string, args ...string) printed {
+func doIn(ctx context.Context, t *testing.T, in string, args ...string) printed {
 	t.Helper()
 	var out, errs bytes.Buffer
 	code := run(ctx, args, strings.NewReader(in), &out, &errs)

@@ -60,10 +60,10 @@ func TestCampaignIsSteered(t *testing.T) {
 		}
 	}
 	fails(t, exitUsage, "expected --yes", "campaign", "cancel", "spring", "--queue", q)
-	if p := doIn(t, t.Context(), "no\n", "campaign", "cancel", "spring", "--queue", q); p.code != exitFailed || !strings.Contains(p.err, "3 who wait get nothing") {
+	if p := doIn(t.Context(), t, "no\n", "campaign", "cancel", "spring", "--queue", q); p.code != exitFailed || !strings.Contains(p.err, "3 who wait get nothing") {
 		t.Error(p)
 	}
-	if p := doIn(t, t.Context(), "yes\n", "campaign", "cancel", "spring", "--queue", q); p.code != exitDone {
+	if p := doIn(t.Context(), t, "yes\n", "campaign", "cancel", "spring", "--queue", q); p.code != exitDone {
 		t.Error(p)
 	}
 	if c := show(); c.State != queue.CampaignCancelled || c.Cancelled != 3 {

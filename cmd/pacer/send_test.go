@@ -19,7 +19,7 @@ func TestSendNow(t *testing.T) {
 	if s := decode[sent](t, ok(t, append(args, "--json", "--body", text)...)); s.SID == "" || s.State != queue.Sent || s.ID != "" {
 		t.Error(s)
 	}
-	if p := doIn(t, t.Context(), text+" from a pipe", append(args, "--body", "-")...); p.code != exitDone || !strings.HasPrefix(p.out, "sent SM") {
+	if p := doIn(t.Context(), t, text+" from a pipe", append(args, "--body", "-")...); p.code != exitDone || !strings.HasPrefix(p.out, "sent SM") {
 		t.Error(p)
 	}
 	if m := fake.Messages(); len(m) != 2 {
@@ -75,7 +75,8 @@ func TestDemoGoesOn(t *testing.T) {
 	}
 	var total, sent, waiting, accepted, twice int
 	said := out.String()
-	end := said[strings.LastIndex(said[:strings.Index(said, "The fake has")], "\n")+1:]
+	before, after, _ := strings.Cut(said, "The fake has")
+	end := before[strings.LastIndex(before, "\n")+1:] + "The fake has" + after
 	if _, err := fmt.Sscanf(end, "%d of %d sent, %d wait. The fake has accepted %d in this run, %d of them twice.", &sent, &total, &waiting, &accepted, &twice); err != nil {
 		t.Fatal(err, end)
 	}
@@ -99,7 +100,7 @@ func TestFakeServesOtherProcesses(t *testing.T) {
 	defer cancel()
 	ended := make(chan printed)
 	go func() {
-		ended <- doIn(t, ctx, "", "fake", "--json", "--listen", address, "--latency", "0s", "--per-sender", "1")
+		ended <- doIn(ctx, t, "", "fake", "--json", "--listen", address, "--latency", "0s", "--per-sender", "1")
 	}()
 	for range 200 {
 		if c, err := net.Dial("tcp", address); err == nil {

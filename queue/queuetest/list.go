@@ -62,6 +62,44 @@ var listTests = []test{
 			}
 		}
 	}},
+	{"List/by code, recipient and time", func(c *check) {
+		to := func(number string) func(*queue.Job) {
+			return func(j *queue.Job) { j.Request.Form["To"] = []string{number} }
+		}
+		first := c.put(to("+15550000001"))
+		time.Sleep(2 * soon)
+		between := c.now()
+		second := c.put(to("+15550000002"), unique("u:+15550000001"))
+		member := c.put(to("+15550000002"), in(of("x", "a")), unique("c:x|a|b"))
+		number := c.put(in(of("x", "a")), unique("c:x|+15550000001"))
+		c.move(queue.Move{ID: first, From: all, To: queue.Failed, Outcome: &queue.Outcome{Code: 30003}})
+		time.Sleep(2 * soon)
+		then := c.now()
+		c.move(queue.Move{ID: member, From: all, To: queue.Failed, Outcome: &queue.Outcome{Code: 21211}})
+		for _, test := range []struct {
+			name string
+			f    queue.Filter
+			want []queue.ID
+		}{
+			{"code", queue.Filter{Code: 30003}, []queue.ID{first}},
+			{"code and state", queue.Filter{Code: 21211, States: []queue.State{queue.Failed}}, []queue.ID{member}},
+			{"no such code", queue.Filter{Code: 1}, nil},
+			{"recipient", queue.Filter{Recipient: "+15550000001"}, []queue.ID{first, number}},
+			{"recipient of two", queue.Filter{Recipient: "+15550000002"}, []queue.ID{second, member}},
+			{"recipient by ID", queue.Filter{Recipient: "a|b"}, []queue.ID{member}},
+			{"no such recipient", queue.Filter{Recipient: "b"}, nil},
+			{"recipient and campaign", queue.Filter{Recipient: "+15550000002", Campaign: "x"}, []queue.ID{member}},
+			{"created after", queue.Filter{CreatedAfter: between}, []queue.ID{second, member, number}},
+			{"created before", queue.Filter{CreatedBefore: between}, []queue.ID{first}},
+			{"created between", queue.Filter{CreatedAfter: between, CreatedBefore: then}, []queue.ID{second, member, number}},
+			{"finished after", queue.Filter{FinishedAfter: then}, []queue.ID{member}},
+			{"finished before", queue.Filter{FinishedBefore: then}, []queue.ID{first}},
+			{"finished in an hour", queue.Filter{FinishedAfter: then.Add(time.Hour)}, nil},
+		} {
+			c.Log(test.name)
+			c.ids(c.list(test.f), test.want...)
+		}
+	}},
 	{"List/labels as they are", func(c *check) {
 		for _, s := range []string{"a.b", `a"b`, "a'b", "$", "[0]", "é", "1", "null", "true", " "} {
 			id := c.put(label(s, s))

@@ -9,140 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 )
 
 var sharedTests = []test{
-	{"Park/shows in Work and Stats, for every campaign", func(c *check) {
-		c.put()
-		c.put(in(of("x", "a")))
-		c.put(in(lane("b")))
-		parked := func(what string, want time.Time) {
-			c.Helper()
-			before := c.now()
-			lanes, _ := c.work()
-			if len(lanes) != 3 {
-				c.Fatalf("%s: lanes %v: expected three", what, lanes)
-			}
-			for _, l := range lanes {
-				is, stats := l.Parked, c.stats(l.Lane).Parked
-				if l.Lane == lane("b") || want.IsZero() {
-					if is.After(c.now()) || stats.After(c.now()) || l.Held != 0 {
-						c.Fatalf("%s: lane %v is parked", what, l.Lane)
-					}
-					continue
-				}
-				if !is.Equal(want) {
-					c.Fatalf("%s: Work shows %v: expected %v, which Park has returned: workers tell by it whether somebody has changed it", what, is, want)
-				}
-				c.at(what+": Stats", stats, want)
-				c.in(what+": Held", l.Held, before, want)
-			}
-		}
-		park := func(d time.Duration) time.Time {
-			c.Helper()
-			return c.park(c.e, lane("a").Resource, d)
-		}
-		parked("at first", time.Time{})
-		parked("parked", park(never))
-		parked("parked for less", park(never-time.Hour))
-		park(-time.Second)
-		parked("ended", time.Time{})
-		park(never)
-		park(0)
-		parked("ended by 0", time.Time{})
-		park(soon)
-		time.Sleep(2 * soon)
-		parked("over", time.Time{})
-		// Parked is a word to workers: jobs can be claimed.
-		park(never)
-		if len(c.claim(lane("a"), 1)) != 1 {
-			c.Fatal("the lane's job cannot be claimed")
-		}
-	}},
-	{"Park/what another process says shows at once", func(c *check) {
-		other := c.again()
-		c.put()
-		shows := func(what string, want time.Time) {
-			c.Helper()
-			lanes, _ := c.work()
-			if want.IsZero() {
-				if lanes[0].Parked.After(c.now()) || c.stats(lane("a")).Parked.After(c.now()) {
-					c.Fatalf("%s: parked until %v", what, lanes[0].Parked)
-				}
-				return
-			}
-			c.at(what, lanes[0].Parked, want)
-			c.at(what+", Stats", c.stats(lane("a")).Parked, want)
-		}
-		for _, r := range []pacer.Resource{lane("a").Resource, {Account: lane("a").Resource.Account}} {
-			shows("parked", c.park(other, r, never))
-			shows("shortened", c.park(other, r, never-time.Hour))
-			c.park(other, r, -time.Second)
-			shows("lifted", time.Time{})
-			shows("parked again", c.park(other, r, never))
-			c.park(other, r, 0)
-			shows("lifted by 0", time.Time{})
-		}
-	}},
-	{"Park/an account as a whole", func(c *check) {
-		odd := lane("a")
-		odd.Resource.Account = "AC|%" // which keys have to escape
-		elsewhere := lane("b")
-		elsewhere.Resource.Account = "AC00000000000000000000000000000002"
-		nobody := lane("c")
-		nobody.Resource.Account = ""
-		all := []queue.Lane{lane("a"), of("x", "a"), lane("b"), odd, elsewhere, nobody}
-		for _, l := range all {
-			c.put(in(l))
-		}
-		park := func(r pacer.Resource, d time.Duration) time.Time {
-			c.Helper()
-			return c.park(c.e, r, d)
-		}
-		shows := func(what string, want ...time.Time) {
-			c.Helper()
-			lanes, _ := c.work()
-			if len(lanes) != len(all) {
-				c.Fatalf("%s: %d lanes: expected %d", what, len(lanes), len(all))
-			}
-			for i, l := range all {
-				at := slices.IndexFunc(lanes, func(r queue.ReadyLane) bool { return r.Lane == l })
-				for _, is := range []time.Time{lanes[at].Parked, c.stats(l).Parked} {
-					if want[i].IsZero() != !is.After(c.now()) {
-						c.Fatalf("%s: lane %d is parked until %v: expected %v", what, i, is, want[i])
-					} else if !want[i].IsZero() {
-						c.at(what, is, want[i])
-					}
-				}
-			}
-		}
-		var no time.Time
-		account := pacer.Resource{Account: lane("a").Resource.Account}
-		until := park(account, never)
-		shows("the account", until, until, until, no, no, no)
-		longer := park(lane("a").Resource, never+time.Hour)
-		shows("a bucket for longer", longer, longer, until, no, no, no)
-		less := park(lane("a").Resource, never-time.Hour)
-		shows("a bucket for less", until, until, until, no, no, no)
-		park(account, 0)
-		shows("the account's ended", less, less, no, no, no, no)
-		park(lane("a").Resource, 0)
-		until = park(pacer.Resource{Account: odd.Resource.Account}, never)
-		shows("another account", no, no, no, until, no, no)
-	}},
-	{"Park/a bucket without jobs, in all processes", func(c *check) {
-		other := c.again()
-		until := c.park(c.e, lane("a").Resource, never)
-		c.put()
-		lanes, _, err := other.Work(c.Context())
-		c.ok(err)
-		if len(lanes) != 1 {
-			c.Fatalf("lanes %v: expected one", lanes)
-		}
-		c.at("Parked", lanes[0].Parked, until)
-	}},
 	{"Reserve/places are spaced", func(c *check) {
 		first := c.reserve(c.e, "s", 0.002, 3)
 		c.atOnce("the first place", first)
@@ -323,20 +193,6 @@ var sharedTests = []test{
 		}
 		c.after("the second place", first, c.reserve(c.e, "s", 1, 1), 1000*time.Second)
 	}},
-}
-
-// park holds a bucket for d, and returns until when.
-func (c *check) park(e queue.Engine, r pacer.Resource, d time.Duration) time.Time {
-	c.Helper()
-	before := c.now()
-	until, err := e.Park(c.Context(), r, d)
-	c.ok(err)
-	if d <= 0 {
-		c.zero("Park's time of no hold", until)
-		return until
-	}
-	c.between("Park's time", until, before.Add(d), c.now().Add(d))
-	return until
 }
 
 // A place is what Reserve has returned: the place is a wait after a moment between two.

@@ -46,7 +46,7 @@ func (s Suite) Run(t *testing.T) {
 	if s.Open == nil {
 		t.Fatal("queuetest: Suite.Open is nil: the suite needs an engine to test")
 	}
-	for _, test := range slices.Concat(addTests, claimTests, moveTests, timeTests, listTests, farTests, sharedTests, manyTests, randomTests) {
+	for _, test := range slices.Concat(addTests, claimTests, moveTests, timeTests, listTests, farTests, parkTests, sharedTests, manyTests, randomTests) {
 		t.Run(test.name, func(t *testing.T) {
 			run := func(t *testing.T) {
 				c := &check{T: t, suite: s}

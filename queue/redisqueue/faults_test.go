@@ -120,7 +120,7 @@ func TestForeignKeys(t *testing.T) {
 	rdb := shared(t)
 	ctx := t.Context()
 	// key is set to what no engine stores. What is read afterwards is an error, or right.
-	for _, key := range []string{"v", "lanes", "names", "ready", "ids", "seq", "unique", "parks", "due", "leases", "deadlines", "finished", "documents", "sids", "l:1", "j:job-000001", "r:job-000001", "s:1:n", "b:1:n", "news", "schedules"} {
+	for _, key := range []string{"v", "lanes", "names", "ready", "ids", "seq", "unique", "parks", "holds", "due", "leases", "deadlines", "finished", "documents", "sids", "l:1", "j:job-000001", "r:job-000001", "s:1:n", "b:1:n", "news", "schedules"} {
 		name := freshName()
 		e := open(t, rdb, redisqueue.Name(name))
 		add(t, e, job(1), job(2))
@@ -161,6 +161,8 @@ func TestForeignKeys(t *testing.T) {
 		_, err = e.List(ctx, queue.Filter{}, "", 10)
 		note(err)
 		_, err = e.Stats(ctx)
+		note(err)
+		_, err = e.Holds(ctx)
 		note(err)
 		_, err = e.Documents(ctx)
 		note(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -186,9 +187,15 @@ func (e *Engine) scan(ctx context.Context, f queue.Filter, from int64) ([]place,
 	return ps, from, false, nil
 }
 
+// within reports whether a time is not before one and before another one, where these are not zero.
+func within(t, from, before time.Time) bool {
+	return (from.IsZero() && before.IsZero() || !t.IsZero()) && (from.IsZero() || !t.Before(from)) && (before.IsZero() || t.Before(before))
+}
+
 // matches reports whether f matches a job as it is now.
 func matches(f queue.Filter, j queue.Job) bool {
 	label, labelled := j.Labels[f.Label]
+	to := append(j.Request.Form["To"], "")[0]
 	switch {
 	case len(f.States) > 0 && !slices.Contains(f.States, j.State),
 		f.Lane != nil && *f.Lane != j.Lane,
@@ -196,7 +203,11 @@ func matches(f queue.Filter, j queue.Job) bool {
 		f.Label != "" && (!labelled || label != f.Value),
 		f.SID != "" && f.SID != j.Outcome.SID,
 		!f.LookBefore.IsZero() && (j.State != queue.InDoubt || j.Look.IsZero() || !j.Look.Before(f.LookBefore)),
-		f.Unreported && (j.Reported || j.State != queue.Sent && j.State != queue.Failed):
+		f.Unreported && (j.Reported || j.State != queue.Sent && j.State != queue.Failed),
+		f.Code != 0 && f.Code != j.Outcome.Code,
+		f.Recipient != "" && f.Recipient != j.Recipient() && f.Recipient != to,
+		!within(j.Created, f.CreatedAfter, f.CreatedBefore),
+		!within(j.Finished, f.FinishedAfter, f.FinishedBefore):
 		return false
 	}
 	return true

@@ -241,6 +241,7 @@ func TestDamagedCountersAndNamesStopNobody(t *testing.T) {
 		"a lane's counters":          func(p string) error { return rdb.HSet(ctx, p+"l:1", "sending", "x", "arrived", "1.5").Err() },
 		"a lane's name":              func(p string) error { return rdb.HSet(ctx, p+"names", "1", "x").Err() },
 		"a hold":                     func(p string) error { return rdb.HSet(ctx, p+"parks", queue.BucketKey(lane(0).Resource), "x").Err() },
+		"a hold's reason":            func(p string) error { return rdb.HSet(ctx, p+"holds", queue.BucketKey(lane(0).Resource), "x").Err() },
 		"the next that is due":       func(p string) error { return rdb.ZAdd(ctx, p+"due", redis.Z{Score: math.Inf(1), Member: "1"}).Err() },
 	} {
 		t.Run(name, func(t *testing.T) {

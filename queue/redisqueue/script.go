@@ -38,7 +38,7 @@ var (
 )
 
 func script(name string) *redis.Script {
-	text := fmt.Sprintf("local DEADLINE, LEASE, DAMAGED = '%s', '%s', '%s'\n", queue.ReasonDeadline, queue.ReasonLease, queue.ReasonDamaged)
+	text := fmt.Sprintf("local DEADLINE, LEASE, DAMAGED, PERSON = '%s', '%s', '%s', '%s'\n", queue.ReasonDeadline, queue.ReasonLease, queue.ReasonDamaged, queue.HoldByPerson)
 	for _, n := range []string{"lib", name} {
 		b, err := sources.ReadFile("lua/" + n + ".lua")
 		if err != nil {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
@@ -36,8 +35,8 @@ func (e *Engine) Now(ctx context.Context) (time.Time, error) {
 }
 
 // Park implements [queue.Engine].
-func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (time.Time, error) {
-	v, err := e.run(ctx, parkScript, queue.BucketKey(r), d.Microseconds())
+func (e *Engine) Park(ctx context.Context, p queue.Park) (time.Time, error) {
+	v, err := e.run(ctx, parkScript, queue.BucketKey(p.Resource), p.For.Microseconds(), string(p.Reason), p.Code)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -48,6 +47,35 @@ func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (t
 		return time.Time{}, e.nonsense("Park")
 	}
 	return engine.FromMicros(us), nil
+}
+
+// Holds implements [queue.Engine].
+func (e *Engine) Holds(ctx context.Context) (holds []queue.Hold, err error) {
+	now, err := e.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var until, reasons *redis.MapStringStringCmd
+	if err := e.pipe(ctx, func(p redis.Pipeliner) {
+		until, reasons = p.HGetAll(ctx, e.key("parks")), p.HGetAll(ctx, e.key("holds"))
+	}); err != nil {
+		return nil, err
+	}
+	for bucket, ends := range holdsOf(until.Val()) {
+		h := queue.Hold{Until: ends}
+		var ok bool
+		if h.Resource, ok = engine.Resource(bucket); !ok || !ends.After(now) {
+			continue
+		}
+		// An older version writes the end alone.
+		if parts := strings.SplitN(reasons.Val()[bucket], " ", 4); len(parts) == 4 && parts[0] == until.Val()[bucket] {
+			since, _ := strconv.ParseInt(parts[1], 10, 64) // 0 where it is no number
+			h.Code, _ = strconv.Atoi(parts[2])
+			h.Since, h.Reason = engine.FromMicros(since), queue.HoldReason(parts[3])
+		}
+		holds = append(holds, h)
+	}
+	return holds, nil
 }
 
 // Reserve implements [queue.Engine]. The places are kept to the quarter of a microsecond.
@@ -83,14 +111,17 @@ func (e *Engine) Put(ctx context.Context, name string, value []byte, version int
 	if len(value) > 0 {
 		text = documentText(queue.Document{Name: name, Value: value, Version: version + 1})
 	}
-	v, err := e.run(ctx, putScript, name, version, text)
+	news := !strings.HasPrefix(name, queue.HeartbeatPrefix)
+	v, err := e.run(ctx, putScript, name, version, text, news)
 	if err != nil {
 		return err
 	}
 	if is, _ := v.(string); is != "" {
 		return fmt.Errorf("redisqueue: putting document %q at version %d, which is at %s: %w", name, version, is, queue.ErrConflict)
 	}
-	e.news.Announce()
+	if news {
+		e.news.Announce()
+	}
 	return nil
 }
 

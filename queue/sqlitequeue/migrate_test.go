@@ -56,7 +56,7 @@ func TestMigrateFromVersion1(t *testing.T) {
 	if found, err := e.List(ctx, queue.Filter{SID: sid}, "", 10); err != nil || len(found) != 1 {
 		t.Fatalf("by SID: %d, %v: expected one", len(found), err)
 	}
-	if _, err := e.Park(ctx, ready.Lane.Resource, time.Hour); err != nil {
+	if _, err := e.Park(ctx, queue.Park{Resource: ready.Lane.Resource, For: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	claimed, err := e.Claim(ctx, queue.Claim{Lane: ready.Lane, Max: 100, Lease: time.Hour})

@@ -310,5 +310,24 @@ func listing(f queue.Filter) (string, []any, error) {
 	if f.Unreported {
 		and("j.reported = 0 AND j.state IN ('sent', 'failed')")
 	}
+	if f.Code != 0 {
+		and("j.code = ?", f.Code)
+	}
+	if f.Recipient != "" {
+		and(`(j.lane IN (SELECT id FROM lanes WHERE campaign <> '') AND substr(j.key, instr(j.key, '|') + 1) = ? OR
+			CASE WHEN json_valid(CAST(j.request AS TEXT)) THEN CAST(j.request AS TEXT) ->> '$.form.To[0]' = ? END)`, f.Recipient, f.Recipient)
+	}
+	if !f.CreatedAfter.IsZero() {
+		and("j.created >= ?", engine.Micros(f.CreatedAfter))
+	}
+	if !f.CreatedBefore.IsZero() {
+		and("j.created < ?", engine.Micros(f.CreatedBefore))
+	}
+	if !f.FinishedAfter.IsZero() {
+		and("j.finished > 0 AND j.finished >= ?", engine.Micros(f.FinishedAfter))
+	}
+	if !f.FinishedBefore.IsZero() {
+		and("j.finished > 0 AND j.finished < ?", engine.Micros(f.FinishedBefore))
+	}
 	return query.String() + " ORDER BY j.seq LIMIT ?", args, nil
 }

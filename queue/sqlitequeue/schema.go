@@ -85,4 +85,10 @@ UPDATE lanes SET ready = 1 WHERE high + normal + low > 0;
 DROP INDEX lanes_ready;
 CREATE INDEX lanes_ready ON lanes(id) WHERE ready = 1;
 `,
+	// Why a bucket is held, and since when.
+	`
+ALTER TABLE parks ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE parks ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE parks ADD COLUMN code INTEGER NOT NULL DEFAULT 0;
+`,
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/queue/internal/engine"
 )
@@ -28,20 +27,42 @@ func (e *Engine) Now(ctx context.Context) (time.Time, error) {
 func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // Park implements [queue.Engine].
-func (e *Engine) Park(ctx context.Context, r pacer.Resource, d time.Duration) (until time.Time, err error) {
+func (e *Engine) Park(ctx context.Context, p queue.Park) (until time.Time, err error) {
+	bucket := queue.BucketKey(p.Resource)
 	err = e.write(ctx, 1, func(t *tx) error {
-		t.news = true
-		if d < time.Microsecond {
-			until = time.Time{}
-			return t.exec("DELETE FROM parks WHERE bucket = ?", queue.BucketKey(r))
+		var old queue.Hold
+		if _, err := t.one("SELECT until, since, reason FROM parks WHERE bucket = ?", []any{bucket}, stored{&old.Until}, stored{&old.Since}, &old.Reason); err != nil {
+			return err
 		}
-		until = t.now.Add(d).Truncate(time.Microsecond)
-		return t.exec("INSERT INTO parks(bucket, until) VALUES(?, ?) ON CONFLICT DO UPDATE SET until = excluded.until", queue.BucketKey(r), engine.Micros(until))
+		t.news = true
+		h := engine.HeldBy(old, p, t.now)
+		if until = h.Until; until.IsZero() {
+			return t.exec("DELETE FROM parks WHERE bucket = ?", bucket)
+		}
+		return t.exec("INSERT INTO parks(bucket, until, since, reason, code) VALUES(?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET until = excluded.until, since = excluded.since, reason = excluded.reason, code = excluded.code",
+			bucket, engine.Micros(until), engine.Micros(h.Since), string(h.Reason), h.Code)
 	})
 	if err != nil {
 		return time.Time{}, err
 	}
 	return until, nil
+}
+
+// Holds implements [queue.Engine].
+func (e *Engine) Holds(ctx context.Context) (holds []queue.Hold, err error) {
+	err = e.read(ctx, "SELECT bucket, until, since, reason, code FROM parks WHERE until > ?", []any{engine.Micros(clock())}, func(scan func(...any) error) error {
+		var bucket string
+		var h queue.Hold
+		if err := scan(&bucket, stored{&h.Until}, stored{&h.Since}, &h.Reason, &h.Code); err != nil {
+			return err
+		}
+		var ok bool
+		if h.Resource, ok = engine.Resource(bucket); ok {
+			holds = append(holds, h)
+		}
+		return nil
+	})
+	return holds, err
 }
 
 // Reserve implements [queue.Engine]. The places are kept to the nanosecond. If the clock
@@ -85,7 +106,7 @@ func (e *Engine) Put(ctx context.Context, name string, value []byte, version int
 		if is != version {
 			return fmt.Errorf("sqlitequeue: putting document %q at version %d, which is at %d: %w", name, version, is, queue.ErrConflict)
 		}
-		t.news = true
+		t.news = t.news || !strings.HasPrefix(name, queue.HeartbeatPrefix)
 		if len(value) == 0 {
 			return t.exec("DELETE FROM documents WHERE name = ?", name)
 		}

@@ -222,7 +222,7 @@ func TestAwaitIsNotEndedByMoves(t *testing.T) {
 			default:
 			}
 		}
-		if _, err := e.Park(t.Context(), queue.Lane{}.Resource, time.Hour); err != nil {
+		if _, err := e.Park(t.Context(), queue.Park{For: time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

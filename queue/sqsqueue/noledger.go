@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 )
 
@@ -17,9 +16,10 @@ func (noLedger) Work(context.Context) ([]queue.ReadyLane, time.Duration, error) 
 func (noLedger) Await(context.Context, time.Duration) error              { return ErrNoLedger }
 func (noLedger) Claim(context.Context, queue.Claim) ([]queue.Job, error) { return nil, ErrNoLedger }
 func (noLedger) Move(context.Context, queue.Move) error                  { return ErrNoLedger }
-func (noLedger) Park(context.Context, pacer.Resource, time.Duration) (time.Time, error) {
+func (noLedger) Park(context.Context, queue.Park) (time.Time, error) {
 	return time.Time{}, ErrNoLedger
 }
+func (noLedger) Holds(context.Context) ([]queue.Hold, error) { return nil, ErrNoLedger }
 func (noLedger) Sweep(context.Context, queue.Sweep) (queue.Swept, error) {
 	return queue.Swept{}, ErrNoLedger
 }

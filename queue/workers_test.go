@@ -1,0 +1,182 @@
+package queue_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/sqlitequeue"
+	"github.com/twilio-pacer/pacer/twiliotest"
+)
+
+func (w *world) workers() []queue.WorkerStatus {
+	w.t.Helper()
+	all, err := w.q.Workers(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+func TestWorkersSayThatTheyLive(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{Latency: 2 * time.Second})
+		if all := w.workers(); len(all) != 0 {
+			t.Fatalf("workers %+v: expected none", all)
+		}
+		stop := w.work(w.client(pacer.Limit{Resource: "*", Rate: 2}), queue.WithConcurrency(3))
+		w.work(w.client(unlimited), queue.WithConcurrency(7))
+		synctest.Wait()
+		all := w.workers()
+		if len(all) != 2 || all[0].ID == all[1].ID {
+			t.Fatalf("workers %+v: expected two", all)
+		}
+		for _, s := range all {
+			if s.Host == "" || s.PID != os.Getpid() || !s.Alive || !s.Started.Equal(s.Seen) || s.Concurrency != 3 && s.Concurrency != 7 || s.Clock.Abs() > time.Second {
+				t.Errorf("worker %+v", s)
+			}
+		}
+		time.Sleep(time.Minute)
+		for _, s := range w.workers() {
+			if !s.Alive || s.Seen.Sub(s.Started) < 55*time.Second {
+				t.Errorf("worker %+v: expected it to live after a minute", s)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if all := w.workers(); len(all) != 1 || all[0].Concurrency != 7 {
+			t.Errorf("workers %+v: expected the one that was not stopped", all)
+		}
+	})
+}
+
+// What a worker says of its pace is what it does.
+func TestWorkersSayHowFastTheySend(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		w.campaign("spring", queue.CampaignOptions{Rate: 50}, 500)
+		w.work(w.client(pacer.Limit{Resource: "*", Rate: 2}))
+		time.Sleep(time.Minute)
+		s := w.workers()[0]
+		if s.Pace < 1.8 || s.Pace > 2.2 || s.Campaigns["spring"] < 1.8 || s.Campaigns["spring"] > 2.2 {
+			t.Errorf("pace %v, campaigns %v: expected 2 a second", s.Pace, s.Campaigns)
+		}
+		if len(s.Buckets) != 1 || s.Buckets[0].Rate != 2 || s.Buckets[0].Pace > 2 || s.Buckets[0].Pace < 1.8 || s.Buckets[0].Resource.Sender == "" || s.Buckets[0].Waiting < 1 {
+			t.Errorf("buckets %+v: expected one that waits for 2 a second", s.Buckets)
+		}
+	})
+}
+
+// A worker that was killed is shown as dead, and a new one takes over its document.
+func TestVanishedWorkerIsShownAsDead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		stop := w.work(w.client(unlimited))
+		time.Sleep(time.Second)
+		docs, err := w.q.Engine().Documents(t.Context())
+		if err != nil || len(docs) != 1 {
+			t.Fatalf("documents %v, %v: expected one heartbeat", docs, err)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.q.Engine().Put(t.Context(), docs[0].Name, docs[0].Value, 0); err != nil { // as if it had been killed
+			t.Fatal(err)
+		}
+		if all := w.workers(); len(all) != 1 || !all[0].Alive {
+			t.Errorf("workers %+v: expected one that seems to live", all)
+		}
+		time.Sleep(20 * time.Second)
+		if all := w.workers(); len(all) != 1 || all[0].Alive {
+			t.Errorf("workers %+v: expected a dead one", all)
+		}
+		w.work(w.client(unlimited))
+		synctest.Wait()
+		if all := w.workers(); len(all) != 1 || !all[0].Alive {
+			t.Errorf("workers %+v: expected the new one in the place of the dead one", all)
+		}
+	})
+}
+
+func TestManyWorkersHaveASlotEach(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		const n = 70
+		for range n {
+			w.work(w.client(unlimited))
+		}
+		synctest.Wait()
+		time.Sleep(12 * time.Second)
+		if all := w.workers(); len(all) != n {
+			t.Errorf("%d workers: expected %d", len(all), n)
+		}
+	})
+}
+
+func TestWatchTellsThatNobodyWorks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- w.q.Watch(ctx, func(a queue.Alert) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.alerts = append(w.alerts, a)
+			})
+		}()
+		tell := func(what string, want int) {
+			t.Helper()
+			if n := w.alerted(queue.AlertNoWorker); n != want {
+				t.Errorf("%s: %d alerts, expected %d", what, n, want)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		tell("nothing waits", 0)
+		w.enqueue("one")
+		time.Sleep(29 * time.Second)
+		tell("for a moment nobody works", 0)
+		time.Sleep(time.Minute)
+		tell("nobody works", 1)
+		stop := w.work(w.client(unlimited))
+		time.Sleep(time.Minute)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		w.enqueue("two")
+		time.Sleep(time.Minute)
+		tell("again nobody works", 2)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Watch: %v", err)
+		}
+		if err := w.q.Watch(t.Context(), nil); err == nil {
+			t.Error("Watch without a function: expected an error")
+		}
+	})
+}
+
+func TestWatchEndsWithTheStore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e, err := sqlitequeue.Open(filepath.Join(t.TempDir(), "queue.db"), sqlitequeue.WithoutSync())
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := queue.Open(e, queue.WithAccount(twiliotest.AccountSid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Watch(t.Context(), func(queue.Alert) {}); err == nil {
+			t.Error("Watch of a closed queue: expected an error")
+		}
+	})
+}
