@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// reason is one answer of "pacer why --json".
+type reason struct {
+	Kind     queue.Cause `json:"kind"`
+	Stops    bool        `json:"stops"` // nothing goes on before that is over
+	Resource string      `json:"resource,omitempty"`
+	Campaign string      `json:"campaign,omitempty"`
+	Sender   string      `json:"sender,omitempty"`
+	Waiting  int64       `json:"waiting"`
+	ID       queue.ID    `json:"id,omitempty"`
+	Since    string      `json:"since,omitempty"`
+	Until    string      `json:"until,omitempty"`
+	Text     string      `json:"text"`
+	Do       string      `json:"do,omitempty"` // left out: it ends by itself
+}
+
+func (a *app) why() *cobra.Command {
+	return &cobra.Command{
+		Use: "why [CAMPAIGN | ID]", Short: "Say why something does not go on, or is slow",
+		Long: `Says why the queue, a campaign or a request does not go on, or is slow, and what to do about it. If something
+stops it that a person can end, the exit code is 4.`,
+		Example: "  pacer why\n  pacer why spring\n  pacer why 01938c5e-6f1a-7c2d-9d4e-0123456789ab --json",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("%d arguments: expected the name of a campaign, the ID of a request, or nothing", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withQueue(cmd.Context(), func(q *queue.Queue) error {
+				about := queue.About{}
+				if len(args) == 1 {
+					if _, err := q.FindCampaign(cmd.Context(), args[0]); err == nil {
+						about.Campaign = args[0]
+					} else {
+						about.ID = queue.ID(args[0])
+					}
+				}
+				reasons, err := q.Why(cmd.Context(), about)
+				if err != nil {
+					return err
+				}
+				return a.printReasons(reasons)
+			})
+		},
+	}
+}
+
+func (a *app) printReasons(reasons []queue.Reason) error {
+	all, person := []reason{}, false
+	for _, r := range reasons {
+		person = person || r.Stops && r.Do != ""
+		resource := ""
+		if r.Lane.Resource.Name != "" {
+			resource = r.Lane.Resource.String()
+		}
+		all = append(all, reason{
+			r.Kind, r.Stops, resource, r.Campaign, a.number(r.Lane.Resource.Sender), r.Waiting, r.ID, moment(r.Since), moment(r.Until), r.Text, r.Do,
+		})
+	}
+	if a.json {
+		if err := a.printJSON(all); err != nil {
+			return err
+		}
+	} else {
+		for _, r := range all {
+			a.say("%s: %s", r.Kind, plain(r.Text))
+			if r.Resource != "" {
+				a.say("  of:    %s %s", r.Resource, r.Sender)
+			}
+			if r.Until != "" {
+				a.say("  until: %s", r.Until)
+			}
+			if r.Do != "" {
+				a.say("  do:    %s", plain(r.Do))
+			}
+		}
+		if len(all) == 0 {
+			a.say("nothing stands in the way")
+		}
+	}
+	if person {
+		return errPerson
+	}
+	return nil
+}
+
+// workerInfo is a worker as "pacer workers --json" prints it.
+type workerInfo struct {
+	Host        string  `json:"host"`
+	PID         int     `json:"pid"`
+	Version     string  `json:"version,omitempty"`
+	Alive       bool    `json:"alive"` // it has said so within 20 s
+	Started     string  `json:"started"`
+	Seen        string  `json:"seen"`
+	Concurrency int     `json:"concurrency"` // requests on the wire at most
+	OnWire      int     `json:"onWire"`
+	Pace        float64 `json:"pace"` // requests a second that it sends
+}
+
+func (a *app) workers() *cobra.Command {
+	return &cobra.Command{
+		Use: "workers", Short: "List the workers that live, and those that have vanished", Example: "  pacer workers", Args: exactly(),
+		Long: "Lists the workers that live, and those that have vanished within the last hour without saying so.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withQueue(cmd.Context(), func(q *queue.Queue) error {
+				workers, err := q.Workers(cmd.Context())
+				if err != nil {
+					return err
+				}
+				all, rows := []workerInfo{}, [][]string{}
+				for _, w := range workers {
+					i := workerInfo{w.Host, w.PID, w.Version, w.Alive, moment(w.Started), moment(w.Seen), w.Concurrency, w.OnWire, w.Pace}
+					all = append(all, i)
+					state := "alive"
+					if !i.Alive {
+						state = "vanished"
+					}
+					rows = append(rows, []string{i.Host, strconv.Itoa(i.PID), state, i.Started, i.Seen, fmt.Sprintf("%d of %d", i.OnWire, i.Concurrency), fmt.Sprintf("%.1f/s", i.Pace), i.Version})
+				}
+				if a.json {
+					return a.printJSON(all)
+				}
+				if len(rows) == 0 {
+					return fmt.Errorf("no worker: %w", errNothing)
+				}
+				return a.table([]string{"HOST", "PID", "STATE", "SINCE", "SEEN", "ON THE WIRE", "PACE", "VERSION"}, rows)
+			})
+		},
+	}
+}
+
+// holdInfo is a hold as "pacer hold list --json" prints it.
+type holdInfo struct {
+	Hold     string           `json:"hold"`               // its name, for "pacer hold end"
+	Resource string           `json:"resource,omitempty"` // left out: the account as a whole
+	Sender   string           `json:"sender,omitempty"`
+	Reason   queue.HoldReason `json:"reason"`
+	Code     int              `json:"code,omitempty"`
+	Since    string           `json:"since,omitempty"`
+	Until    string           `json:"until"`
+}
+
+// holdName names a hold without the phone number that its bucket may have.
+func holdName(r pacer.Resource) string {
+	sum := sha256.Sum256([]byte(queue.BucketKey(r)))
+	return hex.EncodeToString(sum[:4])
+}
+
+func (a *app) hold() *cobra.Command {
+	return group("hold", "Show what is held, and end it", "  pacer hold list\n  pacer hold end 3f2a91bc --yes", a.holdList(), a.holdEnd())
+}
+
+func (a *app) holdList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the buckets and accounts of which nothing is sent, and why", Example: "  pacer hold list --json", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withQueue(cmd.Context(), func(q *queue.Queue) error { return a.printHolds(cmd.Context(), q) })
+		},
+	}
+}
+
+func (a *app) printHolds(ctx context.Context, q *queue.Queue) error {
+	holds, err := q.Holds(ctx)
+	if err != nil {
+		return err
+	}
+	all, rows := []holdInfo{}, [][]string{}
+	for _, h := range holds {
+		resource, shown := "", "all of the account"
+		if h.Resource.Name != "" {
+			resource = h.Resource.String()
+			shown = resource
+		}
+		i := holdInfo{holdName(h.Resource), resource, a.number(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
+		all = append(all, i)
+		rows = append(rows, []string{i.Hold, shown, i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
+	}
+	if a.json {
+		return a.printJSON(all)
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("no hold: %w", errNothing)
+	}
+	return a.table([]string{"HOLD", "RESOURCE", "SENDER", "REASON", "CODE", "SINCE", "UNTIL"}, rows)
+}
+
+func (a *app) holdEnd() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "end HOLD", Short: "End a hold: workers send again at once", Example: "  pacer hold end 3f2a91bc --yes", Args: exactly("HOLD"),
+		Long: "Ends a hold, whose name pacer hold list prints. Workers send again at once. If Twilio throttles again, there is a new hold.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withQueue(cmd.Context(), func(q *queue.Queue) error {
+				holds, err := q.Holds(cmd.Context())
+				if err != nil {
+					return err
+				}
+				n := slices.IndexFunc(holds, func(h queue.Hold) bool { return holdName(h.Resource) == args[0] })
+				if n < 0 {
+					return fmt.Errorf("no hold of that name: %w", errNothing)
+				}
+				h := holds[n]
+				if err := a.confirm(yes, fmt.Sprintf("It is held until %s (%s), and is sent again at once.", h.Until.UTC().Format(time.TimeOnly), h.Reason)); err != nil {
+					return err
+				}
+				if err := q.EndHold(cmd.Context(), h.Resource); errors.Is(err, queue.ErrNotHeld) {
+					return fmt.Errorf("%w: %w", errNothing, err)
+				} else if err != nil {
+					return err
+				}
+				a.say("ended")
+				if a.json {
+					return a.printHolds(cmd.Context(), q)
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
