@@ -42,7 +42,7 @@ type BucketPace struct {
 	Pace     float64        // at which it may send now
 	Rate     float64        // as configured, or pacer's default; 0: there is none
 	Learned  float64        // the limit that throttled answers have shown; 0: none
-	Waiting  int            // lanes, and calls of the program's, that wait for it
+	Waiting  int            // lanes, and calls of the program's, that wait for it in this moment
 }
 
 // deadShown is for how long a worker that has vanished is shown.
