@@ -124,6 +124,17 @@ func (a *app) printJSON(v any) error {
 	return e.Encode(v)
 }
 
+// printRows prints what was found: as JSON, or its rows in columns. Where there is nothing, none says of what.
+func (a *app) printRows(all any, none string, head []string, rows [][]string) error {
+	switch {
+	case a.json:
+		return a.printJSON(all)
+	case len(rows) == 0:
+		return fmt.Errorf("no %s: %w", none, errNothing)
+	}
+	return a.table(head, rows)
+}
+
 // table prints rows in columns. No cell has a control character.
 func (a *app) table(head []string, rows [][]string) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)

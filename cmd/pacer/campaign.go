@@ -30,7 +30,7 @@ type campaignInfo struct {
 	Cancelled int64               `json:"cancelled"`
 	Waiting   int64               `json:"waiting"`
 	Sending   int64               `json:"sending"`
-	ETA       string              `json:"eta,omitempty"`      // when the last one will have been sent at Rate
+	ETA       string              `json:"eta,omitempty"`      // when the last one will have been sent, at the pace that is kept
 	NextOpen  string              `json:"nextOpen,omitempty"` // when it may send next
 }
 
@@ -140,7 +140,7 @@ func (a *app) showCampaign(ctx context.Context, c *queue.Campaign) error {
 		{"state", string(i.State)}, {"rate", rate(i.Rate)}, {"window", i.Window}, {"starts", i.Start}, {"expires", i.Expires},
 		{"recipients", count(i.Total)}, {"sent", count(i.Sent)}, {"failed", count(i.Failed)}, {"in doubt", count(i.InDoubt)},
 		{"cancelled", count(i.Cancelled)}, {"waiting", count(i.Waiting)}, {"sending", count(i.Sending)},
-		{"done at that rate", i.ETA}, {"sends again", i.NextOpen},
+		{"done at about", i.ETA}, {"sends again", i.NextOpen},
 	}
 	return a.table([]string{"campaign", i.Name}, rows)
 }
@@ -169,13 +169,8 @@ func (a *app) campaignList() *cobra.Command {
 					infos = append(infos, i)
 					rows = append(rows, []string{i.Name, string(i.State), rate(i.Rate), count(i.Total), count(i.Sent), count(i.Failed), count(i.InDoubt), count(i.Waiting), i.ETA})
 				}
-				if a.json {
-					return errors.Join(a.printJSON(infos), err)
-				}
-				if len(rows) == 0 {
-					return errors.Join(fmt.Errorf("no campaign: %w", errNothing), err)
-				}
-				return errors.Join(a.table([]string{"CAMPAIGN", "STATE", "RATE", "RECIPIENTS", "SENT", "FAILED", "IN DOUBT", "WAITING", "DONE AT THAT RATE"}, rows), err)
+				head := []string{"CAMPAIGN", "STATE", "RATE", "RECIPIENTS", "SENT", "FAILED", "IN DOUBT", "WAITING", "DONE AT ABOUT"}
+				return errors.Join(a.printRows(infos, "campaign", head, rows), err)
 			})
 		},
 	}
@@ -290,13 +285,7 @@ func (a *app) campaignFailures() *cobra.Command {
 					all = append(all, failure{a.number(f.Recipient), f.State, f.Code, a.number(f.Reason), f.Attempts, f.ID})
 					rows = append(rows, []string{string(f.ID), a.number(f.Recipient), string(f.State), code(f.Code), a.number(f.Reason)})
 				}
-				if a.json {
-					return a.printJSON(all)
-				}
-				if len(rows) == 0 {
-					return fmt.Errorf("no failure: %w", errNothing)
-				}
-				return a.table([]string{"ID", "RECIPIENT", "STATE", "CODE", "REASON"}, rows)
+				return a.printRows(all, "failure", []string{"ID", "RECIPIENT", "STATE", "CODE", "REASON"}, rows)
 			})
 		},
 	}

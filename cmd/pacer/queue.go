@@ -190,13 +190,7 @@ func (a *app) list(ctx context.Context, q *queue.Queue, f queue.Filter, limit in
 		all = append(all, i)
 		rows = append(rows, []string{string(i.ID), string(i.State), i.Resource, i.Campaign, i.Recipient, i.Created, code(i.Code), i.SID, i.Reason})
 	}
-	if a.json {
-		return decide, a.printJSON(all)
-	}
-	if len(rows) == 0 {
-		return false, fmt.Errorf("no such request: %w", errNothing)
-	}
-	return decide, a.table([]string{"ID", "STATE", "RESOURCE", "CAMPAIGN", "RECIPIENT", "CREATED", "CODE", "SID", "REASON"}, rows)
+	return decide, a.printRows(all, "such request", []string{"ID", "STATE", "RESOURCE", "CAMPAIGN", "RECIPIENT", "CREATED", "CODE", "SID", "REASON"}, rows)
 }
 
 func (a *app) queueShow() *cobra.Command {

@@ -135,13 +135,7 @@ func (a *app) workers() *cobra.Command {
 					}
 					rows = append(rows, []string{i.Host, strconv.Itoa(i.PID), state, i.Started, i.Seen, fmt.Sprintf("%d of %d", i.OnWire, i.Concurrency), fmt.Sprintf("%.1f/s", i.Pace), i.Version})
 				}
-				if a.json {
-					return a.printJSON(all)
-				}
-				if len(rows) == 0 {
-					return fmt.Errorf("no worker: %w", errNothing)
-				}
-				return a.table([]string{"HOST", "PID", "STATE", "SINCE", "SEEN", "ON THE WIRE", "PACE", "VERSION"}, rows)
+				return a.printRows(all, "worker", []string{"HOST", "PID", "STATE", "SINCE", "SEEN", "ON THE WIRE", "PACE", "VERSION"}, rows)
 			})
 		},
 	}
@@ -193,13 +187,7 @@ func (a *app) printHolds(ctx context.Context, q *queue.Queue) error {
 		all = append(all, i)
 		rows = append(rows, []string{i.Hold, shown, i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
 	}
-	if a.json {
-		return a.printJSON(all)
-	}
-	if len(rows) == 0 {
-		return fmt.Errorf("no hold: %w", errNothing)
-	}
-	return a.table([]string{"HOLD", "RESOURCE", "SENDER", "REASON", "CODE", "SINCE", "UNTIL"}, rows)
+	return a.printRows(all, "hold", []string{"HOLD", "RESOURCE", "SENDER", "REASON", "CODE", "SINCE", "UNTIL"}, rows)
 }
 
 func (a *app) holdEnd() *cobra.Command {

@@ -233,7 +233,8 @@ func (a *app) reload(ctx context.Context, c *pacer.Client, log *slog.Logger) {
 func minutely(ctx context.Context, q *queue.Queue, log *slog.Logger) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
-	var before int64
+	begin, _ := q.Stats(ctx) // if the store fails now, its alert says so
+	before := begin.Total.Departed
 	for {
 		select {
 		case <-ctx.Done():
