@@ -64,21 +64,28 @@ func (s *scene) busy() bool {
 	return len(s.beats) > 0
 }
 
+// buckets returns the buckets for which requests wait, by BucketKey. Their paces are those of all workers together.
+func (s *scene) buckets() map[string]beatBucket {
+	of := make(map[string]beatBucket)
+	for _, b := range s.beats {
+		for _, bucket := range b.Buckets {
+			bucket.Pace += of[bucket.Key].Pace
+			of[bucket.Key] = bucket
+		}
+	}
+	return of
+}
+
 // senders returns the paces of the buckets in which a lane that keep chooses waits for its turn, all workers
 // together, by BucketKey.
 func (s *scene) senders(keep func(Lane) bool) map[string]float64 {
-	waiting := make(map[string]bool)
+	of, paces := s.buckets(), make(map[string]float64)
 	for _, l := range s.lanes {
-		if l.Ready > 0 && keep(l.Lane) {
-			waiting[BucketKey(l.Lane.Resource)] = true
+		if l.Ready == 0 || !keep(l.Lane) {
+			continue
 		}
-	}
-	paces := make(map[string]float64)
-	for _, b := range s.beats {
-		for _, of := range b.Buckets {
-			if waiting[of.Key] {
-				paces[of.Key] += of.Pace
-			}
+		if b, waits := of[BucketKey(l.Lane.Resource)]; waits {
+			paces[b.Key] = b.Pace
 		}
 	}
 	return paces

@@ -172,14 +172,7 @@ func (w *inquiry) campaignSays(c *campaignDoc, r Reason) {
 
 // limits finds the buckets whose limits keep what is ready.
 func (w *inquiry) limits() {
-	of := make(map[string]beatBucket)
-	for _, b := range w.beats {
-		for _, bucket := range b.Buckets {
-			sum := of[bucket.Key]
-			bucket.Pace += sum.Pace
-			of[bucket.Key] = bucket
-		}
-	}
+	of := w.buckets()
 	seen := make(map[string]int) // places in reasons
 	for _, l := range w.lanes {
 		key := BucketKey(l.Lane.Resource)

@@ -177,8 +177,9 @@ func (r *Rate) departed(due, now time.Time) {
 	case r.phase == keeping && asked && r.limit < 0.95*r.kept.proven && pace >= r.kept.proven:
 		r.become(keeping, r.kept.proven, now) // that was the limit before
 	case r.phase == keeping && asked && r.kept.refuted > 0 && r.busy >= r.keepFor()+keepTime/2:
-		r.become(keeping, pace, now)                                       // it was accepted for long enough
-		if r.setup.ceiling < Unlimited || r.limit < farBelow*r.kept.peak { // and more is configured, or was accepted before
+		// It was accepted for long enough. If more is configured, or was accepted before, the next step is due soon.
+		r.become(keeping, pace, now)
+		if r.setup.ceiling < Unlimited || r.limit < farBelow*r.kept.peak {
 			r.busy = max(0, r.keepFor()-soonest)
 			r.kept.refuted--
 		}
