@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
 // A schedule says how long to wait after a throttled answer: exactly what the answer
@@ -61,9 +63,9 @@ func (s *schedule) begin() {
 		// Not backoff's defaults, which randomise each step by 50 % and stop after
 		// 15 minutes, the attempts' own time included.
 		s.steps = backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(time.Second),
-			backoff.WithMultiplier(2),
-			backoff.WithMaxInterval(16*time.Second),
+			backoff.WithInitialInterval(steps.First),
+			backoff.WithMultiplier(steps.Factor),
+			backoff.WithMaxInterval(steps.Last),
 			backoff.WithRandomizationFactor(0),
 			backoff.WithMaxElapsedTime(0),
 		)

@@ -164,7 +164,7 @@ func (b *bucket) coolDown(o Outcome, now time.Time) {
 // that, if it is too long to wait; zero: calls wait.
 func (b *bucket) pauseUntil(until, retryAt, now time.Time) {
 	refusing := b.cooldown.refuses(now)
-	b.cooldown.last(until, retryAt)
+	b.cooldown.extend(until, retryAt)
 	b.tokens.Return(now)
 	b.line.WakeHead()
 	if b.cooldown.refuses(now) && !refusing {

@@ -21,7 +21,7 @@ import (
 //   - When a cool-down ends the waiters leave at the bucket's pace, and not all at once.
 //
 // A call that was throttled goes back to its place, ahead of those that came later. Its place is by
-// the time at which the call began. Its own wait stays as it is; then it is the next.
+// the time at which the call began. It waits its full time; after that it is the first in the line.
 //
 // Calls of a higher priority go first ([WithPriority]), and none starves. Of any ten requests
 // that leave a line, one at least is of each priority that waits. The same is true of ten requests
@@ -43,12 +43,12 @@ import (
 //     throttled above a number in progress, and few below it. It is raised after 30 s, and
 //     sooner each time that the raise was accepted.
 //
-// What says that it is about a rate teaches the rate only. While nothing at all is accepted
+// An answer that names a rate limit teaches only the rate. While nothing at all is accepted
 // nothing is learned. What was learned is forgotten after an hour without use, and a rate
 // when its limit is changed. docs/learning.md has all the rules.
 //
-// The token bucket is a [rate.Limiter]. It stays up to 2 % below its rate: the more the
-// times of its answers differ, the more room it leaves. Each trial that has shown a limit of 90 to
+// Without a store the tokens come from a [rate.Limiter]. The pace stays up to 2 % below the rate: the
+// more the times of answers differ, the more room it leaves. Each trial that has shown a limit of 90 to
 // 100 % of the configured rate adds 1 % to that, up to 5 %.
 //
 // Buckets are made on first use, and dropped when they have been idle for a minute, or,

@@ -17,15 +17,15 @@ const coolDownAtMost = 5 * time.Minute
 // begin begins a cool-down, or prolongs it. It never shortens one.
 func (c *cooldown) begin(o Outcome, now time.Time) {
 	if o.TooLong {
-		c.last(now.Add(min(o.RetryAfter, coolDownAtMost)), now.Add(o.RetryAfter))
+		c.extend(now.Add(min(o.RetryAfter, coolDownAtMost)), now.Add(o.RetryAfter))
 	} else {
-		c.last(now.Add(o.RetryAfter), time.Time{})
+		c.extend(now.Add(o.RetryAfter), time.Time{})
 	}
 }
 
-// last makes it last until a time at least. retryAt, if it is not zero, is the time that Twilio asked for: it is
-// too long to wait.
-func (c *cooldown) last(until, retryAt time.Time) {
+// extend moves the end to until, if that is later. retryAt, if it is not zero, is the time that Twilio asked for:
+// it is too long to wait.
+func (c *cooldown) extend(until, retryAt time.Time) {
 	if !retryAt.IsZero() {
 		c.retryAt = retryAt
 	}
@@ -41,8 +41,8 @@ func (c *cooldown) end() { c.on, c.retryAt = false, time.Time{} }
 // remaining is how long it still takes; 0 or less: its time is over.
 func (c *cooldown) remaining(now time.Time) time.Duration { return c.until.Sub(now) }
 
-// refuses reports that calls must fail instead of waiting for its end. They wait for what is left of
-// it after the time that Twilio asked for.
+// refuses reports that calls must fail instead of waiting for its end. After retryAt has
+// passed, calls wait for the rest.
 func (c *cooldown) refuses(now time.Time) bool {
 	return c.remaining(now) > 0 && c.retryAt.After(now)
 }
@@ -63,8 +63,8 @@ func (r *row) throttled(left time.Time) {
 	r.times = max(r.times, 1)
 }
 
-// accepted takes in that a request which left at a time was accepted. It may have left beside
-// the one that began the cool-down.
+// accepted takes in that a request which left at a time was accepted. It may have been in flight
+// together with the one that began the cool-down.
 func (r *row) accepted(left time.Time) {
 	if !left.Before(r.before) {
 		r.times = 0

@@ -27,7 +27,7 @@
 // operation, and for a new message the sender. Each Resource has a bucket. The request
 // waits in the bucket's line until no cool-down is in force. Then it takes a token and a
 // permit, and twilio-go sends it. It returns with Twilio's answer unless that is a throttle. Then
-// it waits, and goes back to its place in the line.
+// it waits, and goes back to its place in the line. CONTRIBUTING.md names the file of each step.
 //
 // # Glossary
 //
@@ -42,19 +42,21 @@
 //   - bucket: all that is known of one resource, and who waits for it.
 //   - line: the requests that wait in a bucket, in the order in which they leave.
 //   - priority: which requests of a line go first. See [Priority].
-//   - token: the right to send one request. A bucket gets tokens at its rate.
+//   - token: the right to send one request. A bucket gets tokens at its rate. access token: the
+//     credential of OAuth, always named so.
 //   - rate: tokens per second, as configured. pace: tokens per second at which a bucket
-//     sends now, which is the rate or less.
+//     sends now, which is the rate or less. learned rate: the pace that a learned limit allows.
 //   - permit: the place of one request in flight. An account, a resource and a bucket may have a limited
 //     number of them.
-//   - turn: a [Turn], and nothing else: the token and the permit that a program waits for
-//     before it chooses what to send.
+//   - turn: the token and the permit with which a request leaves. With a [Turn] a program waits for
+//     them before it chooses what to send.
 //   - cool-down: the time for which a bucket pauses after a throttled answer. Nothing of the
 //     bucket leaves meanwhile.
 //   - accepted: Twilio has looked at the request, whatever it thought of its content.
 //   - throttled: Twilio has answered 429 or 20429, and has not processed the request.
 //   - refused: pacer does not let a call wait, since its wait would be too long.
-//   - limit: what Twilio allows. learned: found from throttled answers. noise: throttled answers
+//   - late arrival: a request that reaches Twilio later than those that left beside it.
+//   - limit: what Twilio allows; a [Limit] is a rule about it. learned: found from throttled answers. noise: throttled answers
 //     that no limit explains.
 //   - store: what keeps the buckets that processes share. grant: tokens that a store gives a
 //     process. See [BucketStore].

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer/internal/line"
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
 // A keyState is what is known of one key that was throttled.
 type keyState struct {
-	row      // its cool-downs; none: the key was throttled, and pauses for its resource only
+	row      // its cool-downs; none: the key was throttled, but its whole resource was made to pause instead
 	scope    Scope
 	began    time.Time // when the last cool-down did
 	line     line.Line
@@ -24,7 +25,7 @@ type keyState struct {
 
 const (
 	provesRate = 10               // acceptances between two cool-downs from which a rate follows
-	spacedFor  = 30 * time.Second // then the spacing is tried without
+	spacedFor  = 30 * time.Second // after which requests are no longer spaced, to see whether that is accepted
 )
 
 // A passage is a request that has passed its key's line.
@@ -46,7 +47,7 @@ func (h *keyState) throttled(left time.Time, asked time.Duration, o *Outcome, no
 		h.began, h.window = now, 1
 	}
 	if asked == 0 {
-		o.RetryAfter = time.Second << min(h.times-1, 4)
+		o.RetryAfter = steps.After(h.times)
 	}
 	h.begin(*o, now)
 	h.line.WakeHead()

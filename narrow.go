@@ -17,7 +17,7 @@ import (
 // A key that was throttled has a cool-down: for as long as the answer says, else for 1, 2, 4, 8,
 // 16 s, by how often in a row. Its requests wait in a line of their own. When the cool-down is
 // over one of them goes as a probe. Each that is accepted lets two more go. If the key is
-// throttled again after many acceptances, its requests are spaced as those were.
+// throttled again after many acceptances, its requests are sent at the rate at which those were accepted.
 //
 // Some answers do not say whether they are about a key or about all of its resource. For these
 // narrow counts how many keys are throttled that were not before, and how many others are

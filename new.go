@@ -43,8 +43,9 @@ func NewRestClientWithParams(params ClientParams, opts ...Option) *RestClient {
 //
 // With a params.ClientCredentialProvider (OAuth) all calls share one access token. The first
 // call fetches it, and while calls are made the next one is fetched in the background before
-// it expires. All calls that wait for the same fetch share its failure. No call has a token or a permit
-// of the limiter while it waits for a token, and the wait ends with the call's context.
+// it expires. All calls that wait for the same fetch share its failure. The wait ends with the call's
+// context. While a call waits for an access token it holds no token or permit of the limiter, save in its
+// third and last round.
 func New(params ClientParams, opts ...Option) (*Client, error) {
 	o, err := optionsOf(opts)
 	c := &Client{core: core{cfg: o.config}}

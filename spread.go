@@ -9,14 +9,14 @@ import "time"
 //
 // A plain 20429 of Verify is taken to be about a number at first, as Twilio's page on it names
 // mostly such causes. 63018 is taken to be about the sender at first. Once many keys of a
-// resource were throttled, it has a limit of its own: for a while each further answer is
-// about that, unless the same key is throttled again.
+// resource were throttled, the resource itself is taken to have a limit. For a while each further
+// answer is about that, unless the same key is throttled again.
 type spread struct {
 	fresh   float64   // keys throttled that were not before; each loses weight with time
 	others  float64   // requests accepted, each for another key than the one before
 	at      time.Time // of these weights
 	last    string    // the key that was accepted last
-	widened time.Time // when an answer was about all last; zero: never
+	widened time.Time // when an answer was last taken to be about the whole resource; zero: never
 }
 
 const (
@@ -35,7 +35,8 @@ func (e *spread) accepts(k *key) {
 }
 
 // wide reports whether a throttled answer is about all of the resource. h is what is known of
-// its key; nil: it was not throttled before. mostly: such answers mostly are about all.
+// its key; nil: it was not throttled before. mostly: answers with this code are usually about
+// the whole resource.
 func (e *spread) wide(h *keyState, mostly bool) bool {
 	if h == nil {
 		e.fresh++

@@ -20,7 +20,8 @@ const (
 // for both again.
 //
 // The last round is the exception: where the line is longer than a token lives, a call would
-// wait for ever otherwise. The program's own Turn is given back in the same way.
+// wait for ever otherwise. If the call came with a Turn, that Turn's permit
+// is given back too.
 func (c *call) depart() (token string, err error) {
 	a := c.authFor(c.resource)
 	if a == nil {

@@ -30,7 +30,7 @@ type lane struct {
 	claimed   time.Time      // when jobs were last claimed from it
 	doc       *campaignDoc   // of its campaign; nil: it has none, or none that can be read
 	notBefore time.Time      // it is not served before; zero: it may be
-	waitsAs   pacer.Priority // with which it waits for a slot or a turn
+	waitsAs   pacer.Priority // the priority with which it waits for a slot or a turn
 	rouse     func()         // ends its wait; nil: it does not wait
 
 	// The serving goroutine's.

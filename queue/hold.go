@@ -27,7 +27,7 @@ const (
 	alertAfter       = 6               // holds in a row for throttled answers
 	tellAfter        = 3               // holds in a row because nothing reaches Twilio
 	unansweredAfter  = 3               // attempts in a row without a proper answer: then the bucket is held
-	lastProbe        = 5 * time.Second // how long after the others the bucket probes for which the account is held
+	lastProbe        = 5 * time.Second // by how much later the bucket that caused the account's hold probes
 )
 
 // backoff is 1, 2, 4, ... 60 s.

@@ -22,7 +22,7 @@ const (
 	wasAccepted  meaning = "accepted"  // success is proved: it is Sent
 	wasRefused   meaning = "refused"   // Twilio has refused this request: it is Failed
 	wasThrottled meaning = "throttled" // not now: it waits, and its bucket with it
-	wasExhausted meaning = "exhausted" // a quota, or a sender's queue: the same, for long
+	wasExhausted meaning = "exhausted" // a quota, or a sender's queue: the same, for longer
 	wasBarred    meaning = "barred"    // the account or its credentials: the account waits
 	wasUntaken   meaning = "untaken"   // nothing reached Twilio: it waits, and its bucket with it
 	wasUnproved  meaning = "unproved"  // Twilio may have processed it: in doubt

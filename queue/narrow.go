@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
 // Some limits are those of single receivers and objects ([pacer.Scope.Narrow]), and no bucket is
@@ -14,7 +15,7 @@ import (
 const (
 	maxSkipped = 20          // jobs that one turn passes over because their receivers or objects are held
 	toldAgain  = time.Hour   // after which an alert tells once more that such limits last
-	lookAgain  = time.Second // after a throttled answer without a Retry-After
+	lookAgain  = steps.First // after a throttled answer without a Retry-After
 )
 
 // heldFor reports that a request was not sent because its receiver or object is held, and

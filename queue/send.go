@@ -41,7 +41,7 @@ func (s *sender) send(ctx context.Context, l *lane, j Job, turn *pacer.Turn, cla
 	s.sendWith(ctx, l, j, turn, claimed, 0)
 }
 
-// sendWith sends a job with a turn. skipped is how many jobs have left the turn to others.
+// sendWith sends a job with a turn. skipped is how many jobs were skipped before this one, as their receivers are held.
 func (s *sender) sendWith(ctx context.Context, l *lane, j Job, turn *pacer.Turn, claimed time.Time, skipped int) {
 	if now := time.Now(); s.late(claimed, now) || ctx.Err() != nil {
 		s.claims.failed(ctx, fmt.Errorf("%v have passed since a request was claimed, half of the lease's margin is over", now.Sub(claimed).Round(time.Second)))
@@ -170,8 +170,8 @@ func (s *sender) untaken(l *lane, j Job, began time.Time, o *Outcome) Move {
 // maxSafeAttempts is how often a request is sent that does no harm if it is sent again.
 const maxSafeAttempts = 10
 
-// doubtful is what becomes of a request that may have been processed. Before the attempt was noted,
-// its bucket had been held so many times in a row (outages). A failure while the bucket is held is
+// doubtful is what becomes of a request that may have been processed. outages is how many times in a row
+// its bucket had been held by then. A failure while the bucket is held is
 // not the request's fault.
 func (s *sender) doubtful(j Job, o *Outcome, outages int) Move {
 	switch s.policyFor(j.Lane.Resource, &j.Request) {

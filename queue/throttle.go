@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
 // A throttled answer may mean a limit, an outage, or noise. The rules by which they are told apart
 // are those of docs/learning.md, section 2, as far as a worker can see them. The client's limiter
 // has all the rules, and closes the bucket in this process. The worker holds it in all processes.
 const (
-	sparedFor  = 100                     // times as long as a single answer has held a bucket, no other single one holds it
+	sparedFor  = 100                     // after a single answer has held a bucket for d, no other single one holds it for 100 times d
 	lastOnes   = 16                      // answers that are looked at
 	fewOnes    = 8                       // answers without which their share says nothing
 	mostOf     = 0.6                     // share of throttled answers above which they show a limit or an outage
@@ -73,12 +74,12 @@ func (h *holder) throttled(l *lane, j Job, began time.Time, limit pacer.RateLimi
 	now := time.Now()
 	h.mu.Lock()
 	b := l.bucket
-	step, own := backoff(min(b.throttled, 4)), backoff(min(max(b.throttled, int(j.Claim)-1-j.Attempts), 4))
+	step, own := steps.After(1+b.throttled), steps.After(1+max(b.throttled, int(j.Claim)-1-j.Attempts))
 	if limit.RetryAfter > 0 {
 		step = limit.RetryAfter + rand.N(time.Second)
 		own = step
 	}
-	holds := b.heldUntil().After(now) || step > longHold // it is held already, or nobody must wait for it unseen
+	holds := b.heldUntil().After(now) || step > longHold // it is held already, or for so long that an alert must say so
 	if again := !began.Before(b.hold.since); again {
 		holds = b.answers.throttled(step, now) || holds
 	}

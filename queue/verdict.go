@@ -20,8 +20,8 @@ func (s span) near(t time.Time, d time.Duration) bool {
 const (
 	// clockMargin allows for times of whole seconds and for the way to Twilio.
 	clockMargin = 5 * time.Second
-	// otherMargin is how far from the span something with another text makes it unsure that
-	// Twilio does not have the request. Clocks may have been set meanwhile. Two that are off by
+	// otherMargin: within this distance of the span, something with another text leaves it open whether
+	// Twilio has the request. Clocks may have been set meanwhile. Two that are off by
 	// two minutes, and are set from one side to the other, make eight.
 	otherMargin = 10 * time.Minute
 	// setMargin is by how much clocks may have been set for a match still to count.
@@ -30,7 +30,7 @@ const (
 	earlyMargin = time.Hour
 )
 
-// maxRounds is how often a request is sent of which Twilio never shows anything. Each round is a
+// maxRounds is how often a request may be sent if Twilio never lists it. Each round is a
 // chance to send it twice.
 const maxRounds = 5
 
@@ -42,7 +42,7 @@ const maxLooks = 3
 type doubt struct {
 	job    *Job
 	span   span             // when it may have been sent
-	wide   bool             // a clock was set by minutes of late
+	wide   bool             // a clock was set recently, by minutes
 	listed []created        // what Twilio's list has for its receiver
 	taken  map[string]bool  // SIDs of those listed that are results of other jobs
 	twins  map[string]twins // by look: jobs that may have been sent

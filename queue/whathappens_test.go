@@ -223,7 +223,7 @@ func (w *world) kept(id queue.ID, atLeast, atMost time.Duration) {
 			continue
 		}
 		if d := time.Until(l.Parked); d < atLeast || d > atMost {
-			w.t.Errorf("its bucket keeps still for %v, expected %v to %v", d, atLeast, atMost)
+			w.t.Errorf("its bucket pauses for %v, expected %v to %v", d, atLeast, atMost)
 		}
 		return
 	}

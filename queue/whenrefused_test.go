@@ -120,7 +120,7 @@ var whenRefused = map[string]row{
 		}
 		for _, l := range lanes {
 			if c.code != 63018 && l.Parked.After(start) { // the first 63018 may be about all of the sender
-				t.Errorf("%v keeps still until %v", l.Lane, l.Parked)
+				t.Errorf("%v pauses until %v", l.Lane, l.Parked)
 			}
 		}
 		if n := v.count(); n > c.most {

@@ -6,8 +6,8 @@ import (
 )
 
 // A limit of a few requests per second whose cool-downs are short is best met by bursts. As many
-// leave at once as were accepted before, and two more. These are throttled, and the bucket keeps
-// still until the server's window is empty again. A pace would do worse. Requests arrive a bit earlier
+// leave at once as were accepted before, and two more. These are throttled, and the bucket
+// pauses until the server's window is empty again. A pace would do worse. Requests arrive a bit earlier
 // or later than they leave, and so some are throttled at each pace near such a limit. Each time a
 // cool-down costs about all that the limit lets pass in a second. A trial would take minutes.
 const (

@@ -3,6 +3,8 @@ package learn
 import (
 	"testing"
 	"time"
+
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
 // A limit of a few requests per second whose cool-downs are short is used nearly as well as without learning. A bucket that
@@ -185,7 +187,7 @@ func TestBursts(t *testing.T) {
 		s := bursts(t)
 		for range 10 {
 			s.answers(time.Second/4, "x")
-			s.wait(lastStep)
+			s.wait(steps.Last)
 		}
 		for range 2 {
 			s.answers(time.Second/4, "aax")
@@ -203,7 +205,7 @@ func TestBursts(t *testing.T) {
 		s := bursts(t)
 		for range 10 {
 			s.answers(time.Second/4, "x")
-			s.wait(lastStep)
+			s.wait(steps.Last)
 		}
 		s.answers(time.Second/4, "aax")
 		s.wait(time.Second)

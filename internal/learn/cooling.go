@@ -3,6 +3,8 @@ package learn
 import (
 	"math/bits"
 	"time"
+
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
 // A cooling is about the times in which the bucket pauses.
@@ -31,17 +33,15 @@ type trouble struct {
 }
 
 const (
-	firstStep = time.Second      // of a cool-down of which Twilio does not say how long
-	lastStep  = 16 * time.Second // the longest of these
-	sparedFor = 100              // times as long as a single throttled answer has closed the bucket, no other one does
-	cheapest  = 2                // requests that a cool-down costs at most for it to be always worth its while
-	window    = 16               // answers by which it is judged whether most are throttled
-	quarter   = window / 4       // of these throttled show a limit while one is looked for
-	most      = 0.6              // share of these that means a limit
-	unlikely  = 0.02             // chance below which it is not noise that nothing is accepted
-	troubled  = 3                // cool-downs in a row without an acceptance are an outage
-	heard     = 5 * time.Second  // after which without an acceptance no more is asked for
-	soon      = 5 * time.Second  // after a cool-down a limit shows again
+	sparedFor = 100             // times as long as a single throttled answer has closed the bucket, no other one does
+	cheapest  = 2               // requests that a cool-down costs at most for it to be always worth its while
+	window    = 16              // answers by which it is judged whether most are throttled
+	quarter   = window / 4      // of these throttled show a limit while one is looked for
+	most      = 0.6             // share of these that means a limit
+	unlikely  = 0.02            // chance below which it is not noise that nothing is accepted
+	troubled  = 3               // cool-downs in a row without an acceptance are an outage
+	heard     = 5 * time.Second // after which without an acceptance no more is asked for
+	soon      = 5 * time.Second // after a cool-down a limit shows again
 )
 
 // ask takes in for how long Twilio said that a request should wait; 0: it did not say.
@@ -56,7 +56,7 @@ func (c *cooling) length(t Throttle, now time.Time) (hold, step time.Duration) {
 	hold, step = max(c.asked.Sub(now), 0), c.step
 	if t.RetryAfter == 0 {
 		if step == 0 || !t.Stubborn {
-			step = min(max(firstStep, 2*step), lastStep)
+			step = steps.Next(step)
 		}
 		hold = max(hold, step)
 	}

@@ -3,10 +3,12 @@ package learn
 import (
 	"math"
 	"time"
+
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
-// Evidence is what the answers to one bucket's requests have taught. It decides who keeps
-// still when a request was throttled, and has the controller of the bucket's pace. The zero
+// Evidence is what the answers to one bucket's requests have taught. It decides who pauses
+// when a request was throttled, and has the controller of the bucket's pace. The zero
 // Evidence knows nothing; Configure makes it ready.
 type Evidence struct {
 	ceiling  float64 // as configured; Unlimited
@@ -310,7 +312,7 @@ func (e *Evidence) recently() float64 { return e.log.Until(e.accepted) + e.other
 // Unasked reports that the bucket pauses for a step that Twilio has not asked for, and that is
 // longer than the first one.
 func (e *Evidence) Unasked(now time.Time) bool {
-	return e.lessons != nil && !e.literal && e.cooling.closed && e.cooling.step > firstStep && !e.cooling.asked.After(now)
+	return e.lessons != nil && !e.literal && e.cooling.closed && e.cooling.step > steps.First && !e.cooling.asked.After(now)
 }
 
 // Over reports that an unasked step need not last to its end. Since this bucket was closed a request was
@@ -320,7 +322,7 @@ func (e *Evidence) Over(account *InFlight, now time.Time) bool {
 		return false
 	}
 	a, since := &account.seen, e.cooling.since
-	return a.resumed.After(since) || account.limit > 0 && now.Sub(since) >= firstStep && a.answered.After(since)
+	return a.resumed.After(since) || account.limit > 0 && now.Sub(since) >= steps.First && a.answered.After(since)
 }
 
 // Reopen takes in that the cool-down is over, with so many of the bucket's requests in flight.

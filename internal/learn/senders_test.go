@@ -3,6 +3,8 @@ package learn
 import (
 	"testing"
 	"time"
+
+	"github.com/twilio-pacer/pacer/internal/steps"
 )
 
 // senders are buckets of one account, in a time of their own.
@@ -93,7 +95,7 @@ func TestSenderWithoutAnAcceptanceDoesNotPauseLongerThanTheFirstStepBesideAKnown
 			s.account.limit = r.limit
 			last := s.each[1]
 			last.throttled(10, 0)
-			for last.cooling.step <= firstStep || !last.closed {
+			for last.cooling.step <= steps.First || !last.closed {
 				s.now = s.now.Add(100 * ms)
 				if last.reopens() {
 					last.throttled(10, 0)
@@ -103,7 +105,7 @@ func TestSenderWithoutAnAcceptanceDoesNotPauseLongerThanTheFirstStepBesideAKnown
 				if s.now = s.now.Add(100 * ms); r.others {
 					s.each[0].accepted(5)
 				}
-				if early := s.now.Sub(last.cooling.since) < firstStep; early && last.Over(&s.account, s.now) {
+				if early := s.now.Sub(last.cooling.since) < steps.First; early && last.Over(&s.account, s.now) {
 					t.Fatal("it is over before the first step is")
 				}
 			}
@@ -342,7 +344,7 @@ func TestBucketThatGetsNoPermitHasNoOutage(t *testing.T) {
 				t.Errorf("one request at a time leaves: %v, want %v", got, !r.accepted)
 			}
 			b.throttled(1, 0)
-			if got := b.until.Sub(s.now) == firstStep; got != r.accepted {
+			if got := b.until.Sub(s.now) == steps.First; got != r.accepted {
 				t.Errorf("the next cool-down lasts %v, want a second: %v", b.until.Sub(s.now), r.accepted)
 			}
 			s.now = b.until
@@ -437,7 +439,7 @@ func TestMoreIsAskedForAtOnceAfterAnOutage(t *testing.T) {
 			}
 			for range r.last {
 				s.answers(50*ms, "x")
-				s.wait(lastStep + time.Second)
+				s.wait(steps.Last + time.Second)
 				if r.others {
 					s.account.saw(7, false, s.now)
 				}

@@ -72,7 +72,7 @@ func Instrument(q *queue.Queue, opts ...Option) (unregister func() error, err er
 		return c
 	}
 	g.requests = count("pacer.queue.requests", "{request}", "Requests in the queue, by state.")
-	g.parked = count("pacer.queue.lanes_parked", "{lane}", "Lanes with something ready that keep still since Twilio said so.")
+	g.parked = count("pacer.queue.lanes_parked", "{lane}", "Lanes with something ready that pause since Twilio said so.")
 	amount := func(name, unit, text string) metric.Float64ObservableGauge {
 		c, err := m.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
 		errs = append(errs, err)
