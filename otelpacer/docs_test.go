@@ -49,7 +49,7 @@ func TestWatching(t *testing.T) {
 	doc := root + "/docs/watching.md"
 	for what, pair := range map[string][2][]string{
 		"metrics": {
-			names(t, `(?:Histogram|[Cc]ounter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go", "otelqueue/otelqueue.go"),
+			names(t, `(?:Histogram|[Cc]ounter|count|amount)\("([a-z_.]+)"`, "metrics.go", "gauges.go", "otelqueue/otelqueue.go", "otelqueue/alerts.go"),
 			names(t, "(?m)^\\| `((?:http|pacer)\\.[a-z_.]+)` \\|", doc),
 		},
 		"alerts": {

@@ -127,7 +127,7 @@ func (a *app) work(ctx context.Context, c workerConfig) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, q.Close()) }()
-	metrics, instrument, stopMetrics, err := instruments(q)
+	metrics, instrument, alerts, stopMetrics, err := instruments(q)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (a *app) work(ctx context.Context, c workerConfig) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopClient()) }()
-	worker, err := queue.NewWorker(q, client, c.options(log)...)
+	worker, err := queue.NewWorker(q, client, append(c.options(log), alerts)...)
 	if err != nil {
 		return err
 	}
@@ -255,18 +255,21 @@ func minutely(ctx context.Context, q *queue.Queue, log *slog.Logger) {
 	}
 }
 
-// instruments makes metrics for the queue, and an option that makes those of a client.
-func instruments(q *queue.Queue) (metrics http.Handler, client pacer.Option, stop func() error, err error) {
+// instruments makes metrics for the queue, and options that make those of a client and of a worker's alerts.
+func instruments(q *queue.Queue) (metrics http.Handler, client pacer.Option, alerts queue.WorkerOption, stop func() error, err error) {
 	registry := prometheus.NewRegistry()
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))
+	if alerts, err = otelqueue.CountAlerts(otelqueue.WithMeterProvider(provider)); err != nil {
+		return nil, nil, nil, nil, fmt.Errorf("metrics: %w", err)
+	}
 	unregister, err := otelqueue.Instrument(q, otelqueue.WithMeterProvider(provider))
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("metrics: %w", err)
+		return nil, nil, nil, nil, fmt.Errorf("metrics: %w", err)
 	}
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 2, Timeout: 10 * time.Second})
-	return handler, otelpacer.Instrument(otelpacer.WithMeterProvider(provider)), unregister, nil
+	return handler, otelpacer.Instrument(otelpacer.WithMeterProvider(provider)), alerts, unregister, nil
 }

@@ -170,7 +170,7 @@ func TestWorkerSendsServesAndDrains(t *testing.T) {
 	if s.State != queue.Sent || s.SID == "" || len(fake.Messages()) != 1 {
 		t.Error(s)
 	}
-	if code, metrics := get(t, "http://"+address+"/metrics"); code != http.StatusOK || !strings.Contains(metrics, "pacer_queue_") || strings.Contains(metrics, receiver) {
+	if code, metrics := get(t, "http://"+address+"/metrics"); code != http.StatusOK || !strings.Contains(metrics, "pacer_queue_workers") || !strings.Contains(metrics, "pacer_queue_alerts_total") || strings.Contains(metrics, receiver) {
 		t.Error("metrics: ", code)
 	}
 	write(limits, `[{"resource": "Messages", "rate": "fast"}]`)

@@ -10,7 +10,6 @@
 package otelqueue
 
 import (
-	"context"
 	"errors"
 
 	"github.com/twilio-pacer/pacer/queue"
@@ -29,6 +28,8 @@ const (
 	// keyState is the attribute of pacer.queue.requests: ready, delayed, sending, in_doubt
 	// or failed.
 	keyState = attribute.Key("pacer.state")
+	// keyReason is the attribute of pacer.queue.holds: a queue.HoldReason, with _ for each space.
+	keyReason = attribute.Key("pacer.reason")
 )
 
 // An Option changes where [Instrument] sends what it sees.
@@ -72,6 +73,9 @@ func Instrument(q *queue.Queue, opts ...Option) (unregister func() error, err er
 		return c
 	}
 	g.requests = count("pacer.queue.requests", "{request}", "Requests in the queue, by state.")
+	g.sendable = count("pacer.queue.sendable", "{request}", "Ready requests that neither a hold nor their campaign keeps back.")
+	g.workers = count("pacer.queue.workers", "{worker}", "Workers that have said within 20 s that they live.")
+	g.holds = count("pacer.queue.holds", "{hold}", "Buckets and accounts of which nothing is sent now, by reason.")
 	g.parked = count("pacer.queue.lanes_parked", "{lane}", "Lanes with something ready that pause since Twilio said so.")
 	amount := func(name, unit, text string) metric.Float64ObservableGauge {
 		c, err := m.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
@@ -81,53 +85,9 @@ func Instrument(q *queue.Queue, opts ...Option) (unregister func() error, err er
 	g.oldest = amount("pacer.queue.oldest_age", "s", "How long the first ready request has been waiting.")
 	g.arrived = counter("pacer.queue.arrived", "Requests that were enqueued, ever.")
 	g.departed = counter("pacer.queue.departed", "Requests that were sent, failed or cancelled, ever.")
-	r, err := m.RegisterCallback(g.read, g.requests, g.parked, g.oldest, g.arrived, g.departed)
+	r, err := m.RegisterCallback(g.read, g.requests, g.sendable, g.workers, g.holds, g.parked, g.oldest, g.arrived, g.departed)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return r.Unregister, nil
-}
-
-type queueGauges struct {
-	queue             *queue.Queue
-	requests, parked  metric.Int64ObservableGauge
-	oldest            metric.Float64ObservableGauge
-	arrived, departed metric.Int64ObservableCounter
-}
-
-func (g *queueGauges) read(ctx context.Context, o metric.Observer) error {
-	s, err := g.queue.Stats(ctx)
-	if err != nil {
-		return err
-	}
-	type depth struct {
-		queue.LaneDepth
-		parked int64
-	}
-	sums := map[string]*depth{}
-	for i := range s.Lanes {
-		l := &s.Lanes[i]
-		name := l.Lane.Resource.String()
-		d := sums[name]
-		if d == nil {
-			d = &depth{}
-			sums[name] = d
-		}
-		d.Add(l)
-		if l.Ready > 0 && l.Parked.After(s.Time) {
-			d.parked++
-		}
-	}
-	for name, d := range sums {
-		resource := keyResource.String(name)
-		at := metric.WithAttributes(resource)
-		for state, n := range map[string]int64{"ready": d.Ready, "delayed": d.Delayed, "sending": d.Sending, "in_doubt": d.InDoubt, "failed": d.Failed} {
-			o.ObserveInt64(g.requests, n, metric.WithAttributes(resource, keyState.String(state)))
-		}
-		o.ObserveInt64(g.parked, d.parked, at)
-		o.ObserveFloat64(g.oldest, d.OldestAge.Seconds(), at)
-		o.ObserveInt64(g.arrived, d.Arrived, at)
-		o.ObserveInt64(g.departed, d.Departed, at)
-	}
-	return nil
 }

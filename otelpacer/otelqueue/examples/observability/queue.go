@@ -38,7 +38,11 @@ func enqueue(ctx context.Context, c *pacer.Client) (wait func(), err error) {
 	if err != nil {
 		return nil, errors.Join(err, q.Close(), os.RemoveAll(dir))
 	}
-	worker, err := queue.NewWorker(q, c, queue.WithGrace(time.Second), queue.WithAlert(func(queue.Alert) {}))
+	alerts, err := otelqueue.CountAlerts() // and those of the worker's alerts
+	if err != nil {
+		return nil, errors.Join(err, unregister(), q.Close(), os.RemoveAll(dir))
+	}
+	worker, err := queue.NewWorker(q, c, alerts, queue.WithGrace(time.Second))
 	if err != nil {
 		return nil, errors.Join(err, unregister(), q.Close(), os.RemoveAll(dir))
 	}
