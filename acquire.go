@@ -136,6 +136,9 @@ func (b *bucket) doneFunc(d departure) func(Outcome) {
 			return
 		}
 		b.count(o, now)
+		if o.Failed && o.Passed {
+			b.failed(d, o, now)
+		}
 		if o.Failed || o.Narrow {
 			return
 		}

@@ -22,12 +22,22 @@ func (b *bucket) configure() {
 
 // accepted takes in that a request was accepted.
 func (b *bucket) accepted(d departure, o Outcome, now time.Time) {
-	n := o.ConcurrentRequests
-	if n == 0 {
-		n = int(d.inFlight)
-	}
-	b.evidence.Accepted(d.left, n, b.teaches(), now)
+	b.evidence.Accepted(d.left, inProgress(d, o), b.teaches(), now)
 	b.shared().Accepted()
+}
+
+// failed takes in that a request failed after Twilio had let it pass.
+func (b *bucket) failed(d departure, o Outcome, now time.Time) {
+	b.spacing.Failed(d.number, d.left)
+	b.evidence.Failed(d.left, inProgress(d, o), b.teaches(), now)
+}
+
+// inProgress returns how many requests of the account were in progress with one that was not throttled.
+func inProgress(d departure, o Outcome) int {
+	if o.ConcurrentRequests > 0 {
+		return o.ConcurrentRequests
+	}
+	return int(d.inFlight)
 }
 
 // throttled takes in a throttled answer, and begins a cool-down if the evidence says so. Otherwise

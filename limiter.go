@@ -107,4 +107,7 @@ type Outcome struct {
 	//   - a refusal of the account ([Unauthorized]),
 	//   - a quota that waiting seconds does not renew ([Quota] and the like).
 	Failed bool
+	// Passed: with Failed, Twilio let the request pass before it failed, as a status of 5xx says.
+	// So it took its part of what a limit allows. False: that is not known.
+	Passed bool
 }

@@ -61,7 +61,7 @@ func TestOutcomeThatSaysNothingIsFailed(t *testing.T) {
 	cut := func(err error) transport {
 		return func(*http.Request) (*http.Response, error) { return nil, err }
 	}
-	accepted, failed, throttled := Outcome{}, Outcome{Failed: true}, Outcome{Throttled: true, RetryAfter: time.Second, Step: true}
+	accepted, failed, passed, throttled := Outcome{}, Outcome{Failed: true}, Outcome{Failed: true, Passed: true}, Outcome{Throttled: true, RetryAfter: time.Second, Step: true}
 	for name, c := range map[string]struct {
 		send transport
 		want Outcome
@@ -76,8 +76,8 @@ func TestOutcomeThatSaysNothingIsFailed(t *testing.T) {
 		"401":                       {answer(401, `{"code":20003,"status":401}`), failed},
 		"403, account suspended":    {answer(403, `{"code":20403,"status":403}`), failed},
 		"400, account not active":   {answer(400, `{"code":10001,"status":400}`), failed},
-		"500":                       {answer(500, `{"code":20500,"status":500}`), failed},
-		"503, a page":               {answer(503, "<html>"), failed},
+		"500":                       {answer(500, `{"code":20500,"status":500}`), passed},
+		"503, a page":               {answer(503, "<html>"), passed},
 		"307":                       {answer(307, ""), failed},
 		"connection refused":        {cut(&net.OpError{Op: "dial", Err: errors.New("connection refused")}), failed},
 		"connection cut":            {cut(io.ErrUnexpectedEOF), failed},
@@ -110,7 +110,7 @@ func TestOutcomeOfAPanicIsFailed(t *testing.T) {
 
 // 100 requests a second fail, and then one is throttled: the failures prove no rate.
 func TestFailuresProveNoRate(t *testing.T) {
-	for name, o := range map[string]Outcome{"failed": {Failed: true}, "unused": {Unused: true}} {
+	for name, o := range map[string]Outcome{"failed": {Failed: true}, "passed": {Failed: true, Passed: true}, "unused": {Unused: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLimiter(t)
@@ -145,29 +145,33 @@ func TestFailuresProveNoRate(t *testing.T) {
 // Accepted requests take 200 ms. One in ten fails at once, and does not make the others
 // look late, which would cost the bucket some of its rate.
 func TestFailuresAreNoMeasureOfTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(t, Limit{Resource: Messages, Rate: 10})
-		lane := newLane(l, sender)
-		var wg sync.WaitGroup
-		for i := range 600 {
-			wg.Go(func() {
-				done, err := lane.enter(bg)
-				if err != nil {
-					t.Error(err)
-					return
+	for name, o := range map[string]Outcome{"failed": {Failed: true}, "passed": {Failed: true, Passed: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(t, Limit{Resource: Messages, Rate: 10})
+				lane := newLane(l, sender)
+				var wg sync.WaitGroup
+				for i := range 600 {
+					wg.Go(func() {
+						done, err := lane.enter(bg)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if i%10 == 9 {
+							done(o)
+							return
+						}
+						time.Sleep(200 * time.Millisecond)
+						done(Outcome{})
+					})
+					synctest.Wait()
 				}
-				if i%10 == 9 {
-					done(Outcome{Failed: true})
-					return
+				wg.Wait()
+				if last, want := lane.left[599], 599*100*time.Millisecond; last != want {
+					t.Errorf("the last one left after %v, expected %v", last, want)
 				}
-				time.Sleep(200 * time.Millisecond)
-				done(Outcome{})
 			})
-			synctest.Wait()
-		}
-		wg.Wait()
-		if last, want := lane.left[599], 599*100*time.Millisecond; last != want {
-			t.Errorf("the last one left after %v, expected %v", last, want)
-		}
-	})
+		})
+	}
 }

@@ -177,6 +177,7 @@ func (c *call) sendOnce(token string) (r reply) {
 		}
 	}
 	outcome.Failed = r.kind != Throttled && (c.last.notNow || saysNothing(r.err, c.wire.status))
+	outcome.Passed = outcome.Failed && c.wire.status >= http.StatusInternalServerError
 	c.wire.counts(&outcome)
 	if r.kind == Throttled {
 		outcome.Throttled, outcome.Rate = true, saysRate(c.resource, a.code)

@@ -54,6 +54,21 @@ func (e *Evidence) settle(account *InFlight, now time.Time) {
 	e.event.began = time.Time{}
 }
 
+// Failed takes in that a request failed after Twilio had let it pass, as an answer with a status of 5xx says. It
+// is neither an acceptance nor a throttle: no trouble ends by it. But it took its part of a limit. So it counts in
+// what passes per time, and among the answers of which a share is throttled.
+func (e *Evidence) Failed(left time.Time, inProgress int, account *InFlight, now time.Time) {
+	if e.lessons == nil {
+		return
+	}
+	e.log.Add(left)
+	account.failed(inProgress, left)
+	if c := &e.cooling; c.closed || !left.Before(c.opened) {
+		c.note(0, left, e.since, now)
+		e.Rate.failed(left)
+	}
+}
+
 // concerns reports that the event may be about the account's requests in progress.
 func (e *Evidence) concerns(account *InFlight) bool {
 	return account != nil && (!account.alone() || account.several()) && !e.event.rate && !e.event.asked

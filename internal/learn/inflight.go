@@ -72,6 +72,7 @@ type seen struct {
 }
 
 // A count is of requests with about the same number in progress.
+// Those that failed after Twilio had let them pass are among the accepted.
 type count struct{ accepted, throttled uint8 }
 
 func (n *count) halve() { n.accepted, n.throttled = n.accepted/2, n.throttled/2 }
@@ -147,6 +148,18 @@ func (c *InFlight) accepted(n int, sound bool, left, now time.Time) {
 	at.add(&at.accepted)
 	if c.back > 0 && !left.Before(c.changed) {
 		c.find(c.trial.add(false, now), now)
+	}
+}
+
+// failed is Evidence.Failed. It does nothing for nil.
+func (c *InFlight) failed(n int, left time.Time) {
+	if c == nil || c.counts == nil {
+		return
+	}
+	at := &c.counts[cell(n)]
+	at.add(&at.accepted)
+	if c.back > 0 && !left.Before(c.changed) {
+		c.trial.pass()
 	}
 }
 

@@ -17,6 +17,7 @@ type model struct {
 	latency func(*rand.Rand) time.Duration // of the network, there and back
 	work    time.Duration                  // of the server on a request that it accepts
 	server  server
+	fails   float64       // share of the requests that fail after the server has let them pass
 	change  func(*model)  // what changes during the run; nil: nothing
 	changes time.Duration // when, from the start of the run
 
@@ -45,7 +46,7 @@ type model struct {
 }
 
 // A minute counts the answers of one minute.
-type minute struct{ accepted, throttled int }
+type minute struct{ accepted, throttled int } // those that failed are among the accepted
 
 // An attempt is a call's present attempt.
 type attempt struct{ before int } // attempts of the call before this one
@@ -195,7 +196,11 @@ func (m *model) answered(a *attempt, left time.Time, n, serial int, ok bool, hol
 	m.flying--
 	if ok {
 		m.minute().accepted++
-		m.evidence.Accepted(left, n, &m.account, m.now)
+		if m.fails > 0 && m.rnd.Float64() < m.fails {
+			m.evidence.Failed(left, n, &m.account, m.now)
+		} else {
+			m.evidence.Accepted(left, n, &m.account, m.now)
+		}
 		m.pause()
 		m.join(&attempt{})
 		return

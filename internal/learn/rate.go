@@ -243,6 +243,17 @@ func (r *Rate) accepted(left, now time.Time) {
 	}
 }
 
+// failed is Evidence.Failed.
+func (r *Rate) failed(left time.Time) {
+	switch {
+	case left.Before(r.since):
+	case r.phase == trying:
+		r.trying.trial.pass()
+	default:
+		r.tally.pass()
+	}
+}
+
 // outage reports that nothing at all has been accepted for some time.
 func (r *Rate) outage() bool {
 	if r.phase == trying {

@@ -36,6 +36,13 @@ func (t *tally) add(throttled bool, now time.Time) {
 	}
 }
 
+// pass takes in an answer that is neither accepted nor throttled.
+func (t *tally) pass() {
+	if !t.outage {
+		t.sent++
+	}
+}
+
 // stuck reports that perhaps nothing at all is accepted now.
 func (t *tally) stuck() bool { return t.run > 2 }
 

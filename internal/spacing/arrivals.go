@@ -157,6 +157,15 @@ func (a *Arrivals) Arrived(number uint64, left, now time.Time) {
 	}
 }
 
+// Failed takes in that the request with the number, which left at the given time, reached the server and
+// failed there. It has a place in the server's window. How long a failure takes says nothing about when the
+// request arrived, and so it counts as the fastest.
+func (a *Arrivals) Failed(number uint64, left time.Time) {
+	if g := a.find(number); g != nil && left.Sub(a.epoch) >= g.left {
+		g.transit = max(g.transit, a.fastest+1)
+	}
+}
+
 // Opens returns when the next request finds room; the zero time if that is not known.
 func (a *Arrivals) Opens() time.Time {
 	g := a.predecessor()

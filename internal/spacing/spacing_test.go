@@ -193,3 +193,23 @@ func TestAnswersFromBeforeAChange(t *testing.T) {
 		}
 	}
 }
+
+// A request that failed at the server has a place in its window, and counts as the fastest: its successor leaves
+// no sooner than a window later.
+func TestSuccessorOfAFailedRequestKeepsItsDistance(t *testing.T) {
+	var a Arrivals
+	a.Fit(10, 1, false)
+	now := start
+	for range 20 {
+		a.Arrived(a.Leave(now), now, now.Add(80*ms))
+		now = now.Add(100 * ms)
+	}
+	a.Failed(a.Leave(now), now)
+	for range 9 {
+		now = now.Add(100 * ms)
+		a.Arrived(a.Leave(now), now, now.Add(80*ms))
+	}
+	if got := a.Delay(now.Add(90 * ms)); got != 10*ms {
+		t.Errorf("the successor is held by %v, expected 10ms", got)
+	}
+}
