@@ -23,11 +23,12 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	}
 
 	deadline, _ := ctx.Deadline()
-	arrived := ArrivalOf(ctx)
-	if arrived.IsZero() {
-		arrived = time.Now()
+	came, _ := ctx.Value(arrivalKey{}).(arrival)
+	if came.at.IsZero() {
+		came.at = time.Now()
 	}
-	w := line.NewWaiter(classOf(ctx), deadline, arrived)
+	w := line.NewWaiter(classOf(ctx), deadline, came.at)
+	w.Tries = came.tries
 	head := b.line.Head()
 	b.line.Join(w)
 	if head != nil && b.line.Head() == w {
@@ -68,6 +69,7 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 				look = delay
 			}
 			switch {
+			case b.line.Head() != w: // another one, which is awake, asks whether an outage is over
 			case delay > 0:
 				w.LeaveGate()
 				if delay != line.UntilWoken && !w.Deadline().IsZero() && now.Add(delay).After(w.Deadline()) {

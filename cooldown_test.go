@@ -144,6 +144,30 @@ func TestOutageOfAnAccountIsOverForAllItsSenders(t *testing.T) {
 	}
 }
 
+// One request at a time asks whether an outage is over, each time one of another call. So no call uses up its retries, as the
+// first two in the line would if they asked by turns.
+func TestNoCallIsGivenUpInAnOutageWhileOthersCouldAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		w := newWorld(t, func(n int, r *http.Request) *http.Response {
+			if time.Since(start) < 40*time.Second {
+				return throttle("Retry-After", "1")(n, r)
+			}
+			return ok201(n, r)
+		}, quiet)
+		var wg sync.WaitGroup
+		for range 25 {
+			wg.Go(func() {
+				if err := w.send(); err != nil {
+					t.Errorf("a call was given up: %v", err)
+				}
+			})
+			time.Sleep(time.Millisecond) // each has a place of its own
+		}
+		wg.Wait()
+	})
+}
+
 // What is left of a cool-down after the time that was too long to wait for is an ordinary wait.
 func TestCallsAreRefusedUntilTheTimeThatWasTooLong(t *testing.T) {
 	start := time.Now()

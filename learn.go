@@ -76,6 +76,7 @@ func (b *bucket) adapt(now time.Time) {
 	if b.permits.account.adopt() {
 		b.permits.account.WakeHead()
 	}
+	b.line.Spare(b.evidence.Scouting())
 	if n := b.evidence.AtOnce(); b.permits.Bucket.Learned != n {
 		b.permits.Bucket.Learned = n
 		b.permits.Bucket.WakeHead()

@@ -39,13 +39,19 @@ func PriorityOf(ctx context.Context) Priority {
 
 type arrivalKey struct{}
 
+// An arrival is what a call tells the limiter of itself, where it asks again.
+type arrival struct {
+	at    time.Time // when the call began
+	tries int       // attempts that it has made
+}
+
 // ArrivalOf returns when the call began that asks a [Limiter] with ctx. It is zero for a call that
 // has only just begun. It is not zero for one that asks again, since it was throttled, or that had to
 // wait for an access token first. Of those that wait with the same priority, the earliest should go
 // first. It is for a Limiter of your own.
 func ArrivalOf(ctx context.Context) time.Time {
-	t, _ := ctx.Value(arrivalKey{}).(time.Time)
-	return t
+	a, _ := ctx.Value(arrivalKey{}).(arrival)
+	return a.at
 }
 
 // classOf is the class of ctx's calls in a line: 0 goes first.

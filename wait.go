@@ -114,7 +114,7 @@ func (c *call) awaitPermit(ctx context.Context) (err error) {
 	c.cfg.recorder.waiting.Add(1)
 	defer c.cfg.recorder.waiting.Add(-1)
 	if c.attempts > 0 || time.Since(c.start) >= aWait {
-		ctx = context.WithValue(ctx, arrivalKey{}, c.start) // its place is by that
+		ctx = context.WithValue(ctx, arrivalKey{}, arrival{c.start, c.attempts}) // its place is by that
 	}
 	c.permit, err = c.narrow.acquire(ctx, c.cfg.limiter, c.resource, c.key, c.start)
 	return err

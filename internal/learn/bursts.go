@@ -23,6 +23,9 @@ func (r *Rate) burstsSuit(limit float64) bool {
 	return verySlow < limit && limit < tooSlow && r.bursts.rest <= short
 }
 
+// Scouting reports that one request at a time leaves until one is accepted, since none was of late.
+func (e *Evidence) Scouting() bool { return e.lessons != nil && e.trouble.scouting }
+
 // AtOnce returns how many requests may be in flight; 0: as many as want to.
 func (e *Evidence) AtOnce() int {
 	switch {

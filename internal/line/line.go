@@ -19,6 +19,8 @@ const starvesAfter = 8
 
 // A Waiter stands in one [Line]. While it is the head it may stand at one [Gate] as well.
 type Waiter struct {
+	Tries int // attempts that its call has made before; see [Line.Spare]. It is set before the waiter joins
+
 	class    int
 	deadline time.Time
 	wake     chan struct{} // buffered, 1
@@ -106,6 +108,20 @@ func (l *Line) Admit(w *Waiter) { l.order.admit(w.class) }
 // Head is the one that leaves next; nil: nobody waits.
 func (l *Line) Head() *Waiter { return l.order.head() }
 
+// Spare has the head be one that has made the fewest attempts, of the first in its class, or no longer
+// so. It is for a time in which each attempt may be in vain: no call should use up all of its own then.
+func (l *Line) Spare(on bool) {
+	if on == l.order.spares {
+		return
+	}
+	before := l.Head()
+	l.order.spares = on
+	if before != nil && l.Head() != before {
+		before.LeaveGate()
+		l.WakeHead()
+	}
+}
+
 // Len is how many wait.
 func (l *Line) Len() int { return l.order.len }
 
@@ -169,6 +185,7 @@ type order struct {
 	len       int // of all classes
 	classes   [Classes]queue
 	overtaken [Classes]uint8 // how many of other classes have passed since the class's first could have
+	spares    bool           // the head is one that has made the fewest attempts, of the first in its class
 }
 
 type queue struct {
@@ -262,13 +279,30 @@ func (o *order) head() *Waiter {
 	for c := range o.classes {
 		n := o.classes[c].first
 		if n != nil && o.starves(c) {
-			return n.w
+			return o.fresh(n).w
 		}
 		if first == nil {
 			first = n
 		}
 	}
-	return first.w
+	return o.fresh(first).w
+}
+
+// spared is how many of a class are looked at for the one that has made the fewest attempts.
+const spared = 64
+
+// fresh returns the node that goes in the place of n, the first of its class.
+func (o *order) fresh(n *node) *node {
+	if !o.spares {
+		return n
+	}
+	best := n
+	for i := 0; n != nil && i < spared && best.w.Tries > 0; i, n = i+1, n.next {
+		if n.w.Tries < best.w.Tries {
+			best = n
+		}
+	}
+	return best
 }
 
 func (o *order) wakeHead() {

@@ -262,3 +262,41 @@ func BenchmarkThrottledAnswer(b *testing.B) {
 		l.WakeEnding(start.Add(time.Minute))
 	}
 }
+
+// While each attempt may be in vain, those go first whose calls have made the fewest. Classes stay as they are.
+func TestThoseWithFewAttemptsGoFirstWhileThatIsSaidSo(t *testing.T) {
+	var l Line
+	waiters := []*Waiter{}
+	for i, tries := range []int{2, 1, 0, 0, 3} {
+		w := NewWaiter(1, time.Time{}, at(i))
+		w.Tries = tries
+		waiters = append(waiters, w)
+		l.Join(w)
+	}
+	var gate Gate
+	var gates Gates
+	gates.Share(&gate, nil)
+	gate.Limit = 1
+	gate.inFlight = 1
+	gates.Wait(waiters[0], &gate, at(9))
+	l.Spare(true)
+	if gate.Waiting() != 0 || !woken(waiters[2]) {
+		t.Errorf("%d at the gate, expected that the head has left it, and that the new one is awake", gate.Waiting())
+	}
+	low := NewWaiter(2, time.Time{}, at(0))
+	l.Join(low)
+	leave := func(w *Waiter) {
+		t.Helper()
+		if l.Head() != w {
+			t.Fatalf("another one is the head")
+		}
+		l.Leave(w)
+	}
+	leave(waiters[2])
+	leave(waiters[3])
+	leave(waiters[1])
+	l.Spare(false)
+	leave(waiters[0])
+	leave(waiters[4])
+	leave(low)
+}
