@@ -19,17 +19,25 @@ func mask(sender string) string {
 	return sender[:number+5] + "•••" + sender[len(sender)-4:]
 }
 
-var longNumber = regexp.MustCompile(`[0-9A-Za-z]*\+?[0-9][0-9 ().-]{7,}[0-9][0-9A-Za-z]*`)
+// alike is what only looks like a phone number: a UUID, such as the ID of a queued request, and a date, such as that of a
+// time, or of the version in a path of Twilio's.
+const alike = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}` +
+	`|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)?`
+
+var (
+	longNumber = regexp.MustCompile(`\b(?:` + alike + `)(?:Z|\b)|[0-9A-Za-z]*\+?[0-9][0-9 ().-]{7,}[0-9][0-9A-Za-z]*`)
+	noNumber   = regexp.MustCompile(`^(?:` + alike + `)Z?$`)
+)
 
 // MaskNumbers returns text with the middle of every phone number hidden, as pacer does in its
 // logs and alerts. Twilio's error messages may name a number, and pacer leaves its errors as
 // they are: use it where a program logs them itself.
 //
 // A run of ten characters or more that has only digits, blanks, dots, hyphens, brackets and a plus
-// counts as a number. SIDs and IP addresses stay. It is safe for concurrent use.
+// counts as a number. SIDs, UUIDs, dates and IP addresses stay. It is safe for concurrent use.
 func MaskNumbers(text string) string {
 	return longNumber.ReplaceAllStringFunc(text, func(found string) string {
-		if endpoint.IsSID(found) || len(found) < 10 || net.ParseIP(found) != nil {
+		if len(found) < 10 || endpoint.IsSID(found) || net.ParseIP(found) != nil || noNumber.MatchString(found) {
 			return found
 		}
 		return found[:5] + "•••" + found[len(found)-4:]

@@ -118,15 +118,20 @@ func TestNumbersInTwiliosMessagesAreMasked(t *testing.T) {
 
 func TestNumbersAreMaskedAndOthersAreNot(t *testing.T) {
 	for text, want := range map[string]string{
-		"to +15005550006 at once":               "to +1500•••0006 at once",
-		"to whatsapp:+15005550006":              "to whatsapp:+1500•••0006",
-		"PhoneNumbers/%2B15005550006?":          "PhoneNumbers/%2B150•••0006?",
-		"call (500) 555-0006 now":               "call (500) •••0006 now",
-		"15005550006":                           "15005•••0006",
-		account:                                 account,
-		"dial tcp 192.168.100.200:443: timeout": "dial tcp 192.168.100.200:443: timeout",
-		"code 20429, 3600 s, 1,200 of 10000":    "code 20429, 3600 s, 1,200 of 10000",
-		"":                                      "",
+		"to +15005550006 at once":              "to +1500•••0006 at once",
+		"to whatsapp:+15005550006":             "to whatsapp:+1500•••0006",
+		"PhoneNumbers/%2B15005550006?":         "PhoneNumbers/%2B150•••0006?",
+		"call (500) 555-0006 now":              "call (500) •••0006 now",
+		"15005550006":                          "15005•••0006",
+		"01a21d1f-2952-7f08-9f65-fc7e503e1ceb": "01a21d1f-2952-7f08-9f65-fc7e503e1ceb",
+		"until 2026-11-27T13:20:26Z, not 2026-11-27T13:20:26.123456789+01:00": "until 2026-11-27T13:20:26Z, not 2026-11-27T13:20:26.123456789+01:00",
+		"at https://api.twilio.com/2010-04-01/Accounts":                       "at https://api.twilio.com/2010-04-01/Accounts",
+		"2026-11-27 13:20 +1 500 555 0006":                                    "2026-11-27 13:20 +1 50•••0006",
+		"2026-11-2715005550006":                                               "2026-•••0006",
+		account:                                                               account,
+		"dial tcp 192.168.100.200:443: timeout":                               "dial tcp 192.168.100.200:443: timeout",
+		"code 20429, 3600 s, 1,200 of 10000":                                  "code 20429, 3600 s, 1,200 of 10000",
+		"":                                                                    "",
 	} {
 		if got := MaskNumbers(text); got != want {
 			t.Errorf("%q became %q, expected %q", text, got, want)

@@ -108,7 +108,7 @@ const (
 	adviceLimiter      = "check what the client's limiter depends on; what waits is sent afterwards"
 	adviceListRefused  = "let the worker's key read the list, or choose WithInDoubt(ParkInDoubt); what is in doubt waits until then, and is parked after an hour"
 	adviceListFails    = "check the network, the gateway and Twilio's status (https://status.twilio.com); it is asked again every minute, and what is in doubt waits"
-	adviceInDoubt      = "look whether Twilio has it, then Queue.Confirm it (it has), Queue.Requeue it (send again) or Queue.Cancel it"
+	adviceInDoubt      = "look whether Twilio has it, then confirm it (it has), requeue it (send again) or cancel it"
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"
 	adviceResults      = "mend the function given to WithOnResult; results stay in the store and are told again"

@@ -51,6 +51,7 @@ type Reason struct {
 	Lanes    int       // how many lanes it is about
 	Waiting  int64     // how many requests wait for that, as far as is known
 	Campaign string    // that it is about; "": none
+	Held     Hold      // that stops it, for EndHold; zero: none does
 	ID       ID        // of the request, or of one of them; "": none
 	Since    time.Time // by the engine's clock; zero: not known
 	Until    time.Time // the same
@@ -96,6 +97,7 @@ type inquiry struct {
 	campaign string // "": any
 	job      *Job   // nil: it is not about one
 	ready    int64  // requests that are ready in the lanes it is about
+	sending  int64  // requests that are on the wire in these lanes
 	reasons  []Reason
 }
 
@@ -124,6 +126,7 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 	for _, l := range w.lanes {
 		if w.keep(l.Lane) {
 			w.ready += l.Ready
+			w.sending += l.Sending
 		}
 	}
 	full, err := w.full(ctx)
@@ -132,6 +135,7 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 	}
 	if !full {
 		w.absent()
+		w.vanished()
 	}
 	w.clocksOff()
 	if err := w.held(ctx); err != nil {
@@ -159,11 +163,11 @@ func (w *inquiry) fate() {
 	case j.State == Sent:
 		r.Kind, r.Text = CauseDone, "Twilio has accepted it."
 	case j.State == Cancelled:
-		r.Kind, r.Text, r.Do = CauseCancelled, "It was cancelled.", "Queue.Requeue, if it is to be sent all the same"
+		r.Kind, r.Text, r.Do = CauseCancelled, "It was cancelled.", "requeue it, if it is to be sent all the same"
 	case j.State == Failed && j.Outcome.Reason == ReasonDeadline:
-		r.Kind, r.Text, r.Do = CauseExpired, "It was not sent before its deadline.", "Queue.Requeue, if it still makes sense"
+		r.Kind, r.Text, r.Do = CauseExpired, "It was not sent before its deadline.", "requeue it, if it still makes sense"
 	case j.State == Failed:
-		r.Kind, r.Text, r.Do = CauseFailed, fmt.Sprintf("It has failed (code %d): %s.", j.Outcome.Code, why), "mend what the code is about, then Queue.Requeue it"
+		r.Kind, r.Text, r.Do = CauseFailed, fmt.Sprintf("It has failed (code %d): %s.", j.Outcome.Code, why), "mend what the code is about, then requeue it"
 	case j.State == Sending:
 		r.Kind, r.Since, r.Until, r.Text = CauseSending, j.Began, j.Lease, "A worker is sending it."
 	case j.State == Delayed:
@@ -215,17 +219,33 @@ func ignoreConflict(err error) error {
 
 // absent finds out whether no worker lives.
 func (w *inquiry) absent() {
-	if len(w.beats) > 0 || w.ready == 0 {
+	if len(w.beats) > 0 || w.ready+w.sending == 0 {
 		return
 	}
-	r := Reason{Kind: CauseNoWorker, Stops: true, Waiting: w.ready, Text: "No worker lives.", Do: adviceNoWorker}
+	r := Reason{Kind: CauseNoWorker, Stops: true, Waiting: w.ready + w.sending, Text: "No worker lives.", Do: adviceNoWorker}
 	for _, b := range w.dead {
 		if b.Seen.After(r.Since) {
 			r.Since = b.Seen
 			r.Text = fmt.Sprintf("No worker lives. The last one, process %d on %s, has vanished.", b.PID, b.Host)
 		}
 	}
+	if w.sending > 0 {
+		r.Text += fmt.Sprintf(" %d requests were on the wire: once a worker runs they are in doubt.", w.sending)
+	}
 	w.add(r)
+}
+
+// vanished finds requests that were on the wire of workers that have vanished, while others live.
+func (w *inquiry) vanished() {
+	if len(w.beats) == 0 || w.sending == 0 {
+		return
+	}
+	for _, b := range w.dead {
+		if b.OnWire > 0 {
+			w.add(Reason{Kind: CauseSending, Waiting: int64(b.OnWire), Since: b.Seen, Text: fmt.Sprintf(
+				"Up to %d requests were on the wire of process %d on %s, which has vanished. They are in doubt when their leases end.", b.OnWire, b.PID, b.Host)})
+		}
+	}
 }
 
 // farOff is by how much clocks may differ before that is a reason for anything.

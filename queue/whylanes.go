@@ -31,7 +31,7 @@ func (w *inquiry) held(ctx context.Context) error {
 		if !account && h.Reason == HoldUnauthorized && barred[h.Resource.Account] {
 			continue // that of the account says it
 		}
-		r := Reason{Kind: CauseHeld, Stops: true, Since: h.Since, Until: h.Until}
+		r := Reason{Kind: CauseHeld, Stops: true, Since: h.Since, Until: h.Until, Held: h}
 		for _, l := range w.lanes {
 			if !w.keep(l.Lane) || l.Ready == 0 || l.Lane.Resource != h.Resource && !(account && l.Lane.Resource.Account == h.Resource.Account) {
 				continue
@@ -52,7 +52,7 @@ func (w *inquiry) held(ctx context.Context) error {
 		switch {
 		case h.Reason == HoldUnauthorized && suspendedCodes[h.Code]:
 			r.Kind = CauseSuspended
-			r.Text, r.Do = what+": the account is suspended or closed"+codeIn(h.Code)+".", "look at the account in Twilio's console; one request a minute tries again, or Queue.EndHold"
+			r.Text, r.Do = what+": the account is suspended or closed"+codeIn(h.Code)+".", "look at the account in Twilio's console; one request a minute tries again, or end the hold"
 		case h.Reason == HoldUnauthorized:
 			r.Kind = CauseUnauthorized
 		}
@@ -91,15 +91,15 @@ func meaningOf(r HoldReason) string {
 func doAbout(r HoldReason) string {
 	switch r {
 	case HoldThrottled:
-		return "wait, or Queue.EndHold if you know better; if it comes again, configure the limit"
+		return "wait, or end the hold if you know better; if it comes again, configure the limit"
 	case HoldQuota, HoldQueueFull:
-		return adviceHeld + "; Queue.EndHold tries again at once"
+		return adviceHeld + "; to end the hold tries again at once"
 	case HoldUnreachable:
 		return adviceUnreachable
 	case HoldUnauthorized:
-		return "give the worker credentials that are right; one request a minute tries again, or Queue.EndHold"
+		return "give the worker credentials that are right; one request a minute tries again, or end the hold"
 	}
-	return "Queue.EndHold"
+	return "end the hold"
 }
 
 // campaigns finds the campaigns that do not send what waits.
@@ -155,15 +155,15 @@ func (w *inquiry) campaignSays(c *campaignDoc, r Reason) {
 	case p.State == CampaignDone:
 		r.Kind, r.Text = CauseDone, fmt.Sprintf("Nothing of campaign %s waits: %d are sent, %d have failed, %d are in doubt.", c.name, p.Sent, p.Failed, p.InDoubt)
 	case p.State == CampaignPaused:
-		r.Kind, r.Text, r.Do = CausePaused, fmt.Sprintf("Campaign %s is paused.", c.name), "Campaign.Resume"
+		r.Kind, r.Text, r.Do = CausePaused, fmt.Sprintf("Campaign %s is paused.", c.name), "resume it"
 	case p.State == CampaignScheduled:
 		r.Kind, r.Until, r.Text = CauseWindow, p.NextOpen, fmt.Sprintf("Campaign %s has not started yet.", c.name)
 	case p.State == CampaignClosed:
 		r.Kind, r.Until, r.Text = CauseWindow, p.NextOpen, fmt.Sprintf("Campaign %s is outside its window, %s.", c.name, c.Window)
-		r.Do = "wait, or Campaign.Update the window"
+		r.Do = "wait, or change the window"
 	case p.LimitedBy == LimitedByRate:
 		r.Kind, r.Stops, r.Until = CauseRate, false, p.ETA
-		r.Text, r.Do = fmt.Sprintf("Campaign %s sends at its rate, %.3g a second.", c.name, c.Rate), "Campaign.SetRate, if it is to go faster"
+		r.Text, r.Do = fmt.Sprintf("Campaign %s sends at its rate, %.3g a second.", c.name, c.Rate), "raise the rate, if it is to go faster"
 	default:
 		return // others say what limits it
 	}
@@ -184,7 +184,7 @@ func (w *inquiry) limits() {
 		if !known {
 			at = len(w.reasons)
 			seen[key] = at
-			w.add(Reason{Kind: CauseLimit, Lane: l.Lane, Do: "if Twilio allows more, raise the limit in the worker's limits (WithLimits, PACER_LIMITS_FILE)"})
+			w.add(Reason{Kind: CauseLimit, Lane: l.Lane, Do: "if Twilio allows more, raise the limit in the worker's limits"})
 		}
 		r := &w.reasons[at]
 		r.Lanes++
@@ -230,13 +230,21 @@ func (w *inquiry) others(ctx context.Context) error {
 		return err
 	}
 	r := Reason{Kind: CauseInDoubt, Stops: true, Do: adviceInDoubt}
+	asked := Reason{Kind: CauseInDoubt}
 	for _, j := range jobs {
 		if !j.Look.IsZero() {
-			continue // Twilio will be asked
+			if asked.Waiting++; asked.Waiting == 1 {
+				asked.ID, asked.Lane, asked.Lanes, asked.Campaign, asked.Since, asked.Until = j.ID, j.Lane, 1, j.Lane.Campaign, j.Began, j.Look
+			}
+			continue
 		}
 		if r.Waiting++; r.Waiting == 1 {
 			r.ID, r.Lane, r.Lanes, r.Campaign, r.Since = j.ID, j.Lane, 1, j.Lane.Campaign, j.Began
 		}
+	}
+	if asked.Waiting > 0 {
+		asked.Text = fmt.Sprintf("%d in doubt: a worker looks at Twilio whether they were sent.", asked.Waiting)
+		w.add(asked)
 	}
 	switch r.Waiting {
 	case 0:

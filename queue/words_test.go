@@ -23,7 +23,7 @@ func TestAlertInOneLineNamesTheRequestAndTheAccount(t *testing.T) {
 		time.Sleep(time.Second)
 		w.raised(map[queue.AlertKind]int{queue.AlertInDoubt: 1})
 		text := w.alerts[0].String()
-		for _, want := range []string{"pacer queue: in doubt: api/Messages:create of account " + twiliotest.AccountSid + " request " + string(id) + ": ", "Queue.Confirm"} {
+		for _, want := range []string{"pacer queue: in doubt: api/Messages:create of account " + twiliotest.AccountSid + " request " + string(id) + ": ", "then confirm it"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q, expected %q in it", text, want)
 			}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -35,8 +36,8 @@ type app struct {
 // log returns where engines and clients log: the standard error, as text.
 func (a *app) log() *slog.Logger { return slog.New(slog.NewTextHandler(a.errs, nil)) }
 
-// openQueue opens the queue of --queue or PACER_QUEUE.
-func (a *app) openQueue(ctx context.Context, log *slog.Logger) (*queue.Queue, error) {
+// openQueue opens the queue of --queue or PACER_QUEUE. With existing a file that is not there is an error.
+func (a *app) openQueue(ctx context.Context, existing bool, log *slog.Logger) (*queue.Queue, error) {
 	text := cmp.Or(a.queueAddress, os.Getenv("PACER_QUEUE"))
 	if text == "" {
 		return nil, usage("no queue: expected --queue, or PACER_QUEUE in the environment, with an address such as sqlite:queue.db")
@@ -44,6 +45,11 @@ func (a *app) openQueue(ctx context.Context, log *slog.Logger) (*queue.Queue, er
 	address, err := engineurl.Parse(text)
 	if err != nil {
 		return nil, usageError{err}
+	}
+	if file := address.Path(); file != "" && existing {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: no queue at %s: a worker, pacer send or pacer campaign start makes one", errNothing, address)
+		}
 	}
 	engine, err := address.Open(ctx, engineurl.WithLogger(log))
 	if err != nil {
@@ -55,14 +61,23 @@ func (a *app) openQueue(ctx context.Context, log *slog.Logger) (*queue.Queue, er
 	}
 	q, err := queue.Open(engine, opts...)
 	if err != nil {
-		return nil, errors.Join(err, engine.Close())
+		return nil, usageError{errors.Join(err, engine.Close())}
 	}
 	return q, nil
 }
 
-// withQueue runs f with the queue, and closes it.
-func (a *app) withQueue(ctx context.Context, f func(*queue.Queue) error) (err error) {
-	q, err := a.openQueue(ctx, a.log())
+// withQueue runs f with the queue, and closes it. The queue has to be there: a wrong path must not look like an empty queue.
+func (a *app) withQueue(ctx context.Context, f func(*queue.Queue) error) error {
+	return a.use(ctx, true, f)
+}
+
+// withNewQueue is withQueue for what enqueues. It makes the queue if it is not there.
+func (a *app) withNewQueue(ctx context.Context, f func(*queue.Queue) error) error {
+	return a.use(ctx, false, f)
+}
+
+func (a *app) use(ctx context.Context, existing bool, f func(*queue.Queue) error) (err error) {
+	q, err := a.openQueue(ctx, existing, a.log())
 	if err != nil {
 		return err
 	}
@@ -79,7 +94,7 @@ func (a *app) newClient(log *slog.Logger, more ...pacer.Option) (c *pacer.Client
 	var limits pacer.Limits
 	if a.limitsFile != "" {
 		if limits, err = pacer.LoadLimits(a.limitsFile); err != nil {
-			return nil, nil, err
+			return nil, nil, usageError{err}
 		}
 	}
 	stop = func() error { return nil }
@@ -98,7 +113,7 @@ func (a *app) newClient(log *slog.Logger, more ...pacer.Option) (c *pacer.Client
 		params.Username = a.account
 	}
 	if c, err = pacer.New(params, opts...); err != nil {
-		return nil, nil, errors.Join(err, stop())
+		return nil, nil, usageError{errors.Join(err, stop())}
 	}
 	return c, stop, nil
 }

@@ -39,6 +39,9 @@ func infoOf(p queue.Progress) campaignInfo {
 	if p.Options.Window != nil {
 		window = p.Options.Window.String()
 	}
+	if p.LimitedBy == queue.LimitedByWorker && p.Pace == 0 {
+		p.ETA = time.Time{} // nobody sends: no one knows
+	}
 	return campaignInfo{
 		p.Name, p.State, p.Options.Rate, window, moment(p.Options.Start), moment(p.Options.Expires),
 		p.Total, p.Sent, p.Failed, p.InDoubt, p.Cancelled, p.Waiting, p.Sending, moment(p.ETA), moment(p.NextOpen),
@@ -47,7 +50,7 @@ func infoOf(p queue.Progress) campaignInfo {
 
 func (a *app) campaign() *cobra.Command {
 	return group("campaign", "Start, watch and steer campaigns", "  pacer campaign list\n  pacer campaign show spring",
-		a.campaignStart(), a.campaignList(), a.campaignShow(), a.campaignRate(), a.campaignCancel(), a.campaignFailures(),
+		a.campaignStart(), a.campaignList(), a.campaignShow(), a.campaignRate(), a.campaignWindow(), a.campaignCancel(), a.campaignFailures(),
 		a.campaignDo("pause", "Stop sending until it is resumed", "paused", (*queue.Campaign).Pause),
 		a.campaignDo("resume", "Go on after a pause", "resumed", (*queue.Campaign).Resume),
 	)
@@ -100,10 +103,15 @@ To run it again enqueues only whom the campaign does not know yet.`,
 				return err
 			}
 			defer list.Close() //nolint:errcheck // it was only read
-			return a.withQueue(ctx, func(q *queue.Queue) error {
+			return a.withNewQueue(ctx, func(q *queue.Queue) error {
+				_, err := q.FindCampaign(ctx, args[0])
+				known := err == nil
 				c, err := q.Campaign(ctx, args[0], opts)
 				if err != nil {
 					return err
+				}
+				if f := cmd.Flags(); known && (f.Changed("rate") || f.Changed("window") || f.Changed("expires")) {
+					fmt.Fprintf(a.errs, "pacer: campaign %s is there already and keeps its rate, window and end: pacer campaign rate and window change them\n", c.Name())
 				}
 				p := m.params()
 				p.To = nil
@@ -185,7 +193,14 @@ func (a *app) campaignDo(name, short, done string, do func(*queue.Campaign, cont
 				if err := do(c, cmd.Context()); err != nil {
 					return err
 				}
+				p, err := c.Progress(cmd.Context())
+				if err != nil {
+					return err
+				}
 				a.say("%s: workers heed it within a second", done)
+				if p.State == queue.CampaignClosed || p.State == queue.CampaignScheduled {
+					a.say("it is %s, and sends again at %s", p.State, moment(p.NextOpen))
+				}
 				return a.jsonCampaign(cmd.Context(), c)
 			})
 		},
@@ -205,8 +220,8 @@ func (a *app) campaignRate() *cobra.Command {
 		Use: "rate NAME RATE", Short: "Change how many messages a second it sends", Example: "  pacer campaign rate spring 5", Args: exactly("NAME", "RATE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			perSecond, err := strconv.ParseFloat(strings.TrimSuffix(args[1], "/s"), 64)
-			if err != nil {
-				return usage("rate %q: expected messages a second, such as 5", args[1])
+			if err != nil || !(perSecond > 0) {
+				return usage("rate %q: expected messages a second, such as 5; pacer campaign pause stops it", args[1])
 			}
 			return a.withCampaign(cmd.Context(), args[0], func(c *queue.Campaign) error {
 				if err := c.SetRate(cmd.Context(), perSecond); err != nil {
@@ -214,6 +229,34 @@ func (a *app) campaignRate() *cobra.Command {
 				}
 				a.say("%s: workers heed it within a second", rate(perSecond))
 				return a.jsonCampaign(cmd.Context(), c)
+			})
+		},
+	}
+}
+
+func (a *app) campaignWindow() *cobra.Command {
+	return &cobra.Command{
+		Use: "window NAME WINDOW", Short: "Change when it may send; always: at any time", Args: exactly("NAME", "WINDOW"),
+		Example: "  pacer campaign window spring \"mon-sat 08:00-21:00 Europe/Berlin\"\n  pacer campaign window spring always",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var window *queue.Window
+			if args[1] != "always" {
+				window = new(queue.Window)
+				if err := window.UnmarshalText([]byte(args[1])); err != nil {
+					return usage("window: %w", err)
+				}
+			}
+			return a.withCampaign(cmd.Context(), args[0], func(c *queue.Campaign) error {
+				p, err := c.Progress(cmd.Context())
+				if err != nil {
+					return err
+				}
+				opts := p.Options
+				opts.Window = window
+				if err := c.Update(cmd.Context(), opts); err != nil {
+					return err
+				}
+				return a.showCampaign(cmd.Context(), c)
 			})
 		},
 	}

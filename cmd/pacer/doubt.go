@@ -40,7 +40,7 @@ decide about one, the exit code is 4.`,
 func (a *app) doubtShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show one request in doubt", Example: "  pacer doubt show 01938c5e-6f1a-7c2d-9d4e-0123456789ab --reveal", Args: exactly("ID"),
-		Long: "Shows one request in doubt. To find it at Twilio, search there for its recipient, sender and time. --reveal shows the numbers.",
+		Long: "Shows one request in doubt. To find it at Twilio, search there for its recipient, its sender and the time of its last attempt. --reveal shows the numbers.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withQueue(cmd.Context(), func(q *queue.Queue) error {
 				r, err := q.Result(cmd.Context(), queue.ID(args[0]))

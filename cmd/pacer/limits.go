@@ -97,7 +97,7 @@ where no limit matches. Senders are masked, unless --reveal is given.`,
 func (a *app) limitsCheck() *cobra.Command {
 	return &cobra.Command{
 		Use: "check FILE", Short: "Say whether a file of limits is valid, and if not, which line is wrong", Args: exactly("FILE"),
-		Example: "  pacer limits check limits.json && kill -HUP \"$(pidof pacer)\"",
+		Example: "  pacer limits check limits.json && kill -HUP PID    # the PID is that of pacer workers",
 		RunE: func(_ *cobra.Command, args []string) error {
 			limits, err := pacer.LoadLimits(args[0])
 			if err != nil {

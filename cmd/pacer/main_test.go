@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twilio-pacer/pacer/queue/engineurl"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
@@ -120,6 +121,18 @@ func (b *buffer) String() string {
 
 // file returns the address of a queue in a new file.
 func file(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "queue.db") }
+
+// makeQueue makes an empty queue.
+func makeQueue(t *testing.T, address string) {
+	t.Helper()
+	e, err := engineurl.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // server is a fake Twilio on loopback.
 func server(t *testing.T, cfg twiliotest.Config) (*twiliotest.Fake, string) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,8 +73,36 @@ func TestCampaignIsSteered(t *testing.T) {
 	fails(t, exitFailed, "final", "campaign", "resume", "spring", "--queue", q)
 }
 
+func TestCampaignWindow(t *testing.T) {
+	q := startCampaign(t)
+	show := func() campaignInfo {
+		return decode[campaignInfo](t, ok(t, "campaign", "show", "spring", "--json", "--queue", q))
+	}
+	fails(t, exitUsage, "window", "campaign", "window", "spring", "at night", "--queue", q)
+	ok(t, "campaign", "window", "spring", "sat 10:00-12:00 Europe/Berlin", "--queue", q)
+	if c := show(); c.Window != "sat 10:00-12:00 Europe/Berlin" || c.Rate != 20 {
+		t.Errorf("%+v", c)
+	}
+	ok(t, "campaign", "window", "spring", "always", "--queue", q)
+	if c := show(); c.Window != "" || c.State != queue.CampaignRunning || c.ETA != "" {
+		t.Errorf("%+v: expected no window, and no end that is known, as no worker lives", c)
+	}
+	list := written(t, "more.csv", "to\n+15555550126\n")
+	p := do(t, "campaign", "start", "spring", "--queue", q, "--csv", list, "--from", "+15005550006", "--body", "Hello", "--rate", "9")
+	if p.code != exitDone || !strings.Contains(p.err, "keeps its rate") || show().Rate != 20 {
+		t.Error(p)
+	}
+}
+
 func TestCampaignErrors(t *testing.T) {
 	q := file(t)
+	for _, looks := range [][]string{{"why"}, {"workers"}, {"campaign", "list"}, {"queue", "stats"}, {"doubt", "list"}, {"hold", "list"}} {
+		fails(t, exitNotFound, "no queue at sqlite:", append(looks, "--queue", q)...)
+	}
+	if _, err := os.Stat(strings.TrimPrefix(q, "sqlite:")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("to look has made a queue: %v", err)
+	}
+	makeQueue(t, q)
 	fails(t, exitNotFound, "no such campaign", "campaign", "show", "none", "--queue", q)
 	fails(t, exitNotFound, "no campaign", "campaign", "list", "--queue", q)
 	fails(t, exitUsage, "--csv", "campaign", "start", "c", "--queue", q)

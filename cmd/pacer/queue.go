@@ -24,6 +24,7 @@ type jobInfo struct {
 	Key       string      `json:"key,omitempty"`
 	Attempts  int         `json:"attempts"`
 	Created   string      `json:"created"`
+	Began     string      `json:"began,omitempty"` // when its last attempt did
 	Due       string      `json:"due,omitempty"`
 	Deadline  string      `json:"deadline,omitempty"`
 	Finished  string      `json:"finished,omitempty"`
@@ -41,7 +42,7 @@ func (a *app) info(j queue.Job) jobInfo {
 	}
 	return jobInfo{
 		j.ID, j.State, j.Lane.Resource.String(), j.Lane.Campaign, a.number(j.Lane.Resource.Sender), a.number(recipient), a.number(j.Unique),
-		j.Attempts, moment(j.Created), moment(j.Due), moment(j.Deadline), moment(j.Finished),
+		j.Attempts, moment(j.Created), moment(j.Began), moment(j.Due), moment(j.Deadline), moment(j.Finished),
 		j.Outcome.SID, j.Outcome.Status, j.Outcome.Code, a.number(j.Outcome.Reason), parked(j),
 	}
 }
@@ -217,7 +218,7 @@ func (a *app) show(ctx context.Context, q *queue.Queue, id queue.ID) error {
 	}
 	return a.table([]string{"request", string(i.ID)}, [][]string{
 		{"state", string(i.State)}, {"resource", i.Resource}, {"campaign", i.Campaign}, {"sender", i.Sender}, {"recipient", i.Recipient}, {"key", i.Key},
-		{"attempts", strconv.Itoa(i.Attempts)}, {"created", i.Created}, {"due", i.Due}, {"deadline", i.Deadline}, {"finished", i.Finished},
+		{"attempts", strconv.Itoa(i.Attempts)}, {"created", i.Created}, {"last attempt", i.Began}, {"due", i.Due}, {"deadline", i.Deadline}, {"finished", i.Finished},
 		{"SID", i.SID}, {"status", status}, {"code", code(i.Code)}, {"reason", i.Reason},
 	})
 }

@@ -50,7 +50,7 @@ no answer comes, it may have been sent. The exit code is 4 then.`,
 			if m.now {
 				return a.sendNow(cmd.Context(), &m)
 			}
-			return a.withQueue(cmd.Context(), func(q *queue.Queue) error { return a.enqueue(cmd.Context(), q, &m) })
+			return a.withNewQueue(cmd.Context(), func(q *queue.Queue) error { return a.enqueue(cmd.Context(), q, &m) })
 		},
 	}
 	f := cmd.Flags()

@@ -28,7 +28,8 @@ type reason struct {
 	Since    string      `json:"since,omitempty"`
 	Until    string      `json:"until,omitempty"`
 	Text     string      `json:"text"`
-	Do       string      `json:"do,omitempty"` // left out: it ends by itself
+	Do       string      `json:"do,omitempty"`  // left out: it ends by itself
+	Run      string      `json:"run,omitempty"` // the command for that; left out: there is none, or more than one
 }
 
 func (a *app) why() *cobra.Command {
@@ -54,6 +55,9 @@ stops it that a person can end, the exit code is 4.`,
 					}
 				}
 				reasons, err := q.Why(cmd.Context(), about)
+				if errors.Is(err, queue.ErrNotFound) {
+					return fmt.Errorf("%w: expected the name of a campaign or the ID of a request, not %q", errNothing, a.number(args[0]))
+				}
 				if err != nil {
 					return err
 				}
@@ -72,7 +76,7 @@ func (a *app) printReasons(reasons []queue.Reason) error {
 			resource = r.Lane.Resource.String()
 		}
 		all = append(all, reason{
-			r.Kind, r.Stops, resource, r.Campaign, a.number(r.Lane.Resource.Sender), r.Waiting, r.ID, moment(r.Since), moment(r.Until), r.Text, r.Do,
+			r.Kind, r.Stops, resource, r.Campaign, a.number(r.Lane.Resource.Sender), r.Waiting, r.ID, moment(r.Since), moment(r.Until), r.Text, r.Do, commandFor(&r),
 		})
 	}
 	if a.json {
@@ -85,11 +89,10 @@ func (a *app) printReasons(reasons []queue.Reason) error {
 			if r.Resource != "" {
 				a.say("  of:    %s %s", r.Resource, r.Sender)
 			}
-			if r.Until != "" {
-				a.say("  until: %s", r.Until)
-			}
-			if r.Do != "" {
-				a.say("  do:    %s", plain(r.Do))
+			for _, line := range [][2]string{{"since", r.Since}, {"until", r.Until}, {"do", r.Do}, {"run", r.Run}} {
+				if line[1] != "" {
+					a.say("  %-6s %s", line[0]+":", plain(line[1]))
+				}
 			}
 		}
 		if len(all) == 0 {
@@ -100,6 +103,25 @@ func (a *app) printReasons(reasons []queue.Reason) error {
 		return errPerson
 	}
 	return nil
+}
+
+// commandFor returns the command by which a person ends a reason; "": there is none.
+func commandFor(r *queue.Reason) string {
+	switch {
+	case r.Held != queue.Hold{}:
+		return "pacer hold end " + holdName(r.Held.Resource)
+	case r.Kind == queue.CausePaused:
+		return "pacer campaign resume " + r.Campaign
+	case r.Kind == queue.CauseWindow && r.Do != "":
+		return fmt.Sprintf("pacer campaign window %s always", r.Campaign)
+	case r.Kind == queue.CauseInDoubt && r.Do != "":
+		return "pacer doubt list"
+	case r.Kind == queue.CauseFailed:
+		return "pacer queue requeue " + string(r.ID)
+	case r.Kind == queue.CauseNoWorker:
+		return "pacer worker"
+	}
+	return ""
 }
 
 // workerInfo is a worker as "pacer workers --json" prints it.

@@ -32,12 +32,14 @@ func TestWhySaysWhatToDo(t *testing.T) {
 	if all := kinds("why"); !strings.Contains(all, string(queue.CauseNoWorker)) {
 		t.Error(all)
 	}
-	if p := do(t, "why", "spring", "--queue", q); p.code != exitPerson || !strings.Contains(p.out, "  do:    ") {
+	if p := do(t, "why", "spring", "--queue", q); p.code != exitPerson || !strings.Contains(p.out, "  run:   pacer campaign resume spring\n") {
 		t.Error(p)
 	}
-	fails(t, exitNotFound, "no such job", "why", "autumn", "--queue", q)
+	fails(t, exitNotFound, "not \"autumn\"", "why", "autumn", "--queue", q)
 	fails(t, exitUsage, "2 arguments", "why", "a", "b", "--queue", q)
-	if out := ok(t, "why", "--queue", file(t)); !strings.Contains(out, "nothing stands in the way") {
+	empty := file(t)
+	makeQueue(t, empty)
+	if out := ok(t, "why", "--queue", empty); !strings.Contains(out, "nothing stands in the way") {
 		t.Error(out)
 	}
 	fails(t, exitNotFound, "no worker", "workers", "--queue", q)

@@ -37,7 +37,7 @@ stops it, such as systemd or Kubernetes, has to wait for the grace period and 5 
 
 Flags go before the environment, the environment before the file of --config, the file before the defaults.
 
-It serves /healthz (the process lives), /readyz (it sends, and the store answers) and /metrics (for
+It serves /healthz (the process lives), /readyz (it runs, and the store answers) and /metrics (for
 Prometheus). It logs to the standard error: what it begins with, and a line each minute.
 
 A change of the limits' file is in force within two seconds, or at once after SIGHUP. Limits that are not valid
@@ -122,7 +122,7 @@ func (a *app) work(ctx context.Context, c workerConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	q, err := a.openQueue(ctx, log)
+	q, err := a.openQueue(ctx, false, log)
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func TestWorkerSaysWhatIsWrongBeforeItStarts(t *testing.T) {
 	fails(t, exitUsage, "line 2: colour", "worker", "--config", bad)
 	fails(t, exitUsage, "PACER_QUEUE", "worker")
 	fails(t, exitUsage, "log-level", "worker", "--log-level", "loud", "--queue", file(t))
-	fails(t, exitFailed, "limits", "worker", "--queue", file(t), "--limits", filepath.Join(t.TempDir(), "none.json"), "--listen", "off")
+	fails(t, exitUsage, "limits", "worker", "--queue", file(t), "--limits", filepath.Join(t.TempDir(), "none.json"), "--listen", "off")
 }
 
 // eventually waits for something that another goroutine or process does.
