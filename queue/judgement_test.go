@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -67,6 +69,14 @@ func unlessShort[T any](all, short T) T {
 		return short
 	}
 	return all
+}
+
+// oneOfEachKind skips, with -short, a case that is none of those named: one of them is of its kind.
+func oneOfEachKind(t *testing.T, cases ...string) {
+	t.Helper()
+	if _, name, _ := strings.Cut(t.Name(), "/"); testing.Short() && !slices.ContainsFunc(cases, func(c string) bool { return strings.ReplaceAll(c, " ", "_") == name }) {
+		t.Skip("another case is of this kind: run without -short")
+	}
 }
 
 // virtualTrial runs a trial in virtual time, on a file.

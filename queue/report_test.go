@@ -300,7 +300,7 @@ func TestManyUnreportedResultsDelayNothing(t *testing.T) {
 		w.q = q
 		many := 10_000
 		if testing.Short() {
-			many = 2000
+			many = 1000
 		}
 		w.unreported(many, func(i int) string {
 			if i == many-1 {

@@ -72,6 +72,7 @@ func TestWhatHangsLeavesSlotsToOthers(t *testing.T) {
 		"all senders but one that is in": {func(r *twiliotest.Request) bool { return r.Product == "api" && r.Sender != sender }, builds{fromMany}, messages, []queue.EnqueueOption{queue.High}, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
+			oneOfEachKind(t, "one product, ten slots", "two products", "one sender", "all senders, eight slots", "all senders but one that is in")
 			bubble(t, func(t *testing.T) {
 				w := newWorld(t, twiliotest.Config{Latency: 50 * time.Millisecond})
 				w.fake.Inject(twiliotest.Fault{Kind: twiliotest.Slow, Delay: 30 * time.Second, Match: c.slow})
@@ -124,6 +125,7 @@ func TestUrgentGoesNextWhenAllSlotsAreTaken(t *testing.T) {
 		"all lanes at a pace":         {20, 400, sender, queue.Low, queue.High, []pacer.Limit{{Resource: "Messages", Rate: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			oneOfEachKind(t, "High of a new lane", "Normal before Low", "a lane that waits, one slot", "all lanes at a pace")
 			bubble(t, func(t *testing.T) {
 				w := newWorld(t, twiliotest.Config{Latency: latency})
 				w.many(4*c.lanes, func(i int) func(*twilio.RestClient) error {
@@ -176,6 +178,9 @@ func TestUrgentOnesLeaveSlotsToOthers(t *testing.T) {
 func TestPaceHoldsWhenAllSlotsAreTaken(t *testing.T) {
 	for _, rate := range []float64{1, 5} {
 		for _, share := range []float64{0.3, 0.8} { // of the slots that all lanes could use
+			if testing.Short() && (rate == 1) != (share == 0.8) {
+				continue // -short has each rate and each share once
+			}
 			t.Run(fmt.Sprintf("%v/s, %v of the slots", rate, share), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					const lanes, latency = 100, 310 * time.Millisecond

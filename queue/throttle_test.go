@@ -40,9 +40,7 @@ func TestNoiseHoldsOnlyWhatIsThrottled(t *testing.T) {
 		"one of 10, without Retry-After": {10, "", 1, 0.85},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "one of 20" && name != "one of 20, two workers" {
-				t.Skip("takes seconds: run without -short")
-			}
+			oneOfEachKind(t, "one of 20, two workers")
 			bubble(t, func(t *testing.T) {
 				const rate, seconds = 20, 120
 				w := newWorld(t, twiliotest.Config{Latency: 50 * time.Millisecond})
@@ -82,7 +80,7 @@ func TestThrottledRequestGoesBackToItsPlace(t *testing.T) {
 						}
 						return hit
 					}})
-				n := unlessShort(2000, 600)
+				n := unlessShort(2000, 400)
 				w.many(n, func(i int) func(*twilio.RestClient) error { return message(sender, receiver, fmt.Sprint(i)) })
 				w.work(w.client(pacer.Limit{Resource: "*", Rate: 20}))
 				time.Sleep(time.Duration(n) * 75 * time.Millisecond) // a half longer than it takes at 20/s
@@ -114,7 +112,7 @@ func TestOutageOfThrottledAnswersHoldsTheBucketInAllProcesses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				w := newWorld(t, twiliotest.Config{Latency: 50 * time.Millisecond})
-				w.many(3000, func(i int) func(*twilio.RestClient) error { return message(sender, receiver, fmt.Sprint(i)) })
+				w.many(unlessShort(3000, 2200), func(i int) func(*twilio.RestClient) error { return message(sender, receiver, fmt.Sprint(i)) })
 				w.noise(50, "1")
 				for range 2 {
 					w.work(w.client(pacer.Limit{Resource: "*", Rate: 10}))

@@ -110,30 +110,44 @@ func testExists(t *testing.T, test string) bool {
 	if !ok {
 		folder, name = ".", test
 	}
+	functions, ok := testsIn[folder]
+	if !ok {
+		functions = functionsIn(t, folder)
+		testsIn[folder] = functions
+	}
+	return functions[name]
+}
+
+// testsIn are the functions of the tests of a folder, which is parsed once.
+var testsIn = make(map[string]map[string]bool)
+
+func functionsIn(t *testing.T, folder string) map[string]bool {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	functions := make(map[string]bool)
 	for _, file := range files {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range parsed.Decls {
-			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == name {
-				return true
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				functions[f.Name.Name] = true
 			}
 		}
 	}
-	return false
+	return functions
 }
 
 // each makes one test of several cases of a row, each in a bubble of its own. With -short
-// only the first two of them are tried.
+// only the first of them is tried.
 func each[T any](cases map[string]T, test func(t *testing.T, c T)) func(t *testing.T) {
 	return func(t *testing.T) {
 		for i, name := range slices.Sorted(maps.Keys(cases)) {
-			if testing.Short() && i == 2 {
+			if testing.Short() && i == 1 {
 				t.Logf("-short: %d more cases are left out", len(cases)-i)
 				return
 			}

@@ -8,8 +8,11 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
+// Tick is how often an engine that somebody waits at looks for what other processes have written. An idle hour is 72,000 looks.
+// Tests in virtual time, in which no other process writes, make it longer, before they open an engine.
+var Tick = tick
+
 const (
-	// tick is how often an engine that somebody waits at looks for what other processes have written.
 	tick = 50 * time.Millisecond
 	// recent is how long news is repeated to callers that begin to wait. The news may have come between
 	// their call of Work and that of Await, and another caller's Work may have taken it already.
@@ -77,7 +80,7 @@ func (n *News) Await(ctx context.Context, d time.Duration) error {
 	n.mu.Unlock()
 	end := time.NewTimer(d)
 	defer end.Stop()
-	ticks := time.NewTicker(tick)
+	ticks := time.NewTicker(Tick)
 	defer ticks.Stop()
 	var lock chan<- struct{} // nil: it is not time to look
 	for {
