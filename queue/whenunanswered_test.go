@@ -61,6 +61,21 @@ var unwritten = map[string]twiliotest.Fault{
 	"TLS handshake timeout": {Kind: twiliotest.TimeoutTLS},
 }
 
+// An unchanging request may be sent again: it changes nothing, or nothing more. The fault is what it meets.
+type unchanging struct {
+	build func(*twilio.RestClient) error
+	fault twiliotest.Fault
+}
+
+func fetches(tw *twilio.RestClient) error {
+	_, err := tw.LookupsV2.FetchPhoneNumber(receiver, nil)
+	return err
+}
+
+func deletes(tw *twilio.RestClient) error {
+	return tw.Api.DeleteMessage("SM0123456789abcdef0123456789abcdef", nil)
+}
+
 // waits checks that what does not get as far as Twilio waits with its bucket: nothing is
 // counted, and one alert tells of it.
 func waits(t *testing.T, f twiliotest.Fault) {
@@ -115,7 +130,7 @@ func (o *ownClient) SendRequest(method, address string, form url.Values, headers
 
 // What gets no answer, or one that proves nothing.
 var whenUnanswered = map[string]row{
-	"5xx": {test: each(map[string]cut{
+	"5xx to anything but a GET or DELETE": {test: each(map[string]cut{
 		"500":                   {fault: status(500, 0)},
 		"503, accepted":         {fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 503}, accepted: true},
 		"500, accepted":         {fault: twiliotest.Fault{Kind: twiliotest.AcceptThenStatus, Status: 500, Code: 20500}, accepted: true},
@@ -164,15 +179,15 @@ var whenUnanswered = map[string]row{
 		w.raised(map[queue.AlertKind]int{queue.AlertUnreachable: 1})
 	})},
 
-	"GET and DELETE without an answer": {test: each(map[string]func(*twilio.RestClient) error{
-		"GET": func(tw *twilio.RestClient) error { _, err := tw.LookupsV2.FetchPhoneNumber(receiver, nil); return err },
-		"DELETE": func(tw *twilio.RestClient) error {
-			return tw.Api.DeleteMessage("SM0123456789abcdef0123456789abcdef", nil)
-		},
-	}, func(t *testing.T, build func(*twilio.RestClient) error) {
+	"GET and DELETE without an answer or with a 5xx": {test: each(map[string]unchanging{
+		"GET, 503":          {fetches, status(503, 0)},
+		"GET, no answer":    {fetches, twiliotest.Fault{Kind: twiliotest.DropBeforeAccept}},
+		"DELETE, 500":       {deletes, status(500, 20500)},
+		"DELETE, no answer": {deletes, twiliotest.Fault{Kind: twiliotest.DropBeforeAccept}},
+	}, func(t *testing.T, c unchanging) {
 		w := newWorld(t, twiliotest.Config{})
-		v := w.inject(twiliotest.Fault{Kind: twiliotest.DropBeforeAccept}, func(*twiliotest.Request) bool { return true })
-		id, err := w.q.Enqueue(t.Context(), build)
+		v := w.inject(c.fault, func(*twiliotest.Request) bool { return true })
+		id, err := w.q.Enqueue(t.Context(), c.build)
 		if err != nil {
 			t.Fatal(err)
 		}
