@@ -29,11 +29,7 @@ func (l *BucketLimiter) Acquire(ctx context.Context, r Resource) (func(Outcome),
 	}
 	w := line.NewWaiter(classOf(ctx), deadline, came.at)
 	w.Tries = came.tries
-	head := b.line.Head()
 	b.line.Join(w)
-	if head != nil && b.line.Head() == w {
-		head.LeaveGate() // w goes first now
-	}
 	ahead := 0
 	if !deadline.IsZero() {
 		ahead = b.line.Ahead(w)
@@ -84,6 +80,8 @@ func (l *BucketLimiter) wait(ctx context.Context, b *bucket, w *line.Waiter, ahe
 					return b.enter(max(0, now.Sub(due)), now), nil
 				}
 			}
+		} else {
+			w.LeaveGate() // it was the head
 		}
 		if err := w.Sleep(ctx, &l.mu, sleep); err != nil {
 			return d, &WaitError{RateLimit: notSent(b.resource), Err: err}

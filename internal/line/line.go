@@ -86,9 +86,17 @@ type Line struct {
 	deadlines deadlines
 }
 
-// Join puts w into the line.
+// Join puts w into the line. Who is no longer the head leaves its gate. If another than w is the head now,
+// that one looks again.
 func (l *Line) Join(w *Waiter) {
+	before := l.Head()
 	l.order.push(&w.inLine)
+	if head := l.Head(); before != nil && head != before {
+		before.LeaveGate()
+		if head != w {
+			head.notify()
+		}
+	}
 	if !w.deadline.IsZero() {
 		heap.Push(&l.deadlines, w)
 	}

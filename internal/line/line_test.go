@@ -300,3 +300,27 @@ func TestThoseWithFewAttemptsGoFirstWhileThatIsSaidSo(t *testing.T) {
 	leave(waiters[4])
 	leave(low)
 }
+
+// One that joins at the front may put the head out of those that are looked at. Then another one is the head, and must know.
+func TestWhoBecomesTheHeadByAnothersArrivalIsAwake(t *testing.T) {
+	var l Line
+	l.Spare(true)
+	var first, fresh *Waiter
+	for i := range spared {
+		w := NewWaiter(1, time.Time{}, at(1+i))
+		if w.Tries = 1; i == spared-1 {
+			w.Tries, fresh = 0, w
+		}
+		if l.Join(w); i == 0 {
+			first = w
+		}
+	}
+	if l.Head() != fresh || woken(first) {
+		t.Fatal("the one without attempts is not the head")
+	}
+	early := NewWaiter(1, time.Time{}, at(0))
+	early.Tries = 2
+	if l.Join(early); l.Head() != first || !woken(first) {
+		t.Errorf("the head is the right one: %v, expected that it is, and awake", l.Head() == first)
+	}
+}
