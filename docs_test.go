@@ -37,7 +37,7 @@ func TestSentencesAreShort(t *testing.T) {
 		"README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "examples/README.md",
 		"docs/README.md", "docs/errors.md", "docs/faq.md", "docs/judgement.md", "docs/learning.md", "docs/limits.md", "docs/queue.md", "docs/redis.md", "docs/scope.md",
 		"docs/sqs.md", "docs/testing.md", "docs/waiting.md", "docs/watching.md",
-		".", "queue", "queue/sqlitequeue", "queue/redisqueue", "queue/sqsqueue", "queue/queuetest", "queue/killtest", "twiliotest",
+		".", "queue", "queue/dashboard", "queue/sqlitequeue", "queue/redisqueue", "queue/sqsqueue", "queue/queuetest", "queue/killtest", "twiliotest",
 		"redispacer", "otelpacer", "otelpacer/otelqueue", "internal/doctest", "internal/endpoint", "internal/learn", "internal/line", "internal/redistest",
 		"internal/spacing", "internal/token")
 }

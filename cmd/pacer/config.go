@@ -32,6 +32,7 @@ type workerConfig struct {
 	Share      string // address of a Redis; "": the pace is this process's own
 
 	Listen    string // address of /healthz, /readyz and /metrics; "off": none
+	Dashboard string // "auto", "off", or an address of its own
 	LogFormat string // "text" or "json"
 	LogLevel  string // "debug", "info", "warn" or "error"
 
@@ -45,7 +46,7 @@ type workerConfig struct {
 
 func defaultWorkerConfig() workerConfig {
 	return workerConfig{
-		Listen: "127.0.0.1:9465", LogFormat: "text", LogLevel: "info",
+		Listen: "127.0.0.1:9465", Dashboard: "auto", LogFormat: "text", LogLevel: "info",
 		Grace: 35 * time.Second, AttemptTimeout: 35 * time.Second, Settle: time.Minute, Retention: 7 * 24 * time.Hour, Concurrency: 200,
 	}
 }
@@ -54,7 +55,7 @@ func defaultWorkerConfig() workerConfig {
 func (c *workerConfig) fields() map[string]any {
 	return map[string]any{
 		"$schema": new(string), "queue": &c.Queue, "account": &c.Account, "baseURL": &c.BaseURL, "limitsFile": &c.LimitsFile, "share": &c.Share,
-		"listen": &c.Listen, "logFormat": &c.LogFormat, "logLevel": &c.LogLevel,
+		"listen": &c.Listen, "dashboard": &c.Dashboard, "logFormat": &c.LogFormat, "logLevel": &c.LogLevel,
 		"grace": &c.Grace, "attemptTimeout": &c.AttemptTimeout, "settle": &c.Settle, "retention": &c.Retention,
 		"concurrency": &c.Concurrency, "inDoubt": &c.InDoubt,
 	}

@@ -23,11 +23,12 @@ import (
 
 // A demo is all of pacer without an account.
 type demo struct {
-	dir   string
-	n     int
-	rate  float64
-	fresh bool
-	every time.Duration // between two lines of progress
+	dir    string
+	n      int
+	rate   float64
+	fresh  bool
+	listen string        // address of the dashboard
+	every  time.Duration // between two lines of progress
 }
 
 // demoEnd is what "pacer demo --json" prints.
@@ -44,8 +45,10 @@ func (a *app) demo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "See a campaign run, without an account", Args: exactly(),
 		Long: `Runs a fake Twilio, a queue in a file, a worker and a campaign, all in this process. Nothing is
-really sent. Ctrl-C ends it. The next run goes on where this one has ended, and sends nothing twice.
-While it runs, other commands look at the same queue, with the line that it prints.`,
+really sent. It prints the address of a dashboard, which stays until Ctrl-C. The next run goes on where this one has
+ended, and sends nothing twice. While it runs, other commands look at the same queue, with the line that it prints.
+
+With --json it ends as soon as the campaign is done.`,
 		Example: "  pacer demo\n  pacer demo --n 200 --rate 20 --fresh",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runDemo(cmd.Context(), &d) },
 	}
@@ -53,6 +56,7 @@ While it runs, other commands look at the same queue, with the line that it prin
 	cmd.Flags().IntVar(&d.n, "n", 2000, "how many `recipients` the campaign has")
 	cmd.Flags().Float64Var(&d.rate, "rate", 100, "messages a `second`")
 	cmd.Flags().BoolVar(&d.fresh, "fresh", false, "forget earlier runs first")
+	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:0", "the `address` of the dashboard, on loopback; port 0 is a free one")
 	return cmd
 }
 
@@ -126,14 +130,24 @@ func (a *app) runDemo(ctx context.Context, d *demo) (err error) {
 	if err != nil {
 		return err
 	}
-	a.say("A campaign of %d messages runs against a fake Twilio on this machine. Ctrl-C ends it.\n\n  export PACER_QUEUE=sqlite:%s TWILIO_ACCOUNT_SID=%s\n  pacer campaign show demo\n  pacer queue stats\n",
-		d.n, path, twiliotest.AccountSid)
+	shown := board{address: d.listen}
+	if err := shown.open(q, client, "until the demonstration ends", "off", a.log()); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shown.close()) }()
+	running.Go(func() { shown.serve(serving, a.log()) })
+	a.say("A campaign of %d messages runs against a fake Twilio on this machine. Ctrl-C ends it. The dashboard:\n\n  %s\n\nThe same by other commands:\n\n  export PACER_QUEUE=sqlite:%s TWILIO_ACCOUNT_SID=%s\n  pacer campaign show demo\n  pacer queue stats\n",
+		d.n, shown.at(""), path, twiliotest.AccountSid)
 
 	working, stopWorking := context.WithCancel(ctx)
 	defer stopWorking()
 	ended := make(chan error, 1)
 	go func() { ended <- worker.Run(working) }()
 	watched := a.watchDemo(ctx, campaign, d.every)
+	if watched == nil && ctx.Err() == nil && !a.json {
+		a.say("The campaign is done. The dashboard stays until Ctrl-C.")
+		<-ctx.Done()
+	}
 	stopWorking()
 	if err := errors.Join(watched, <-ended); err != nil {
 		return err

@@ -51,7 +51,7 @@ func (h *health) ready() error {
 	return h.err
 }
 
-func (h *health) handler(metrics http.Handler) http.Handler {
+func (h *health) handler(metrics http.Handler) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {

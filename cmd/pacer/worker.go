@@ -26,9 +26,9 @@ import (
 )
 
 func (a *app) worker() *cobra.Command {
-	var path, listen, format, level string
+	var path, listen, board, format, level string
 	var grace time.Duration
-	var schema bool
+	var schema, insecure bool
 	cmd := &cobra.Command{
 		Use: "worker", Short: "Run the daemon that sends what waits", Args: exactly(),
 		Long: `Sends what waits in the queue, until SIGTERM or Ctrl-C. Then it lets the requests on the wire end,
@@ -39,6 +39,10 @@ Flags go before the environment, the environment before the file of --config, th
 
 It serves /healthz (the process lives), /readyz (it runs, and the store answers) and /metrics (for
 Prometheus). It logs to the standard error: what it begins with, and a line each minute.
+
+It serves a dashboard at /dashboard/ of the same address, if that is a loopback one, or if PACER_DASHBOARD_TOKEN has a token.
+With --dashboard it has an address of its own, or none. Without a token it starts on a loopback address only, unless
+--dashboard-insecure says that others are kept out by something else.
 
 A change of the limits' file is in force within two seconds, or at once after SIGHUP. Limits that are not valid
 change nothing. With --share the limits are in Redis, and the file only counts while Redis has none.`,
@@ -53,7 +57,7 @@ change nothing. With --share the limits are in Redis, and the file only counts w
 				return err
 			}
 			for name, change := range map[string]func(){
-				"listen": func() { c.Listen = listen }, "log-format": func() { c.LogFormat = format },
+				"listen": func() { c.Listen = listen }, "dashboard": func() { c.Dashboard = board }, "log-format": func() { c.LogFormat = format },
 				"log-level": func() { c.LogLevel = level }, "grace": func() { c.Grace = grace },
 			} {
 				if cmd.Flags().Changed(name) {
@@ -61,12 +65,14 @@ change nothing. With --share the limits are in Redis, and the file only counts w
 				}
 			}
 			a.override(&c)
-			return a.work(cmd.Context(), c)
+			return a.work(cmd.Context(), c, insecure)
 		},
 	}
 	f, d := cmd.Flags(), defaultWorkerConfig()
 	f.StringVar(&path, "config", "", "the configuration `file`")
 	f.StringVar(&listen, "listen", d.Listen, "the `address` of /healthz, /readyz and /metrics; off: none")
+	f.StringVar(&board, "dashboard", d.Dashboard, "auto, off, or an `address` of the dashboard's own")
+	f.BoolVar(&insecure, "dashboard-insecure", false, "serve the dashboard to all who reach it, without a token")
 	f.StringVar(&format, "log-format", d.LogFormat, "text or json")
 	f.StringVar(&level, "log-level", d.LogLevel, "debug, info, warn or error")
 	f.DurationVar(&grace, "grace", d.Grace, "how long requests on the wire may take to end")
@@ -117,7 +123,7 @@ func (c *workerConfig) policies() (opts []queue.WorkerOption) {
 }
 
 // work runs the daemon until ctx ends.
-func (a *app) work(ctx context.Context, c workerConfig) (err error) {
+func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err error) {
 	log, err := a.workerLog(&c)
 	if err != nil {
 		return err
@@ -142,6 +148,12 @@ func (a *app) work(ctx context.Context, c workerConfig) (err error) {
 		return err
 	}
 
+	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure}
+	if err := b.open(q, client, a.limitsKept(), c.Listen, log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if a.limitsFile != "" && a.share == "" {
@@ -161,17 +173,20 @@ func (a *app) work(ctx context.Context, c workerConfig) (err error) {
 			return err
 		}
 		at = l.Addr().String()
+		mux := h.handler(metrics)
+		b.mount(mux)
 		background.Go(func() {
-			if err := serve(serving, l, h.handler(metrics)); err != nil {
+			if err := serve(serving, l, mux); err != nil {
 				log.Error("pacer worker: /healthz, /readyz and /metrics are not served any more", "error", err)
 			}
 		})
 	}
+	background.Go(func() { b.serve(serving, log) })
 	background.Go(func() { a.reload(serving, client, log) })
 	background.Go(func() { minutely(ctx, q, log) })
 	v := buildVersion()
 	log.Info("pacer worker: starts", "version", v.Version, "revision", v.Revision, "queue", shownAddress(a.queueAddress),
-		"limits", a.limitsFrom(), "rules", len(client.Limits()), "listen", at, "grace", c.Grace, "concurrency", c.Concurrency)
+		"limits", a.limitsFrom(), "rules", len(client.Limits()), "listen", at, "dashboard", b.at(at), "grace", c.Grace, "concurrency", c.Concurrency)
 	notify := notifier(log)
 	context.AfterFunc(ctx, func() {
 		h.stopping.Store(true)

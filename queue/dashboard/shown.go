@@ -1,0 +1,216 @@
+package dashboard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+)
+
+// This file has what pages show, as JSON. Senders and recipients are masked, and no text of a message is in it. Times
+// are RFC 3339, and left out where there is none. Rates are requests per second.
+
+type lane struct {
+	ID        string  `json:"id"` // as Lane.ID
+	Resource  string  `json:"resource"`
+	Campaign  string  `json:"campaign,omitempty"`
+	Sender    string  `json:"sender,omitempty"`
+	Ready     int64   `json:"ready"`
+	Delayed   int64   `json:"delayed"`
+	Sending   int64   `json:"sending"`
+	InDoubt   int64   `json:"inDoubt"`
+	Sent      int64   `json:"sent"`
+	Failed    int64   `json:"failed"`
+	Cancelled int64   `json:"cancelled"`
+	Age       float64 `json:"age"` // seconds that the first of the ready ones has waited
+	Pace      float64 `json:"pace"`
+	HeldUntil string  `json:"heldUntil,omitempty"`
+}
+
+// busy reports whether a lane matters: something waits in it, or a person should look.
+func (l *lane) busy() bool {
+	return l.Ready+l.Delayed+l.Sending+l.InDoubt > 0
+}
+
+type campaign struct {
+	Name         string              `json:"name"`
+	State        queue.CampaignState `json:"state"`
+	Rate         float64             `json:"rate"`
+	Pace         float64             `json:"pace"`
+	Window       string              `json:"window,omitempty"`
+	Start        string              `json:"start,omitempty"`
+	Expires      string              `json:"expires,omitempty"`
+	Total        int64               `json:"total"`
+	Sent         int64               `json:"sent"`
+	Failed       int64               `json:"failed"`
+	InDoubt      int64               `json:"inDoubt"`
+	Cancelled    int64               `json:"cancelled"`
+	Waiting      int64               `json:"waiting"`
+	Sending      int64               `json:"sending"`
+	LimitedBy    queue.CampaignLimit `json:"limitedBy,omitempty"`
+	LimitedUntil string              `json:"limitedUntil,omitempty"`
+	ETA          string              `json:"eta,omitempty"`
+	NextOpen     string              `json:"nextOpen,omitempty"`
+}
+
+func campaignOf(p *queue.Progress) campaign {
+	window := ""
+	if p.Options.Window != nil {
+		window = p.Options.Window.String()
+	}
+	return campaign{
+		p.Name, p.State, p.Options.Rate, p.Pace, window, moment(p.Options.Start), moment(p.Options.Expires),
+		p.Total, p.Sent, p.Failed, p.InDoubt, p.Cancelled, p.Waiting, p.Sending,
+		p.LimitedBy, moment(p.LimitedUntil), moment(p.ETA), moment(p.NextOpen),
+	}
+}
+
+type job struct {
+	ID        queue.ID    `json:"id"`
+	State     queue.State `json:"state"`
+	Resource  string      `json:"resource"`
+	Lane      string      `json:"lane"`
+	Campaign  string      `json:"campaign,omitempty"`
+	Sender    string      `json:"sender,omitempty"`
+	Recipient string      `json:"recipient,omitempty"`
+	Key       string      `json:"key,omitempty"`
+	Priority  int         `json:"priority"`
+	Attempts  int         `json:"attempts"`
+	Claims    int64       `json:"claims"`
+	Looks     int         `json:"looks"` // how often Twilio was asked about it
+	Created   string      `json:"created"`
+	Due       string      `json:"due,omitempty"`
+	Deadline  string      `json:"deadline,omitempty"`
+	Began     string      `json:"began,omitempty"`
+	Lease     string      `json:"lease,omitempty"`
+	Look      string      `json:"look,omitempty"` // when Twilio is asked again
+	Finished  string      `json:"finished,omitempty"`
+	SID       string      `json:"sid,omitempty"`
+	Status    int         `json:"status,omitempty"`
+	Code      int         `json:"code,omitempty"`
+	Reason    string      `json:"reason,omitempty"`
+	Decide    bool        `json:"decide"` // a person must decide
+}
+
+func jobOf(j *queue.Job) job {
+	return job{
+		j.ID, j.State, j.Lane.Resource.String(), j.Lane.ID(), j.Lane.Campaign, pacer.MaskNumbers(j.Lane.Resource.Sender),
+		pacer.MaskNumbers(j.Recipient()), pacer.MaskNumbers(j.Key()), int(j.Priority), j.Attempts, j.Claim, j.Looks,
+		moment(j.Created), moment(j.Due), moment(j.Deadline), moment(j.Began), moment(j.Lease), moment(j.Look), moment(j.Finished),
+		j.Outcome.SID, j.Outcome.Status, j.Outcome.Code, pacer.MaskNumbers(j.Outcome.Reason), j.State == queue.InDoubt && j.Look.IsZero(),
+	}
+}
+
+type worker struct {
+	Host        string  `json:"host"`
+	PID         int     `json:"pid"`
+	Version     string  `json:"version,omitempty"`
+	Alive       bool    `json:"alive"`
+	Started     string  `json:"started"`
+	Seen        string  `json:"seen"`
+	Concurrency int     `json:"concurrency"`
+	OnWire      int     `json:"onWire"`
+	Pace        float64 `json:"pace"`
+	Clock       float64 `json:"clock"` // seconds by which its clock is ahead of the store's
+}
+
+func workerOf(w *queue.WorkerStatus) worker {
+	return worker{w.Host, w.PID, w.Version, w.Alive, moment(w.Started), moment(w.Seen), w.Concurrency, w.OnWire, w.Pace, w.Clock.Seconds()}
+}
+
+type hold struct {
+	Hold     string           `json:"hold"`               // its name, as pacer hold list prints it
+	Resource string           `json:"resource,omitempty"` // left out: all of the account
+	Sender   string           `json:"sender,omitempty"`
+	Reason   queue.HoldReason `json:"reason"`
+	Code     int              `json:"code,omitempty"`
+	Since    string           `json:"since,omitempty"`
+	Until    string           `json:"until"`
+}
+
+func holdOf(h *queue.Hold) hold {
+	resource := ""
+	if h.Resource.Name != "" {
+		resource = h.Resource.String()
+	}
+	return hold{holdName(h.Resource), resource, pacer.MaskNumbers(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
+}
+
+// holdName names a hold without the phone number that its bucket may have, as the command pacer does.
+func holdName(r pacer.Resource) string {
+	sum := sha256.Sum256([]byte(queue.BucketKey(r)))
+	return hex.EncodeToString(sum[:4])
+}
+
+// A reason is one answer of Queue.Why.
+type reason struct {
+	Kind     queue.Cause `json:"kind"`
+	Stops    bool        `json:"stops"`
+	Resource string      `json:"resource,omitempty"`
+	Sender   string      `json:"sender,omitempty"`
+	Campaign string      `json:"campaign,omitempty"`
+	ID       queue.ID    `json:"id,omitempty"`
+	Lanes    int         `json:"lanes"`
+	Waiting  int64       `json:"waiting"`
+	Since    string      `json:"since,omitempty"`
+	Until    string      `json:"until,omitempty"`
+	Text     string      `json:"text"`
+	Do       string      `json:"do"` // "It ends by itself." where a person can do nothing
+}
+
+func reasonsOf(all []queue.Reason) []reason {
+	shown := []reason{}
+	for i := range all {
+		r := &all[i]
+		resource := ""
+		if r.Lane.Resource.Name != "" {
+			resource = r.Lane.Resource.String()
+		}
+		shown = append(shown, reason{
+			r.Kind, r.Stops, resource, pacer.MaskNumbers(r.Lane.Resource.Sender), r.Campaign, r.ID, r.Lanes, r.Waiting,
+			moment(r.Since), moment(r.Until), r.Text, advice(r),
+		})
+	}
+	return shown
+}
+
+// doings are what a person can do about a cause with the dashboard, where Queue.Why speaks of Go.
+var doings = map[queue.Cause]string{
+	queue.CausePaused:    "Resume the campaign.",
+	queue.CauseWindow:    "Wait. To change the window needs a program or another campaign.",
+	queue.CauseExpired:   "Requests that still make sense can be sent again from their own page, or in a new campaign.",
+	queue.CauseCancelled: "A request can be sent again from its page. A cancelled campaign needs a new name.",
+	queue.CauseInDoubt:   "Look for it in Twilio's console. Then say on the page In doubt whether Twilio has it.",
+	queue.CauseFailed:    "Mend what Twilio's code is about. Then send the request again.",
+	queue.CauseLimit:     "If Twilio allows your account more, raise the limit on the page Limits.",
+	queue.CauseRate:      "Raise the campaign's rate, if it is to go faster.",
+	queue.CauseBusy:      "Start another worker, or give this one a higher concurrency.",
+	queue.CauseNoWorker:  "Start a worker: pacer worker. Its log says why the last one has ended.",
+}
+
+// advice says in the words of the page what a person can do.
+func advice(r *queue.Reason) string {
+	switch text, known := doings[r.Kind]; {
+	case r.Do == "":
+		return "It ends by itself."
+	case known:
+		return text
+	case r.Kind == queue.CauseHeld:
+		return "Wait, or end the hold on the page Holds if you know better."
+	case r.Kind == queue.CauseUnauthorized:
+		return "Give the worker credentials that are right. Then end the hold on the page Holds, or wait a minute."
+	case r.Kind == queue.CauseSuspended:
+		return "Settle it with Twilio. Then end the hold on the page Holds, or wait a minute."
+	}
+	return r.Do
+}
+
+// moment returns a time as it is shown; "": the zero time.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}

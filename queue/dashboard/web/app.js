@@ -1,0 +1,98 @@
+// Opens the page that the address names, and tells it of each change in the queue.
+import { h, show, empty, head } from "./dom.js";
+import { count, clock } from "./words.js";
+import { listen } from "./api.js";
+import { say } from "./ask.js";
+import * as overview from "./overview.js";
+import * as lanes from "./lanes.js";
+import * as campaigns from "./campaigns.js";
+import * as doubt from "./doubt.js";
+import * as limits from "./limits.js";
+import * as workers from "./workers.js";
+
+const main = document.getElementById("main");
+const pages = { overview: overview.open, lanes: lanes.open, campaigns: campaigns.open, campaign: campaigns.openOne, doubt: doubt.open, job: doubt.openJob, limits: limits.open, workers: workers.open, holds: workers.openHolds };
+const names = [["overview", "Overview"], ["lanes", "Lanes"], ["campaigns", "Campaigns"], ["doubt", "In doubt"], ["holds", "Holds"], ["limits", "Limits"], ["workers", "Workers"]];
+const parents = { campaign: "campaigns" };
+
+let now = null; // the last overview
+let page = null;
+let place = "";
+
+async function refresh() {
+  const asked = page;
+  if (!now || !page) return;
+  try {
+    await page.update(now);
+  } catch (err) {
+    if (asked === page && !main.dataset.page) show(main, head(page.title), empty(err.message));
+    return;
+  }
+  if (asked === page) main.dataset.page = place; // it is drawn
+}
+
+function go() {
+  const [name, ...rest] = location.hash.slice(1).split("/");
+  const open = pages[name] || pages.overview;
+  delete main.dataset.page;
+  main.replaceChildren(h("p", { class: "empty" }, "Reading …"));
+  place = pages[name] ? name : "overview";
+  page = open(main, decodeURIComponent(rest.join("/")));
+  document.title = page.title + " · pacer";
+  navigation();
+  refresh();
+}
+
+function navigation() {
+  const marks = now ? { doubt: now.total.inDoubt, holds: now.holds } : {};
+  show(document.getElementById("nav"), names.filter(([n]) => n !== "limits" || (now && now.limits)).map(([n, text]) =>
+    h("a", { href: "#" + n, "aria-current": n === (parents[place] || place) ? "page" : null }, text, marks[n] ? h("span", { class: "n" }, count(marks[n])) : "")));
+}
+
+// state says in one line how it stands. It is read aloud only when the words change, so figures stay out of it.
+function state(text, level) {
+  const line = document.getElementById("state");
+  if (line.textContent !== text) line.textContent = text;
+  line.dataset.level = level;
+}
+
+function news(o) {
+  now = o;
+  clock(o.time || Date.now());
+  overview.note(o);
+  const stops = o.reasons.filter((r) => r.stops).length;
+  if (o.error) state("The store does not answer, and what you see is old: " + o.error, "bad");
+  else if (stops) state(stops === 1 ? "Something does not go on" : "Some things do not go on", "bad");
+  else if (!o.workers) state("Nothing waits, and no worker lives", "warn");
+  else if (o.total.ready + o.total.sending) state("Sending", "good");
+  else state("All is sent", "good");
+  navigation();
+  refresh();
+}
+
+addEventListener("hashchange", () => {
+  go();
+  main.focus();
+  scrollTo(0, 0);
+});
+document.getElementById("skip").addEventListener("click", () => main.focus());
+document.getElementById("find").addEventListener("submit", (e) => {
+  e.preventDefault();
+  const id = document.getElementById("find-id").value.trim();
+  if (id) location.hash = "#job/" + encodeURIComponent(id);
+});
+main.addEventListener("click", async (e) => {
+  const button = e.target.closest("button[data-do]");
+  if (!button || !page) return;
+  try {
+    const act = page.act || campaigns.steer;
+    await act(button.dataset.do, { ...button.dataset });
+  } catch (err) {
+    say("Not done: " + err.message);
+  }
+  refresh();
+});
+
+go();
+await overview.load().catch(() => {});
+listen(news, () => state("The dashboard's server does not answer; what you see is old", "bad"));

@@ -1,0 +1,63 @@
+// Limits: edit, see what would change, apply.
+import { h, show, table, head } from "./dom.js";
+import { rate, count } from "./words.js";
+import { get, post } from "./api.js";
+import { say } from "./ask.js";
+
+export function open(main) {
+  let version = null; // of the limits that are edited
+  let checked = null; // the text that was found valid
+  const text = h("textarea", { id: "limits-text", "aria-label": "Limits as JSON", "aria-describedby": "limits-said", spellcheck: "false", autocomplete: "off" });
+  const said = h("div", { id: "limits-said", role: "status" });
+  const apply = h("button", { type: "button", class: "strong", "data-do": "apply", disabled: true }, "Apply");
+  text.addEventListener("input", () => {
+    checked = null;
+    apply.disabled = true;
+    show(said);
+  });
+
+  async function load() {
+    const page = await get("api/limits");
+    version = page.version;
+    checked = null;
+    apply.disabled = true;
+    text.value = page.text;
+    const edit = h("section", { "aria-label": "Limits in force" });
+    edit.append(h("p", { class: "note" }, "These rules are in force, in JSON. Senders are masked; leave a masked one as it is, or write a whole number. A change is in force ", page.kept, "."),
+      text, h("div", { class: "buttons" }, h("button", { type: "button", "data-do": "check" }, "Check"), apply, h("button", { type: "button", "data-do": "again" }, "Read again")), said);
+    main.replaceChildren(head("Limits"), edit,
+      h("section", { "aria-label": "Defaults" }, h("h2", null, "Defaults, where no rule matches"), table("Defaults", [{ label: "Resource", wide: true }, { label: "Senders" }, { label: "Rate", num: true }, { label: "In flight", num: true }, { label: "Twilio says so" }],
+        page.defaults.map((d, i) => ({
+          key: String(i),
+          cells: [d.limit.resource + (d.limit.op ? ":" + d.limit.op : ""), d.senders || "all", d.limit.rate > 0 ? rate(d.limit.rate) : "–", d.limit.maxInFlight ? count(d.limit.maxInFlight) : "–",
+            /^https:/.test(d.source) ? h("a", { href: d.source, rel: "noreferrer noopener", target: "_blank", "aria-label": "Source of " + d.limit.resource + " " + (d.senders || "") }, "source") : d.source],
+        })))));
+  }
+
+  return {
+    title: "Limits",
+    async update() {
+      if (version === null) await load();
+    },
+    async act(what) {
+      if (what === "again") {
+        show(said);
+        return load();
+      }
+      const body = { text: text.value, version, apply: what === "apply" };
+      if (body.apply && checked !== body.text) return;
+      const found = await post("api/limits", body);
+      if (found.error) {
+        show(said, h("p", { class: "bad" }, found.error));
+      } else if (found.applied) {
+        say("The limits are in force.");
+        show(said);
+        return load();
+      } else {
+        checked = body.text;
+        apply.disabled = found.changes.length === 0;
+        show(said, h("p", { class: "good" }, found.changes.length ? "Valid. This would change:" : "Valid, and the same as in force."), found.changes.length > 0 && h("ul", { class: "changes" }, found.changes.map((c) => h("li", null, c))));
+      }
+    },
+  };
+}

@@ -1,0 +1,55 @@
+// Workers, and what is held.
+import { h, show, table, empty, head, badge } from "./dom.js";
+import { count, rate, moment, ago, left, lasts } from "./words.js";
+import { get, post } from "./api.js";
+import { ask, say } from "./ask.js";
+
+export function open(main) {
+  return {
+    title: "Workers",
+    async update() {
+      const all = await get("api/workers");
+      const columns = [{ label: "Worker", wide: true }, { label: "Pace", num: true }, { label: "On the wire", num: true }, { label: "Runs since" }, { label: "Last seen" }, { label: "Version" }];
+      show(main, head("Workers", h("span", { class: "note" }, count(all.filter((w) => w.alive).length) + " alive")),
+        h("p", { class: "note" }, "Each worker says every five seconds that it lives. One that has vanished without a word is shown for an hour."),
+        all.length ? table("Workers", columns, all.map((w) => ({
+          key: w.host + w.pid + w.started,
+          cells: [
+            [h("span", null, w.host, " ", h("span", { class: "muted" }, "process " + w.pid)), " ", w.alive ? badge("alive", "good") : badge("vanished", "bad"),
+              Math.abs(w.clock) >= 30 && h("span", { class: "sub warn" }, `its clock is ${lasts(Math.abs(w.clock))} ${w.clock > 0 ? "ahead" : "behind"}`)],
+            rate(w.pace), `${count(w.onWire)} of ${count(w.concurrency)}`, [moment(w.started)], [ago(w.seen)], w.version || "–",
+          ],
+        }))) : empty("No worker has lived within the last hour. Start one: pacer worker."));
+    },
+  };
+}
+
+const whys = {
+  throttled: "Twilio has answered “too many requests”", "quota used up": "a quota of minutes or hours is used up", "queue full": "Twilio's queue of the sender is full",
+  unreachable: "Twilio cannot be reached, or does not answer properly", unauthorized: "Twilio does not take the credentials, or the account is suspended", "by a person": "a person has held it",
+};
+
+export function openHolds(main) {
+  return {
+    title: "Holds",
+    async act(what, of) {
+      if ((await ask("End the hold?", `${of.what} is sent again at once. If Twilio throttles again, there is a new hold.`, "End the hold")) === null) return;
+      await post("api/hold", { hold: of.hold });
+      say("The hold has ended.");
+    },
+    async update() {
+      const all = await get("api/holds");
+      const columns = [{ label: "What is held", wide: true }, { label: "Why", wide: true }, { label: "Since" }, { label: "Until" }, { label: "", act: true }];
+      const what = (d) => (d.resource || "Everything of the account") + (d.sender ? " from " + d.sender : "");
+      show(main, head("Holds", h("span", { class: "note" }, count(all.length) + " in all")),
+        h("p", { class: "note" }, "Nothing of what is held is sent, whatever is ready. A hold ends by itself."),
+        all.length ? table("Holds", columns, all.map((d) => ({
+          key: d.hold,
+          cells: [
+            what(d), [whys[d.reason] || d.reason || "not known", d.code > 0 && h("span", { class: "sub" }, "code " + d.code)], d.since ? [moment(d.since), h("span", { class: "sub" }, ago(d.since))] : "–",
+            [moment(d.until), h("span", { class: "sub" }, left(d.until))], h("button", { type: "button", "data-do": "end", "data-hold": d.hold, "data-what": what(d), "aria-label": "End the hold of " + what(d) }, "End it"),
+          ],
+        }))) : empty("Nothing is held."));
+    },
+  };
+}
