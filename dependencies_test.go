@@ -2,21 +2,18 @@ package pacer
 
 import (
 	"bytes"
-	"fmt"
 	"go/ast"
-	"go/build"
-	"go/importer"
 	"go/parser"
 	"go/token"
 	"go/types"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twilio-pacer/pacer/internal/doctest"
 )
 
 // A layer is a row of files. A file may use what stands in the rows above it, and to its left.
@@ -195,60 +192,22 @@ type checked struct {
 	types *types.Package
 }
 
-// load resolves what the identifiers of a package mean. Packages of other modules are taken as
-// empty, since to read twilio-go takes long. So errors are expected, and no use of a declaration
-// of this package gets lost by them.
+// load resolves what the identifiers of a package mean.
 func load(t *testing.T, dir string) checked {
 	t.Helper()
-	im := &sources{t: t, fset: token.NewFileSet(), known: map[string]*types.Package{}}
-	context := build.Default
-	context.CgoEnabled = false
-	defer func(before build.Context) { build.Default = before }(build.Default)
-	build.Default = context
-	im.std = importer.ForCompiler(im.fset, "source", nil)
-	c := checked{fset: im.fset, files: parseDir(t, im.fset, dir), info: &types.Info{Uses: map[*ast.Ident]types.Object{}}}
-	c.types = im.check(module, c.files, c.info)
-	return c
-}
-
-// sources imports packages from their source.
-type sources struct {
-	t     *testing.T
-	fset  *token.FileSet
-	std   types.Importer
-	known map[string]*types.Package
-}
-
-func (im *sources) check(at string, files map[string]*ast.File, info *types.Info) *types.Package {
-	var list []*ast.File
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		list = append(list, files[name])
+	fset := token.NewFileSet()
+	c := checked{fset: fset, files: parseDir(t, fset, dir), info: &types.Info{Uses: map[*ast.Ident]types.Object{}}}
+	var files []*ast.File
+	var imports []string
+	for _, file := range c.files {
+		files = append(files, file)
+		for _, spec := range file.Imports {
+			imports = append(imports, strings.Trim(spec.Path.Value, `"`))
+		}
 	}
-	conf := types.Config{Importer: im, Error: func(error) {}, IgnoreFuncBodies: info == nil}
-	p, _ := conf.Check(at, im.fset, list, info)
-	return p
-}
-
-// Import implements types.Importer.
-func (im *sources) Import(at string) (*types.Package, error) {
-	if p := im.known[at]; p != nil {
-		return p, nil
-	}
-	var p *types.Package
 	var err error
-	first, _, _ := strings.Cut(at, "/")
-	switch dir, own := strings.CutPrefix(at, module+"/"); {
-	case own:
-		p = im.check(at, parseDir(im.t, im.fset, filepath.FromSlash(dir)), nil)
-	case strings.Contains(first, "."):
-		p = types.NewPackage(at, path.Base(at))
-		p.MarkComplete()
-	default:
-		p, err = im.std.Import(at)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", at, err)
-	}
-	im.known[at] = p
-	return p, nil
+	conf := types.Config{Importer: doctest.Importer(t, fset, imports)}
+	c.types, err = conf.Check(module, fset, files, c.info)
+	try(t, err)
+	return c
 }

@@ -39,7 +39,12 @@ func TestSentencesAreShort(t *testing.T) {
 		"docs/sqs.md", "docs/testing.md", "docs/waiting.md", "docs/watching.md",
 		".", "queue", "queue/dashboard", "queue/sqlitequeue", "queue/redisqueue", "queue/sqsqueue", "queue/queuetest", "queue/killtest", "twiliotest",
 		"redispacer", "otelpacer", "otelpacer/otelqueue", "internal/doctest", "internal/endpoint", "internal/learn", "internal/line", "internal/redistest",
-		"internal/spacing", "internal/token")
+		"internal/spacing", "internal/token",
+		"bench/fleet", "bench/herd", "bench/queues", "bench/scenarios", "bench/storms",
+		"bench/internal/clients", "bench/internal/cmdline", "bench/internal/output", "bench/internal/storm",
+		"examples/context", "examples/dropin", "examples/errors", "examples/learning", "examples/limits", "examples/quickstart", "examples/testing",
+		"queue/examples/campaign", "queue/examples/nodeproducer", "queue/examples/otp", "queue/examples/sqs", "queue/examples/worker",
+		"otelpacer/otelqueue/examples/observability", "redispacer/examples/fleet", "tools/consumer", "queue/redisqueue/load")
 }
 
 func TestReadmeIsShort(t *testing.T) {

@@ -72,7 +72,7 @@ type Grant struct {
 	Pace float64
 	// Learned is the limit as far as throttling has shown it; 0: it has not.
 	Learned float64
-	// Processes is how many have asked for tokens of this bucket of late, this one included.
+	// Processes is how many have asked for tokens of this bucket recently, this one included.
 	Processes int
 	// Heeded: the store wants to know how many requests are accepted and throttled. The reason is
 	// that some were throttled within the last minute, or that a pace was learned.

@@ -17,7 +17,7 @@ func (i interval) widen(with interval) interval {
 	return interval{min(i.lo, with.lo), max(i.hi, with.hi)}
 }
 
-// A drift is by how much a clock was ahead of this process's time of late. All that was
+// A drift is by how much a clock was recently ahead of this process's time. All that was
 // measured in the last hour or two is one interval. A clock that was set in between makes the
 // interval wide, and not wrong. The zero value knows nothing.
 type drift struct {
@@ -89,7 +89,7 @@ func (c *clocks) twilioSaid(header http.Header, from, to time.Time) {
 	c.twilio.add(c.measure(at, time.Second, from, to), to)
 }
 
-// ahead returns by how much Twilio's clock is, or was of late, ahead of the engine's. It
+// ahead returns by how much Twilio's clock is, or recently was, ahead of the engine's. It
 // is false if one of them was never looked at.
 func (c *clocks) ahead() (interval, bool) {
 	c.mu.Lock()

@@ -36,7 +36,7 @@ type Progress struct {
 	// LimitedUntil is the end of a hold, by the engine's clock, or NextOpen. Zero: time alone ends nothing.
 	LimitedUntil time.Time
 	// ETA is when the last one that waits will have been sent at the pace that is really kept. Until half
-	// a minute after its creation, or where nothing was sent of late, that is Options.Rate, or the sender's
+	// a minute after its creation, or where nothing was sent recently, that is Options.Rate, or the sender's
 	// limit if that is lower. Only time in which the campaign may send counts. It may lie after
 	// Expires: then not all will be sent. Zero: nothing waits, the campaign is paused or cancelled, or
 	// it would take more than ten years.

@@ -286,7 +286,7 @@ func (d *doubt) resolve(belongs func(sid string) (bool, error), redacts func() (
 	return d.verdict(), nil
 }
 
-// spanOf returns when j may have been sent, and whether a clock was set by minutes of late.
+// spanOf returns when j may have been sent, and whether a clock was set by minutes recently.
 func (r *resolver) spanOf(j *Job) (s span, wide bool) {
 	ahead, _ := r.clocks.ahead()
 	from, to := j.Began, j.Began.Add(r.attemptTimeout)

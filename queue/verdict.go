@@ -149,7 +149,7 @@ func (d *doubt) verdict() verdict {
 	case len(late) > 0:
 		return verdict{unsure: "Twilio has one that looks the same from after its attempt was over: " + late[0]}
 	case n == doubtful && d.wide:
-		return verdict{unsure: "a clock was set by minutes of late, so that it cannot be told whether this is the one: " + same[0]}
+		return verdict{unsure: "a clock was set by minutes recently, so that it cannot be told whether this is the one: " + same[0]}
 	case n == doubtful && exact != "":
 		return verdict{sid: exact}
 	case n == doubtful:

@@ -256,7 +256,7 @@ func (s *store) grant(answer []any, sent, received time.Time) (g pacer.Grant, er
 const atPace, atLearned = 6, 7
 
 // A clock translates the server's time. It goes by the answer that took the shortest
-// time, of late: the error is half of that.
+// time recently: the error is half of that.
 type clock struct {
 	server float64 // us
 	local_ time.Time

@@ -12,8 +12,8 @@ import (
 )
 
 // nodeAutoRetry is twilio-go with the rules of twilio-node's option autoRetry
-// (src/base/RequestClient.ts at 45d3d65), which twilio-node itself has off by
-// default: 429 only, three retries, Retry-After ignored.
+// (src/base/RequestClient.ts at 45d3d65): 429 only, three retries, Retry-After
+// ignored. In twilio-node itself the option is off by default.
 func nodeAutoRetry(ctx context.Context, s setup) *twilio.RestClient {
 	return clients.Over(ctx, s.Setup, autoRetry{s.Transport})
 }
@@ -45,8 +45,8 @@ func (a autoRetry) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// autoRetryDelay is a full jitter: random, from 0 to 1, of 200, 400, 800 ms for
-// the first retry and those after it, and never more than 3 s. Whole
+// autoRetryDelay is a full jitter: random, from 0 to 1, of 200, 400, 800 ms and so
+// on, from the first retry on. It is never more than 3 s, and in whole
 // milliseconds, as in JavaScript.
 func autoRetryDelay(retry int, random float64) time.Duration {
 	below := min(3*time.Second, 100*time.Millisecond<<retry)

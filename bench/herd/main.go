@@ -1,6 +1,6 @@
 // Command herd sends the same herd of messages through several clients, each
-// against a limiter of its own, and prints what came of it: who delivered all,
-// who lost some, who hammered. See the README beside its module, and herd -h.
+// against a limiter of its own. It prints who delivered all, who lost some, and
+// who hammered. See the README beside its module, and herd -h.
 package main
 
 import (
@@ -28,7 +28,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return cmdline.Unparsed(stderr, "herd", err)
 	}
 
-	// The clients are not told of a deadline, only stopped: one that knows its
+	// The clients are not told of a deadline, only stopped. One that knows its
 	// deadline may give up early, and that is not what is measured.
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
-// progress shows how far the herd is: on a terminal a bar that is drawn anew
+// progress shows how far the herd is. On a terminal it is a bar that is drawn anew
 // ten times a second, elsewhere a line when a client has finished.
 type progress struct {
 	w    io.Writer

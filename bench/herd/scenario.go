@@ -29,12 +29,12 @@ var scenarios = []scenario{
 var targetScenario = scenario{name: "target", atOnce: func(rate int) int { return rate }, open: openTarget, pause: time.Second}
 
 // possible is how many messages the limiter would have taken in that time from
-// an even stream at its very rate: one at once, and rate in each second.
+// an even stream at its rate. That is one at once, and rate in each second.
 //
 // A sliding window takes its first rate messages at once. So it would have
 // taken those, however short the time was. From then on a stream in bursts is
-// no faster than an even one, except that it can end with a burst, too, just
-// after a second has passed: it can be ahead by as much as a window, but
+// no faster than an even one, with one exception. It can end with a burst, too,
+// just after a second has passed. Then it is ahead by as much as a window, but
 // once, however long it runs. That is not counted as possible, and a client
 // which sends in bursts can show more than 100 %.
 func (s scenario) possible(rate int, seconds float64) float64 {

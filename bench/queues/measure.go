@@ -212,8 +212,8 @@ type backlog struct {
 	amount
 }
 
-// fillFile makes a backlog, closes it, so that nothing measured then pays for the end of
-// the filling, and returns how many messages a second it took.
+// fillFile makes a backlog and returns how many messages a second it took. It closes the
+// file: nothing that is measured later pays for the end of the filling.
 func (r *run) fillFile(ctx context.Context, e engine, b backlog) (perSecond float64, err error) {
 	r.progress.say("%s: enqueue %s in %s lanes", e.name, count(b.Waiting), count(b.Lanes))
 	start := time.Now()
@@ -221,9 +221,9 @@ func (r *run) fillFile(ctx context.Context, e engine, b backlog) (perSecond floa
 	return float64(b.Waiting) / time.Since(start).Seconds(), err
 }
 
-// claims measures the median of a claim of one message, of a lane chosen at random, and,
-// where a worker has to find out which lanes have work first, of that: apart from the
-// claims, as a worker does not look again before each.
+// claims measures the median of a claim of one message, of a lane chosen at random. With
+// some engines a worker has to find out first which lanes have work. That has a median of
+// its own, since a worker does not look again before each claim.
 func (r *run) claims(ctx context.Context, s store, lanes int, claim, find *rounds) error {
 	if f, ok := s.(finder); ok {
 		took, err := median(min(r.Claims, 10), func() error { return f.find(ctx) })

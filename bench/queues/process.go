@@ -33,8 +33,8 @@ type memory struct {
 const asWorker = "worker-process"
 
 // workerProcess lets another process of this program work on a file, and returns how
-// much memory it needs once it has sent that many messages and is sending as many as it
-// may.
+// much memory it needs. That is measured after it has sent that many messages, while it
+// sends as many as it may.
 func workerProcess(ctx context.Context, e engine, path string, sent int) (*memory, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -108,8 +108,8 @@ func anonymous() int64 {
 	return 0
 }
 
-// A gate lets some requests through and then none: all that come later hang, so that a
-// worker stays as it is in the midst of its work.
+// A gate lets some requests through and then none. All that come later hang, so a worker
+// stays in the midst of its work.
 type gate struct {
 	next       http.RoundTripper
 	open, held atomic.Int64

@@ -17,8 +17,8 @@ import (
 var errNothingWaits = errors.New("nothing waits")
 
 // openSQLite opens a database as the peers' documentation advises, which leaves opening
-// to the program: one connection, as SQLite has one writer, a log (WAL), and an fsync for
-// every commit; an fdatasync, as pacer's engine has it for the whole process.
+// to the program. There is one connection, as SQLite has one writer, a log (WAL), and an
+// fsync for every commit. It is an fdatasync, as pacer's engine has it for the whole process.
 func openSQLite(path string) (*sql.DB, error) {
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return nil, err

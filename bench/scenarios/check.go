@@ -10,7 +10,7 @@ const (
 	subject = "pacer"
 	plain   = "go-retryablehttp"
 
-	// aPoint is what two clients' goodput may differ by and still be the same: a
+	// aPoint is what two clients' goodput may differ by and still be the same. A
 	// window's burst at the end of a minute, and a busy machine, make as much.
 	aPoint = 0.01
 )

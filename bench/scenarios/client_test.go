@@ -22,9 +22,9 @@ func over(transport http.RoundTripper) setup {
 	return setup{Setup: clients.Setup{User: twiliotest.AccountSid, Password: twiliotest.AuthToken, Transport: transport}}
 }
 
-// virtual is whether a client can run in virtual time. AWS's limiter cannot: when
-// it lacks the billionth part of a token it waits for 0 s, again and again, until
-// time has passed, which in virtual time it does not. See aws_test.go.
+// virtual is whether a client can run in virtual time. AWS's limiter cannot. When
+// it lacks the billionth part of a token, it waits for 0 s, again and again, until
+// time has passed. In virtual time none passes. See aws_test.go.
 func virtual(e entrant) bool { return e.name != "aws-adaptive" }
 
 func TestClientsSendAThrottledMessageAgain(t *testing.T) {

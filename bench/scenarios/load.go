@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A load is an open schedule with callers that may be busy: message i is not
-// begun before i/offered, and not before a caller is free. A client that lets
+// A load is an open schedule with callers that may be busy. Message i is begun
+// at i/offered, or later, when a caller is free. A client that lets
 // its callers wait is therefore not buried in them, and one that fails at once
 // cannot spin.
 type load struct {

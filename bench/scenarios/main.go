@@ -84,8 +84,8 @@ func runBatch(ctx context.Context, b batch, o *options, p *progress) ([]row, err
 // stagger is how long after the first the i-th of n trials starts: all within a
 // second. Clients that wait for Retry-After wait for exactly a second, all their
 // callers at once. If all such clients began together, every second would begin
-// with hundreds of requests, and a machine of two cores would be late for the
-// others by a tenth of a second, and bunch what they had spaced.
+// with hundreds of requests. A machine of two cores would be late for the others
+// by a tenth of a second, and bunch what they had spaced.
 func stagger(i, n int) time.Duration { return time.Second * time.Duration(i) / time.Duration(n) }
 
 // inOrder are the rows of all clients, those of one name together.

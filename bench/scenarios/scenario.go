@@ -73,9 +73,9 @@ var scenarios = []scenario{
 
 // possible is how many messages per second the fake Twilio takes at most.
 //
-// A sliding window takes its rate in any second, so over a minute no client
-// has more than rate x 60 and what one window can hold at either end: a client
-// that sends in bursts can show a percent or two above 100 %.
+// A sliding window takes its rate in any second. So over a minute no client has
+// more than rate x 60, and what one window can hold at either end. A client that
+// sends in bursts can show a percent or two above 100 %.
 //
 // With n requests in progress, each for its latency, n/latency can be done in a
 // second. Nobody reaches that on a real machine: the way to the server and back,

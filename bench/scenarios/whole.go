@@ -7,8 +7,8 @@ import (
 )
 
 // whole reads each answer to its end before a client gets it. failsafe-go's retry
-// policy does not close the bodies of the answers that it retries, and each then
-// holds a connection for good; with hundreds of them a second the process, all
+// policy does not close the bodies of the answers that it retries. Each then holds
+// a connection for good. With hundreds of them a second the process, with all
 // clients in it, would soon be out of file descriptors.
 type whole struct{ next http.RoundTripper }
 

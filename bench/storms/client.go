@@ -85,7 +85,7 @@ func limitsOf(told float64) pacer.Limits {
 }
 
 // ticking is a context at which a microsecond passes whenever somebody waits for it. The AWS SDK waits for the rest of a
-// token, which its rounding can make 0 s, and looks again: virtual time would stand still for ever.
+// token and looks again. Its rounding can make the wait 0 s, and virtual time would stand still for ever.
 type ticking struct{ context.Context }
 
 func (t ticking) Done() <-chan struct{} {

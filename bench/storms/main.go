@@ -1,6 +1,6 @@
-// Command storms puts Twilio clients to models of servers and loads in virtual time, minutes in seconds, and prints what
-// came of it: what each reached of the possible, what it lost, and how soon it was back after a trouble. See the README
-// beside its module, and storms -h.
+// Command storms puts Twilio clients to models of servers and loads in virtual time, minutes in seconds. It prints what
+// each reached of the possible, what it lost, and how soon it was back after a trouble. See the README beside its module,
+// and storms -h.
 package main
 
 import (

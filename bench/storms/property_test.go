@@ -96,16 +96,16 @@ func TestChanceOfEvents(t *testing.T) {
 	}
 }
 
-// A trial is what came of one scene: with learning, without, and where that is asked, with learning in a scene in which
-// the one stream has no trouble, or in which no request fails.
+// A trial is what came of one scene, with learning and without. calm and sound are nil unless asked for. They are with
+// learning, in a scene in which the one stream has no trouble, and in one in which no request fails.
 type trial struct {
 	on, off     storm.Result
 	calm, sound *storm.Result
 }
 
 // examine returns which rules are broken in a scene that can be tried again and again. Runs of the same scene differ, as
-// pacer's jitter cannot be seeded. What is a sum or a mean is therefore asked again, of other and of more runs: only if it is
-// broken in their mean each time does it count.
+// pacer's jitter cannot be seeded. What is a sum or a mean is therefore asked again, of other and of more runs. It counts
+// only if it is broken in their mean each time.
 func examine(try func(n int) trial) []string {
 	first := try(0)
 	broken, trials := onAverage([]trial{first}), 1
@@ -123,8 +123,8 @@ func examine(try func(n int) trial) []string {
 	return append(always(first), broken...)
 }
 
-// try runs the scene of a seed once. What is random in its models is another each time, and troubles last somewhat longer:
-// it is luck when they end, where calls wait for 16 s.
+// try runs the scene of a seed once. What is random in its models is another each time, and troubles last somewhat longer.
+// Where calls wait for 16 s, it is luck when the troubles end.
 func try(t *testing.T, seed uint64, n int) (tr trial) {
 	run := func(client string, change func(*storm.Scene)) (res storm.Result) {
 		sc, _ := randomScene(seed)

@@ -63,8 +63,8 @@ type jsonRow struct {
 	Head           float64 `json:"headSeconds"`
 	Others         float64 `json:"others,omitempty"` // mean wait, by that without the trouble
 
-	// Seconds from the trouble's end, and from that of the cool-down, until half and 95 % of the old rate; -1: never, and
-	// absent where there is no trouble that ends.
+	// Seconds from the trouble's end, and from that of the cool-down, until half and 95 % of the old rate. -1: never.
+	// They are absent where there is no trouble that ends.
 	Half     *float64 `json:"halfAfterSeconds,omitempty"`
 	Most     *float64 `json:"mostAfterSeconds,omitempty"`
 	HalfCool *float64 `json:"halfAfterCoolDownSeconds,omitempty"`

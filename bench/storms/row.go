@@ -40,8 +40,8 @@ func allRows() []*row {
 	return rows
 }
 
-// sharedRows are those in which pacer takes part in several processes as well. true: they must do as one does. Where a limit
-// has to be found, processes hear of each other's answers later than of their own, and it is only shown what that costs.
+// sharedRows are those in which pacer takes part in several processes as well. true: they must do as one does. false: a
+// limit has to be found, and processes hear of each other's answers later than of their own. What that costs is only shown.
 var sharedRows = map[string]bool{
 	"known": true, "known/1": true, "noise/20/1%": true, "noise/20/5%": true, "noise/100/1%": true,
 	"noise/limit/1%": false, "above/50%": false, "unknown/sliding": false, "unknown/strict": false, "halves": false, "doubles": false,

@@ -1,5 +1,5 @@
-// Context shows how calls end early: a deadline that cannot be met is refused at once,
-// a wait can be cancelled, and an HTTP handler passes its request's context on. In all
+// Context shows how calls end early. A deadline that cannot be met is refused at once.
+// A wait can be cancelled. An HTTP handler passes its request's context on. In all
 // three cases pacer says for certain that nothing was sent.
 //
 //	go run ./examples/context
@@ -126,7 +126,7 @@ func cancellation(tw *pacer.Client) error {
 	return nil
 }
 
-// notify is an HTTP handler that sends a message on behalf of its caller: it waits two
+// notify is an HTTP handler that sends a message on behalf of its caller. It waits two
 // seconds for its turn at most, and not at all for a caller who has gone away.
 func notify(tw *pacer.Client) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

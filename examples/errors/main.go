@@ -1,6 +1,6 @@
-// Errors shows what to do when pacer has given up: what pacer.FromError says about each
-// kind of failure, and what a program does about it: try later, put the request off,
-// tell the user, or ask Twilio whether the message was sent.
+// Errors shows what to do when pacer has given up. It shows what pacer.FromError says
+// about each kind of failure, and what a program does about it. The program tries later,
+// puts the request off, tells the user, or asks Twilio whether the message was sent.
 //
 //	go run ./examples/errors
 //

@@ -1,5 +1,5 @@
 // Learning shows pacer find a limit that nobody has told it, and follow it when it
-// halves and doubles: a plot of the messages accepted in each second, drawn live.
+// halves and doubles. A plot of the messages accepted in each second is drawn live.
 //
 //	go run ./examples/learning
 //

@@ -1,6 +1,6 @@
 // Limits shows how to tell pacer what an account may do: a Messaging Service with ten
-// numbers, a short code, a budget for lookups; new limits while a program runs; limits
-// from JSON, and what a mistake in them looks like.
+// numbers, a short code, a budget for lookups. It sets new limits while a program runs,
+// reads limits from JSON, and shows what a mistake in them looks like.
 //
 //	go run ./examples/limits
 //

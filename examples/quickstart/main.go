@@ -1,7 +1,7 @@
-// Quickstart shows what pacer is for. It sends the same burst of messages twice, each
-// time to a fresh fake Twilio on loopback that accepts 20 messages a second from a
-// sender and answers 429 to the rest: once through plain twilio-go, once through
-// pacer. It needs no account and costs nothing.
+// Quickstart shows what pacer is for. It sends the same burst of messages twice, once
+// through plain twilio-go, once through pacer. Each time a fresh fake Twilio on loopback
+// accepts 20 messages a second from a sender and answers 429 to the rest. It needs no
+// account and costs nothing.
 //
 //	go run ./examples/quickstart
 //
@@ -187,8 +187,8 @@ func sendReal() error {
 	return p.firstError()
 }
 
-// progress shows how far a burst is: on a terminal as a bar that is drawn again and
-// again, in a pipe as a line a second.
+// progress shows how far a burst is. On a terminal it is a bar that is drawn again and
+// again, in a pipe a line a second.
 type progress struct {
 	name            string
 	throttled       func() int

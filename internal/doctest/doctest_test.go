@@ -131,4 +131,8 @@ func TestLongSentences(t *testing.T) {
 	if err != nil || len(got) != 3 {
 		t.Errorf("%d are too long, expected those on F, T and T.A: %v, %q", len(got), err, got)
 	}
+	got, err = tooLongOf("x.go", []byte("package main\n\n// f "+long+".\nfunc f() {\n\t// Why "+long+".\n}\n"))
+	if err != nil || len(got) != 2 {
+		t.Errorf("%d are too long in a program, expected those on and in f: %v, %q", len(got), err, got)
+	}
 }

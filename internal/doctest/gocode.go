@@ -252,10 +252,10 @@ func importsOf(src string) (imports []string) {
 	return imports
 }
 
-// compiler returns a function that says why a block does not compile; sources are those that it
-// will be asked about. It reads what the compiler has exported of the packages, which are not
-// compiled again if they are as in this test.
-func compiler(t testing.TB, sources []string) func(src string) error {
+// Importer returns what imports these packages, and those that they import. It reads what the
+// compiler has exported of them, in one call of the go command. They are not compiled again if
+// they are as in this test.
+func Importer(t testing.TB, fset *token.FileSet, imports []string) types.Importer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // for a cold build cache
 	defer cancel()
@@ -263,12 +263,8 @@ func compiler(t testing.TB, sources []string) func(src string) error {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	var imports []string
-	for _, src := range sources {
-		imports = append(imports, importsOf(src)...)
-	}
-	slices.Sort(imports)
-	cmd := exec.CommandContext(ctx, "go", append(args, slices.Compact(imports)...)...)
+	imports = slices.Compact(slices.Sorted(slices.Values(imports)))
+	cmd := exec.CommandContext(ctx, "go", append(args, imports...)...)
 	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOWORK=off")
 	cmd.WaitDelay = 5 * time.Second
 	var out, errOut bytes.Buffer
@@ -281,14 +277,24 @@ func compiler(t testing.TB, sources []string) func(src string) error {
 		name, file, _ := strings.Cut(strings.TrimSpace(line), "=")
 		exports[name] = file
 	}
-
-	fset := token.NewFileSet()
-	imp := importer.ForCompiler(fset, "gc", func(name string) (io.ReadCloser, error) {
+	return importer.ForCompiler(fset, "gc", func(name string) (io.ReadCloser, error) {
 		if exports[name] == "" {
-			return nil, fmt.Errorf("package %s is none that a block imports", name)
+			return nil, fmt.Errorf("package %s is none that is imported", name)
 		}
 		return os.Open(exports[name])
 	})
+}
+
+// compiler returns a function that says why a block does not compile; sources are those that it
+// will be asked about.
+func compiler(t testing.TB, sources []string) func(src string) error {
+	t.Helper()
+	var imports []string
+	for _, src := range sources {
+		imports = append(imports, importsOf(src)...)
+	}
+	fset := token.NewFileSet()
+	imp := Importer(t, fset, imports)
 	return func(src string) error {
 		f, err := parser.ParseFile(fset, "", fileOf(src), parser.SkipObjectResolution)
 		if err != nil {

@@ -54,6 +54,9 @@ func Links(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, line := range strings.Split(string(text), "\n") {
+			if !strings.Contains(line, ".md") {
+				continue // the expression takes long
+			}
 			for _, target := range mention.FindAllString(line, -1) {
 				if err := resolveMention(anchors, name, target); err != nil {
 					t.Errorf("%s:%d: %v", name, i+1, err)

@@ -19,7 +19,8 @@ import (
 const mostWords = 25
 
 // Sentences fails for each sentence that is too long. It reads the documents with these names, and
-// comments on the exported names of the packages in these folders. Both are paths from the root.
+// comments on the exported names of the packages in these folders. A program exports nothing: all of
+// its comments are read. Both are paths from the root.
 func Sentences(t *testing.T, paths ...string) {
 	t.Helper()
 	root := Root(t)
@@ -73,7 +74,7 @@ func (d Document) tooLong() (long []string) {
 }
 
 // tooLongIn returns the sentences that are too long in comments on a package in a folder, and on
-// what it exports.
+// what it exports. Of a program it reads all comments.
 func tooLongIn(t *testing.T, root, dir string) (long []string) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
@@ -115,6 +116,10 @@ func tooLongOf(name string, src []byte) (long []string, err error) {
 				}
 			}
 		}
+	}
+	if parsed.Name.Name == "main" {
+		check(parsed.Comments...)
+		return long, nil
 	}
 	check(parsed.Doc)
 	for _, d := range parsed.Decls {

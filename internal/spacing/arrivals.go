@@ -24,7 +24,7 @@ type Arrivals struct {
 	number  uint64        // of the next request
 	ring    []group       // grows up to groups
 	epoch   time.Time     // from which the groups' times are counted
-	fastest time.Duration // transit, of late
+	fastest time.Duration // recent transit
 	known   int           // transits that fastest is from
 	credit  time.Duration
 	paid    time.Time // until when credit has been paid in; zero: never

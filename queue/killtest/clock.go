@@ -60,7 +60,7 @@ func (c *clocks) set(n int) error {
 	return c.engine(engine)
 }
 
-// longestClock is how long a clock stays as it is, at most: longer than most requests
+// longestClock is how long a clock stays as it is, at most. It is longer than most requests
 // take, so that some are decided by one clock and some by two.
 const longestClock = 4 * time.Second
 

@@ -11,8 +11,8 @@ import (
 )
 
 // What the queue is told about time, short enough that hundreds of deaths fit in minutes.
-// A fault that works late must be over before Twilio is asked: that is what the settling
-// time is for, and lateness plus lag below settle is what a queue may rely on.
+// A fault that works late must be over before Twilio is asked. That is what the settling
+// time is for: a queue may rely on lateness plus lag being below settle.
 const (
 	attemptTimeout = 1500 * time.Millisecond
 	leaseMargin    = 500 * time.Millisecond

@@ -13,7 +13,7 @@ import (
 )
 
 // The requests are numbered. What one is follows from its number, so that every process
-// makes the same ones: of ten, eight are messages from four numbers, one is from a
+// makes the same ones. Of ten, eight are messages from four numbers, one is from a
 // Messaging Service, and one is a call.
 
 const service = "MG0123456789abcdef0123456789abcdef"
@@ -40,7 +40,7 @@ func names(n int) []string {
 }
 
 // recipient is that of request n. One message in four goes to somebody who gets another
-// one from the same sender at about the same time: who looks for it at Twilio must not
+// one from the same sender at about the same time. Who looks for it at Twilio must not
 // take one for the other. Two such calls could not be told apart by anybody, as Twilio
 // does not list what a call was to say.
 func recipient(n int) string {

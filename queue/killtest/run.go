@@ -185,8 +185,8 @@ func between(draw *rand.Rand, from, to time.Duration) time.Duration {
 }
 
 // rate spreads what is sent over the time that the killing takes, some 0.3 s a kill, as
-// there are six senders, and somewhat faster: nothing is tested by killing a worker that has nothing to do.
-// Where senders are held again and again, they are twice as fast in between.
+// there are six senders. It is somewhat faster, since nothing is tested by killing a worker
+// that has nothing to do. Where senders are held again and again, they are twice as fast in between.
 func (r *run) rate() float64 {
 	perKill := 0.2
 	if r.proxy || r.gateway {
@@ -204,8 +204,8 @@ func (r *run) secondWorker(ctx context.Context, draw *rand.Rand) error {
 	return r.worker(ctx, draw)
 }
 
-// producer lives and dies with a part of the requests that are to be enqueued: as large a
-// part as the kills that are done are of all.
+// producer lives and dies with a part of the requests that are to be enqueued. The part is as
+// large as that of the kills that are done.
 func (r *run) producer(ctx context.Context, draw *rand.Rand) error {
 	sleep(ctx, between(draw, 0, 2*longest))
 	known := int(r.stored.Load())

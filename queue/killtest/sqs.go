@@ -21,8 +21,8 @@ import (
 )
 
 // Of -engine sqs: what producers enqueue goes through SQS, an emulator of the parent's that
-// nobody kills, and is moved into a SQLite file, the ledger, by all children: they die in
-// the middle of that, too. What the parent enqueues goes into the ledger, and comes by
+// nobody kills. All children move it into a SQLite file, the ledger, and die in the middle
+// of that, too. What the parent enqueues goes into the ledger, and comes by
 // SQS once more.
 const (
 	sqsVisible = time.Second // what a dead child had in its hands comes again after that
@@ -84,7 +84,7 @@ type viaSQS struct {
 }
 
 // Add says of a producer's first jobs that they are known, as SQS cannot say it. Whether
-// they are is seen in the end: that they are sent once more hides no loss, as SQS drops
+// they are is seen in the end. They are sent once more, and that hides no loss: SQS drops
 // what it has been sent within 5 minutes.
 func (e *viaSQS) Add(ctx context.Context, jobs []queue.Job) ([]queue.Added, error) {
 	added, err := e.Engine.Add(ctx, jobs)

@@ -12,10 +12,10 @@ import (
 	"github.com/twilio/twilio-go"
 )
 
-// AWSAdaptive is the retry loop of the AWS SDK for Go v2 in its adaptive mode,
-// the SDK's own code with Twilio's transport below it: a token bucket whose rate
-// is CUBIC's, full jitter from 1 s on for a throttle, and a quota of retries that
-// only successes fill again. Its defaults hold but for the number of attempts.
+// AWSAdaptive is the retry loop of the AWS SDK for Go v2 in its adaptive mode. It
+// is the SDK's own code with Twilio's transport below it. It has a token bucket
+// whose rate is CUBIC's, and full jitter from 1 s on for a throttle. Its quota of
+// retries is filled again by successes only. Its defaults hold but for the number of attempts.
 // Retry-After means nothing to it: it knows AWS's own header only.
 func AWSAdaptive(ctx context.Context, s Setup, retries int) *twilio.RestClient {
 	return AWSLoop(ctx, s, AWSMode(retries))

@@ -14,9 +14,9 @@ import (
 // limiter, so that each attempt needs a permit and a wait between attempts holds
 // none.
 //
-// The limiter has its defaults (20 requests in progress at first, from 1 to 200),
-// and lets callers queue for 2 to 3 times its limit, as failsafe-go's own prioritized
-// limiter does by default: without a queue it rejects every call beyond the limit.
+// The limiter has its defaults (20 requests in progress at first, from 1 to 200).
+// It lets callers queue for 2 to 3 times its limit, as failsafe-go's own prioritized
+// limiter does by default. Without a queue it rejects every call beyond the limit.
 // It learns from response times and knows nothing of status codes, as in
 // failsafehttp. What it rejects is retried after the policy's own delays.
 func FailsafeAdaptive(ctx context.Context, s Setup, retries int) *twilio.RestClient {

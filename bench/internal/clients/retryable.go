@@ -9,7 +9,7 @@ import (
 )
 
 // Retryable is go-retryablehttp's StandardClient with that many retries, and
-// otherwise its defaults: 429 and most 5xx are sent again, after what
+// otherwise its defaults. 429 and most 5xx are sent again, after what
 // Retry-After says, else after 1, 2, 4 and 8 s and so on. Its own number of
 // retries is 4.
 func Retryable(ctx context.Context, s Setup, retries int) *twilio.RestClient {

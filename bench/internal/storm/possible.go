@@ -10,10 +10,10 @@ const fine = time.Second / 10
 
 // Possible is what a clairvoyant client reaches: the calls accepted in each second of the run, for each bucket.
 //
-// It knows every rule, and so it sends exactly as much as the tightest limit lets pass, nothing while all is refused, and is
+// It knows every rule. So it sends exactly as much as the tightest limit lets pass, and nothing while all is refused. It is
 // throttled only by what nobody can foresee, the share that is refused whatever the rate. Those requests count against
-// the limits. The calls that they are of wait as the article has it: Retry-After and half a second, the mean of 0 to 1 s,
-// else 1, 2, 4, 8 and 16 s. Nobody else waits for them. But a caller waits for its call, and so callers that are few can
+// the limits. Their calls wait as the article has it. That is Retry-After and half a second, the mean of 0 to 1 s, or
+// without Retry-After 1, 2, 4, 8 and 16 s. Nobody else waits for them. But a caller waits for its call, and so callers that are few can
 // be what bounds the rate.
 //
 // It is computed as a flow, in steps of a tenth of a second, and not by sending.

@@ -106,8 +106,8 @@ func (r *Record) old(bucket string) float64 {
 	return min(float64(n)/float64(to-from), after/float64(max(1, len(p)-start)))
 }
 
-// recovered is how long after from a bucket was at a share of its old rate: the first window of some seconds with so many
-// accepted began then. Trickles are given longer windows.
+// recovered is how long after from a bucket was at a share of its old rate. The first window of some seconds with so many
+// accepted requests began then. Trickles are given longer windows.
 func (r *Record) recovered(bucket string, share float64, from, now time.Duration) time.Duration {
 	old := r.old(bucket)
 	if old == 0 {
@@ -161,8 +161,8 @@ func percentile(ds []time.Duration, p int) time.Duration {
 	return ds[(len(ds)*p+99)/100-1]
 }
 
-// Merge sums the results of runs of the same scene with different seeds: counts are added, of waits and of the worst minute
-// the mean is taken, of what must not be long the longest.
+// Merge sums the results of runs of the same scene with different seeds. It adds counts, takes the mean of waits and of the
+// worst minute, and takes the longest of what must not be long.
 func Merge(all []Result) Result {
 	if len(all) == 0 {
 		return Result{}

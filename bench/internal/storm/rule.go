@@ -158,7 +158,7 @@ func (a *Alternating) Possible(time.Duration, time.Duration) (perSecond, refused
 	return unlimited, 1 / float64(a.N)
 }
 
-// Latency is how long the server takes to answer: of accepted requests a time between Low and High, of refused ones
+// Latency is how long the server takes to answer. For accepted requests it is between Low and High, for refused ones
 // between Low and twice that, evenly distributed. A High below Low counts as Low. While Slow is in force, accepted requests
 // take SlowFor.
 type Latency struct {

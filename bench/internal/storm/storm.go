@@ -1,4 +1,4 @@
-// Package storm is a model of Twilio and of the programs that send to it, in virtual time: what is sent, when the
+// Package storm is a model of Twilio and of the programs that send to it, in virtual time. It says what is sent, when the
 // server refuses it, and what the best possible client would have reached. A client of any kind is put into it by its
 // http.RoundTripper. It is meant for testing/synctest: it sleeps with time.Sleep, and opens no socket.
 //

@@ -1,7 +1,7 @@
-// Campaign sends to 10,000 recipients of a CSV file, with a live plot: it is paused, goes
-// on, and is made faster while it runs; then the same file is enqueued once more, and
-// nobody gets a second message. Fake Twilio in memory, queue in a temporary file, some
-// 30 s; no account needed.
+// Campaign sends to 10,000 recipients of a CSV file, with a live plot. It is paused, goes
+// on, and is made faster while it runs. Then the same file is enqueued once more, and
+// nobody gets a second message. It takes some 30 s. It uses a fake Twilio in memory and a
+// queue in a temporary file, and needs no account.
 //
 //	go -C queue run ./examples/campaign
 //	go -C queue run ./examples/campaign -n 600 -rate 100 -then 300     # 6 s
@@ -137,8 +137,8 @@ type column struct {
 	paused    bool
 }
 
-// watch shows the campaign's progress until it is done, and on the way does what an
-// operator might: it pauses it, lets it go on, and makes it faster.
+// watch shows the campaign's progress until it is done. On the way it does what an
+// operator might: it pauses the campaign, lets it go on, and makes it faster.
 func watch(ctx context.Context, c *queue.Campaign) error {
 	const every = 500 * time.Millisecond
 	start, at := time.Now(), time.Now()
@@ -185,8 +185,8 @@ func watch(ctx context.Context, c *queue.Campaign) error {
 	}
 }
 
-// terminal returns what shows how far it is: on a terminal a picture that is drawn over
-// itself, in a pipe a line every two seconds.
+// terminal returns what shows how far it is. On a terminal that is a picture that is drawn
+// over itself, in a pipe a line every two seconds.
 func terminal(f *os.File) func(queue.Progress, []column, time.Duration) {
 	info, err := f.Stat()
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {

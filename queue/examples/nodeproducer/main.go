@@ -1,15 +1,15 @@
 //go:build unix
 
 // Nodeproducer has a program in Node enqueue requests, and a worker in Go send them at the
-// account's pace. It starts a redis-server of its own and a fake Twilio, runs produce.mjs
-// twice, as one that was killed would be, and counts: everybody gets one message. It
+// account's pace. It starts a redis-server of its own and a fake Twilio. It runs produce.mjs
+// twice, as one that was killed would be. Then it counts: everybody gets one message. It
 // takes some 5 s, and needs redis-server and node, but no account and no npm.
 //
 //	go -C queue run ./examples/nodeproducer
 //
-// What changes for Twilio itself: leave out WithHTTPClient and take the credentials from
-// the environment (pacer.ClientParams{}) in the worker, and put your account's SID into
-// the URL in produce.mjs.
+// For Twilio itself, leave out WithHTTPClient in the worker, and take the credentials from
+// the environment (pacer.ClientParams{}). Put your account's SID into the URL in
+// produce.mjs.
 package main
 
 import (

@@ -1,7 +1,8 @@
 // Otp shows that a one-time password does not wait for the campaign before it. A sender
-// that may send 10 messages a second has a campaign of 100 to send; meanwhile somebody
-// logs in every second, and the password, enqueued with queue.High, goes first. Fake
-// Twilio in memory, queue in a temporary file, some 12 s; no account needed.
+// that may send 10 messages a second has a campaign of 100 to send. Meanwhile somebody
+// logs in every second, and the password, enqueued with queue.High, goes first. It takes
+// some 12 s. It uses a fake Twilio in memory and a queue in a temporary file, and needs
+// no account.
 //
 //	go -C queue run ./examples/otp
 //

@@ -1,6 +1,6 @@
-// Sqs has a producer without a store, as a Lambda or a web server is, that enqueues 50
-// messages into SQS, and a worker that sends them to a fake Twilio. What SQS cannot keep,
-// the worker has in a SQLite file. It counts in the end: each message arrived once.
+// Sqs has a producer without a store, as a Lambda or a web server is. It enqueues 50
+// messages into SQS, and a worker sends them to a fake Twilio. What SQS cannot keep, the
+// worker has in a SQLite file. It counts in the end: each message arrived once.
 //
 //	npm ci --ignore-scripts --prefix queue/internal/sqstest/emulator
 //	go -C queue run ./examples/sqs

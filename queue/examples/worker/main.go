@@ -1,8 +1,8 @@
 // Worker has a producer and a worker as two processes that share one file. Without an
-// argument it plays out what the queue is for: it runs both as child processes against a
-// fake Twilio on loopback, kills the worker (SIGKILL) while messages are on the wire,
-// starts another one, and counts: nothing is lost, nothing is doubled. It takes some 15 s,
-// and needs no account.
+// argument it plays out what the queue is for. It runs both as child processes against a
+// fake Twilio on loopback. It kills the worker (SIGKILL) while messages are on the wire, and
+// starts another one. Then it counts: nothing is lost, nothing is doubled. It takes some
+// 15 s, and needs no account.
 //
 //	go -C queue run ./examples/worker
 //
@@ -11,9 +11,9 @@
 //	go -C queue run ./examples/worker work
 //	go -C queue run ./examples/worker produce -n 20
 //
-// What changes for Twilio itself: leave out WithHTTPClient, take the credentials from the
-// environment (pacer.ClientParams{}) in the worker and TWILIO_ACCOUNT_SID in the producer,
-// and keep the default times: the short ones here are for impatient readers.
+// For Twilio itself, leave out WithHTTPClient. Take the credentials from the environment
+// (pacer.ClientParams{}) in the worker, and TWILIO_ACCOUNT_SID in the producer. Keep the
+// default times: the short ones here are for impatient readers.
 package main
 
 import (

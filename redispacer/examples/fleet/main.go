@@ -1,7 +1,7 @@
 // Fleet has eight processes share a limit of 20 messages a second through Redis. After a
-// while one of them is killed (SIGKILL), and later another one is added: the rate of all
+// while one of them is killed (SIGKILL), and later another one is added. The rate of all
 // together stays, and each has about the same part of it. It takes 15 s, and needs
-// redis-server, but no account: the messages go to a fake Twilio on loopback, which
+// redis-server, but no account. The messages go to a fake Twilio on loopback, which
 // throttles what is above the limit.
 //
 //	go -C redispacer run ./examples/fleet
@@ -65,8 +65,8 @@ func main() {
 	}
 }
 
-// member is one process of the fleet. It sends messages as fast as the limiter lets it
-// until its standard input ends, and prints every 100 ms how many calls have succeeded, and
+// member is one process of the fleet. It sends messages as fast as the limiter lets it,
+// until its standard input ends. Every 100 ms it prints how many calls have succeeded, and
 // how many have failed.
 func member(name, redisAddr, fakeAddr string) (err error) {
 	signal.Ignore(os.Interrupt) // Ctrl-C is the parent's, which then ends standard input

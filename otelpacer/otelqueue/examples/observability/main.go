@@ -1,11 +1,11 @@
-// Observability is a program with metrics: it sends to a fake Twilio on loopback, and
+// Observability is a program with metrics. It sends to a fake Twilio on loopback, and
 // serves what OpenTelemetry has counted at /metrics, for Prometheus to scrape. It needs
 // no account.
 //
 //	go -C otelpacer/otelqueue run ./examples/observability
 //
-// After a minute there is trouble: Twilio's limit for messages falls from 30/s to 8/s, and
-// somebody else sends for the account as well, so that one request in eight is throttled.
+// After a minute there is trouble. Twilio's limit for messages falls from 30/s to 8/s.
+// Somebody else sends for the account as well, so that one request in eight is throttled.
 // A minute later it is over: watch what pacer does about it. Then it begins again.
 package main
 
