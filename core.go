@@ -19,7 +19,8 @@ type core struct {
 	provided bool   // with a ClientCredentialProvider, which has no account SID
 	user     string // ClientParams.Username beside a BaseClient of the program's own
 	auth     atomic.Pointer[auth]
-	timeout  atomic.Int64 // as set by SetTimeout; below 0: that of the http.Client
+	replaced atomic.Pointer[client.Credentials] // by SetCredentials; nil: those of twilio are in force
+	timeout  atomic.Int64                       // as set by SetTimeout; below 0: that of the http.Client
 }
 
 // setTimeout is [Client.SetTimeout].
@@ -28,6 +29,14 @@ func (c *core) setTimeout(timeout time.Duration) {
 		c.base.SetTimeout(timeout)
 	}
 	c.timeout.Store(max(0, int64(timeout)))
+}
+
+// credentials returns those in force, beside a token; nil: there are none.
+func (c *core) credentials() *client.Credentials {
+	if replaced := c.replaced.Load(); replaced != nil {
+		return replaced
+	}
+	return c.twilio.Credentials
 }
 
 // setOauth is [Client.SetOauth].
@@ -76,8 +85,8 @@ func (c *core) charged() string {
 	user := c.user
 	if c.twilio != nil {
 		user = ""
-		if c.twilio.Credentials != nil && c.auth.Load() == nil {
-			user = c.twilio.Username
+		if in := c.credentials(); in != nil && c.auth.Load() == nil {
+			user = in.Username
 		}
 	}
 	if strings.HasPrefix(user, "AC") {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/twilio/twilio-go/client"
 )
 
 // The environment variables that twilio-go takes credentials from.
@@ -93,6 +95,39 @@ func (s setting) checkVisible(expected string) error {
 		r, _ := utf8.DecodeRuneInString(s.value[i:])
 		return fmt.Errorf("pacer: %s: %s, with U+%04X as character %d: expected %s, without white space", s.name, s.shown(), r, 1+utf8.RuneCountInString(s.value[:i]), expected)
 	}
+	return nil
+}
+
+// SetCredentials replaces the credentials while the client is in use. Attempts that begin later have
+// the new ones, also those of calls that wait already. username is the client's account SID, or the SID of an
+// API key of that account; password is the auth token, or the key's secret. The account that stands in
+// paths does not change.
+//
+// An error changes nothing. It is for what Twilio would refuse anyway, and for another account's SID. It is
+// also for a client that has OAuth or a BaseClient of the program's own. Twilio is not asked: to know
+// whether it takes them, make a request with another client first. SetCredentials is safe for concurrent use.
+func (c *Client) SetCredentials(username, password string) error {
+	if c.twilio == nil || c.auth.Load() != nil {
+		return errors.New("pacer: SetCredentials: the client has none: expected one of New, without OAuth or a BaseClient of your own")
+	}
+	user, secret := setting{"SetCredentials: username", username}, setting{"SetCredentials: Password", password}
+	var errs []error
+	switch {
+	case strings.HasPrefix(username, "AC") && username != c.charged():
+		errs = append(errs, errors.New("pacer: SetCredentials: another account: expected the client's own account SID, or an API key of it"))
+	case username == "":
+		errs = append(errs, errors.New("pacer: SetCredentials: username: empty: expected the client's account SID, or an API key of it"))
+	default:
+		errs = append(errs, user.checkVisible("an account SID, or an API key's SID"))
+	}
+	if password == "" {
+		errs = append(errs, errors.New("pacer: SetCredentials: password: empty: expected an auth token, or an API key's secret"))
+	}
+	errs = append(errs, secret.checkVisible("an auth token, or an API key's secret"))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	c.replaced.Store(client.NewCredentials(username, password))
 	return nil
 }
 

@@ -206,7 +206,7 @@ func (c *call) send(token string) (resp *http.Response, err error) {
 	if c.twilio == nil {
 		return c.wire.sendBy(c.base, &c.request)
 	}
-	return c.wire.send(c.ctx, c.twilio, &c.request, token, timeout, c.once)
+	return c.wire.send(c.ctx, c.twilio, c.credentials(), &c.request, token, timeout, c.once)
 }
 
 // afterAttempt tells the program of an attempt, and says whether the request may be sent again.

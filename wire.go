@@ -54,10 +54,10 @@ type request struct {
 	body        []byte
 }
 
-// send sends r once, as own would, within ctx. token is its access token; "": own's credentials are
+// send sends r once, as own would, within ctx. token is its access token; "": the credentials are
 // used. timeout bounds the attempt; below 0: that of own's http.Client does; 0: nothing does. once:
 // nothing below may send the request a second time, and redirects are not followed.
-func (w *wire) send(ctx context.Context, own *client.Client, r *request, token string, timeout time.Duration, once bool) (*http.Response, error) {
+func (w *wire) send(ctx context.Context, own *client.Client, credentials *client.Credentials, r *request, token string, timeout time.Duration, once bool) (*http.Response, error) {
 	w.status, w.header, w.failure, w.body, w.rounds, w.seeOther = 0, nil, nil, nil, 0, false
 	w.ctx, w.once = ctx, once
 	hc := own.HTTPClient
@@ -77,7 +77,7 @@ func (w *wire) send(ctx context.Context, own *client.Client, r *request, token s
 		w.http.CheckRedirect = defaultHTTPClient.CheckRedirect
 	}
 	// Only the exported fields: twilio-go changes the others while it runs.
-	w.twilio = client.Client{Credentials: own.Credentials, HTTPClient: &w.http, UserAgentExtensions: own.UserAgentExtensions}
+	w.twilio = client.Client{Credentials: credentials, HTTPClient: &w.http, UserAgentExtensions: own.UserAgentExtensions}
 	if token != "" {
 		w.twilio.SetOauth(bearer(token))
 	}

@@ -30,7 +30,9 @@ type app struct {
 	baseURL      string
 	limitsFile   string
 	share        string
-	json, reveal bool
+
+	credentialsFile string // "": that of PACER_CREDENTIALS_FILE, or none
+	json, reveal    bool
 }
 
 // log returns where engines and clients log: the standard error, as text.
@@ -108,11 +110,11 @@ func (a *app) newClient(log *slog.Logger, more ...pacer.Option) (c *pacer.Client
 	} else if limits != nil {
 		opts = append(opts, pacer.WithLimits(limits))
 	}
-	params := pacer.ClientParams{}
-	if a.account != "" {
-		params.Username = a.account
+	params, err := a.params()
+	if err == nil {
+		c, err = pacer.New(params, opts...)
 	}
-	if c, err = pacer.New(params, opts...); err != nil {
+	if err != nil {
 		return nil, nil, usageError{errors.Join(err, stop())}
 	}
 	return c, stop, nil

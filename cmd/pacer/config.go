@@ -31,6 +31,9 @@ type workerConfig struct {
 	LimitsFile string
 	Share      string // address of a Redis; "": the pace is this process's own
 
+	CredentialsFile string // "": the token is in the environment
+	file            string // that all this was read from; "": none
+
 	Listen    string // address of /healthz, /readyz and /metrics; "off": none
 	Dashboard string // "auto", "off", or an address of its own
 	LogFormat string // "text" or "json"
@@ -55,7 +58,8 @@ func defaultWorkerConfig() workerConfig {
 func (c *workerConfig) fields() map[string]any {
 	return map[string]any{
 		"$schema": new(string), "queue": &c.Queue, "account": &c.Account, "baseURL": &c.BaseURL, "limitsFile": &c.LimitsFile, "share": &c.Share,
-		"listen": &c.Listen, "dashboard": &c.Dashboard, "logFormat": &c.LogFormat, "logLevel": &c.LogLevel,
+		"credentialsFile": &c.CredentialsFile,
+		"listen":          &c.Listen, "dashboard": &c.Dashboard, "logFormat": &c.LogFormat, "logLevel": &c.LogLevel,
 		"grace": &c.Grace, "attemptTimeout": &c.AttemptTimeout, "settle": &c.Settle, "retention": &c.Retention,
 		"concurrency": &c.Concurrency, "inDoubt": &c.InDoubt,
 	}
@@ -84,6 +88,7 @@ func loadWorkerConfig(path string) (workerConfig, error) {
 	if err := c.parse(data); err != nil {
 		return c, usage("%s: %w", path, err)
 	}
+	c.file = path
 	return c, nil
 }
 
@@ -205,6 +210,7 @@ func (a *app) override(c *workerConfig) {
 	a.account = cmp.Or(a.account, os.Getenv("TWILIO_ACCOUNT_SID"), c.Account)
 	a.baseURL = cmp.Or(a.baseURL, os.Getenv("PACER_BASE_URL"), c.BaseURL)
 	a.share = cmp.Or(a.share, os.Getenv("PACER_SHARE"), c.Share)
+	a.credentialsFile = cmp.Or(os.Getenv("PACER_CREDENTIALS_FILE"), c.CredentialsFile)
 	if os.Getenv("PACER_LIMITS") == "" {
 		a.limitsFile = cmp.Or(a.limitsFile, os.Getenv("PACER_LIMITS_FILE"), c.LimitsFile)
 	}

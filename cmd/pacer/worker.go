@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -45,7 +47,11 @@ With --dashboard it has an address of its own, or none. Without a token it start
 --dashboard-insecure says that others are kept out by something else.
 
 A change of the limits' file is in force within two seconds, or at once after SIGHUP. Limits that are not valid
-change nothing. With --share the limits are in Redis, and the file only counts while Redis has none.`,
+change nothing. With --share the limits are in Redis, and the file only counts while Redis has none.
+
+Credentials can be in a file (PACER_CREDENTIALS_FILE, or credentialsFile in the file of --config). It has the auth token
+alone, or an API key's SID and its secret. A change of it is in force at once after SIGHUP, and within seconds without,
+if Twilio takes it.`,
 		Example: "  pacer worker --queue sqlite:queue.db --limits limits.json\n  pacer worker --config worker.json --listen :9465\n  pacer worker --schema",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if schema {
@@ -184,9 +190,12 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 	background.Go(func() { b.serve(serving, log) })
 	background.Go(func() { a.reload(serving, client, log) })
 	background.Go(func() { minutely(ctx, q, log) })
+	background.Go(func() { a.rotate(serving, client, q, log) })
 	v := buildVersion()
-	log.Info("pacer worker: starts", "version", v.Version, "revision", v.Revision, "queue", shownAddress(a.queueAddress),
-		"limits", a.limitsFrom(), "rules", len(client.Limits()), "listen", at, "dashboard", b.at(at), "grace", c.Grace, "concurrency", c.Concurrency)
+	log.Info("pacer worker: starts", append([]any{"version", v.Version, "revision", v.Revision, "config", cmp.Or(c.file, "none"),
+		"credentials", cmp.Or(a.credentialsPath(), "environment"), "queue", shownAddress(a.queueAddress),
+		"limits", a.limitsFrom(), "rules", len(client.Limits()), "in_force", shownLimits(client.Limits()),
+		"listen", at, "dashboard", b.at(at), "grace", c.Grace, "concurrency", c.Concurrency}, waiting(ctx, q)...)...)
 	notify := notifier(log)
 	context.AfterFunc(ctx, func() {
 		h.stopping.Store(true)
@@ -202,6 +211,45 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 	stopServing()
 	log.Info("pacer worker: has ended")
 	return err
+}
+
+// waiting returns what waits, for the log; nothing, if the store does not say.
+func waiting(ctx context.Context, q *queue.Queue) []any {
+	s, err := q.Stats(ctx)
+	if err != nil {
+		return nil
+	}
+	return []any{"lanes", len(s.Lanes), "ready", s.Total.Ready, "delayed", s.Total.Delayed, "in_doubt", s.Total.InDoubt}
+}
+
+// shownLimits returns limits in one line, 20 of them at most.
+func shownLimits(limits pacer.Limits) string {
+	const most = 20
+	var shown []string
+	for i, l := range limits {
+		if i == most {
+			shown = append(shown, fmt.Sprintf("and %d more", len(limits)-most))
+			break
+		}
+		of := l.Resource
+		if l.Op != "" {
+			of += ":" + string(l.Op)
+		}
+		if l.Sender != "" {
+			of += " from " + pacer.MaskNumbers(l.Sender)
+		}
+		switch {
+		case l.Rate == pacer.Unlimited:
+			of += " unlimited"
+		case l.Rate > 0:
+			of += " " + rate(l.Rate)
+		}
+		if l.MaxInFlight > 0 {
+			of += fmt.Sprintf(" %d in flight", l.MaxInFlight)
+		}
+		shown = append(shown, of)
+	}
+	return strings.Join(shown, ", ")
 }
 
 // limitsFrom says where the limits come from.
