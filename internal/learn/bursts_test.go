@@ -123,9 +123,9 @@ func TestBursts(t *testing.T) {
 	})
 	t.Run("end where cool-downs are long", func(t *testing.T) {
 		s := bursts(t)
-		for i := range manyLong {
+		for i := range many {
 			if s.e.phase != bursting {
-				t.Fatalf("ended after %d long cool-downs, want %d", i, manyLong)
+				t.Fatalf("ended after %d long cool-downs, want %d", i, many)
 			}
 			s.answers(time.Second/4, "aa")
 			s.wait(time.Second / 4)
@@ -134,6 +134,19 @@ func TestBursts(t *testing.T) {
 		}
 		if s.e.phase != seeking {
 			t.Errorf("phase %d, want that a pace is looked for", s.e.phase)
+		}
+	})
+	t.Run("end where so much is accepted that a pace does better", func(t *testing.T) {
+		s := bursts(t)
+		for i := range many {
+			if s.e.phase != bursting {
+				t.Fatalf("ended after %d cool-downs, want %d", i, many)
+			}
+			s.answers(time.Second/4, "aaax")
+			s.wait(time.Second)
+		}
+		if s.e.phase != keeping || s.e.limit != 3*below {
+			t.Errorf("phase %d and a limit of %v, want that %v is kept", s.e.phase, s.e.limit, 3*below)
 		}
 	})
 	t.Run("end where the first request is throttled as often as others: that is noise", func(t *testing.T) {

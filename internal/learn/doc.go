@@ -25,7 +25,8 @@
 // pace is below one request in 30 seconds, so that no trouble can last.
 //
 // A limit below 4/s is met by bursts if its cool-downs are short: some requests leave at once,
-// until one is throttled. A pace would waste more there.
+// until one is throttled. A pace would waste more there. If 3/s or more turn out to be accepted, it wastes
+// less, and follows.
 //
 // # Evidence
 //

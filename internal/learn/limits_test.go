@@ -60,6 +60,9 @@ func TestControllerReachesTheLimit(t *testing.T) {
 	second := func(limit int) func() server {
 		return func() server { return &sliding{limit: limit, window: time.Second} }
 	}
+	slow := func(limit int) func() server {
+		return func() server { return asks{second(limit)(), time.Second} }
+	}
 	inFlight := func(limit int) func() server { return func() server { return &permits{limit} } }
 	noisySecond := func(share float64) func() server {
 		return func() server { return chain{chance{share: share}, second(20)()} }
@@ -94,6 +97,8 @@ func TestControllerReachesTheLimit(t *testing.T) {
 		{name: "a limit is found when latency varies sevenfold", rate: 30, latency: between(50*ms, 350*ms), server: second(20), possible: 20, floor: 86, throttled: 1.3},
 		{name: "a limit is found among noise of 0.5 %", rate: 30, server: noisySecond(.005), possible: 20, floor: 96, throttled: 0.8},
 		{name: "a limit is found among noise of 5 %", rate: Unlimited, server: noisySecond(.05), possible: 20, floor: 88, throttled: 19},
+		{name: "a limit of 3/s is found when latency varies sevenfold", rate: Unlimited, callers: 25, latency: between(50*ms, 350*ms), server: slow(3), possible: 3, floor: 80, throttled: 12},
+		{name: "a limit of 4/s below the pace is found when latency varies sevenfold", rate: 9, callers: 25, latency: between(50*ms, 350*ms), server: slow(4), possible: 4, floor: 81, throttled: 9},
 		{name: "a limit that halves is followed", rate: 40, server: second(20), change: func(m *model) { m.server.(*sliding).limit = 10 }, possible: 15, floor: 96, throttled: 0.9},
 		{name: "a limit that doubles is followed", rate: 40, server: second(10), change: func(m *model) { m.server.(*sliding).limit = 20 }, possible: 15, floor: 92, throttled: 0.5},
 

@@ -26,6 +26,7 @@ const Unlimited = math.MaxFloat64
 //	trying    before    it has not helped: it is noise, and the pace is what it was
 //	bursting  free      more is accepted than of a slow limit, or as much as is configured, or it is noise
 //	bursting  seeking   cool-downs are long
+//	bursting  keeping   3/s or more are accepted: a pace wastes less
 //	any       keeping   Twilio says that nothing remains
 //	any       free      it was the account's limit of requests in progress, or the limits are new
 type phase uint8
@@ -83,9 +84,9 @@ type trials struct {
 
 // burstCoolDowns are the cool-downs that end bursts.
 type burstCoolDowns struct {
-	rest  time.Duration // for which the last cool-down lasts, by Twilio's word; 0: it did not say
-	long  uint16        // the last cool-downs, a bit each; 1: a long one that was not empty
-	empty uint16        // the last cool-downs, a bit each; 1: nothing was accepted before it
+	rest   time.Duration // for which the last cool-down lasts, by Twilio's word; 0: it did not say
+	costly uint16        // the last cool-downs, a bit each; 1: not empty, and a pace would waste less
+	empty  uint16        // the last cool-downs, a bit each; 1: nothing was accepted before it
 }
 
 // A setting is a phase and a limit.
@@ -227,7 +228,7 @@ func (r *Rate) become(p phase, limit float64, now time.Time) {
 	if r.phase == free {
 		r.strayed = now
 	}
-	r.phase, r.limit, r.busy, r.kept.full, r.goal, r.kept.soon, r.bursts.empty, r.bursts.long = p, limit, 0, 0, setting{}, 0, 0, 0
+	r.phase, r.limit, r.busy, r.kept.full, r.goal, r.kept.soon, r.bursts.empty, r.bursts.costly = p, limit, 0, 0, setting{}, 0, 0, 0
 	r.news.Changed = true
 	r.begin(now)
 }

@@ -127,8 +127,8 @@ func TestTrialWithoutAPaceComparesWithWhatWasSent(t *testing.T) {
 }
 
 func TestBurstsForgetWhatWasKnownOfALimit(t *testing.T) {
-	c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{proven: 3, refuted: 1}, bursts: burstCoolDowns{empty: 1, long: 1}}
-	if c.become(bursting, 2, noon); c.kept.proven != 0 || c.kept.refuted != 0 || c.bursts.empty != 0 || c.bursts.long != 0 {
+	c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{proven: 3, refuted: 1}, bursts: burstCoolDowns{empty: 1, costly: 1}}
+	if c.become(bursting, 2, noon); c.kept.proven != 0 || c.kept.refuted != 0 || c.bursts.empty != 0 || c.bursts.costly != 0 {
 		t.Errorf("%+v, want nothing of what was before", c)
 	}
 	c.bursts.rest = time.Minute
