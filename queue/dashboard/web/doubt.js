@@ -12,9 +12,9 @@ function buttons(j) {
   const of = (what) => ({ type: "button", "data-do": what, "data-id": j.id, "data-to": j.recipient || "its recipient", "data-state": j.state });
   const doubt = j.state === "in doubt";
   return [
-    doubt && h("button", { ...of("confirm"), "aria-label": "Twilio has " + j.id }, "Twilio has it"), doubt && " ",
-    (doubt || j.state === "failed" || j.state === "cancelled") && h("button", { ...of("resend"), "aria-label": "Send again " + j.id }, "Send again"), doubt && " ",
-    (doubt || j.state === "ready" || j.state === "delayed") && h("button", { ...of("cancel"), class: "danger", "aria-label": (doubt ? "Forget " : "Cancel ") + j.id }, doubt ? "Forget it" : "Cancel"),
+    doubt && h("button", { ...of("confirm"), "aria-label": "Twilio has it: " + j.id }, "Twilio has it"), doubt && " ",
+    (doubt || j.state === "failed" || j.state === "cancelled") && h("button", { ...of("resend"), "aria-label": "Send again: " + j.id }, "Send again"), doubt && " ",
+    (doubt || j.state === "ready" || j.state === "delayed") && h("button", { ...of("cancel"), class: "danger", "aria-label": (doubt ? "Forget it: " : "Cancel: ") + j.id }, doubt ? "Forget it" : "Cancel"),
   ];
 }
 

@@ -47,7 +47,7 @@ export function openHolds(main) {
           key: d.hold,
           cells: [
             what(d), [whys[d.reason] || d.reason || "not known", d.code > 0 && h("span", { class: "sub" }, "code " + d.code)], d.since ? [moment(d.since), h("span", { class: "sub" }, ago(d.since))] : "–",
-            [moment(d.until), h("span", { class: "sub" }, left(d.until))], h("button", { type: "button", "data-do": "end", "data-hold": d.hold, "data-what": what(d), "aria-label": "End the hold of " + what(d) }, "End it"),
+            [moment(d.until), h("span", { class: "sub" }, left(d.until))], h("button", { type: "button", "data-do": "end", "data-hold": d.hold, "data-what": what(d), "aria-label": "End it: the hold of " + what(d) }, "End it"),
           ],
         }))) : empty("Nothing is held."));
     },

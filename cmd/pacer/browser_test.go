@@ -1,0 +1,229 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twilio/twilio-go"
+	api "github.com/twilio/twilio-go/rest/api/v2010"
+
+	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/dashboard"
+	"github.com/twilio-pacer/pacer/queue/sqlitequeue"
+	"github.com/twilio-pacer/pacer/twiliotest"
+)
+
+var screenshots = flag.String("screenshots", "", "a folder for pictures of the dashboard's pages")
+
+// browserFolder has the program that drives a browser, and what it needs from npm.
+const browserFolder = "internal/browser"
+
+// needBrowser skips the test where there is no browser. CI must have one.
+func needBrowser(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it starts a browser")
+	}
+	missing := ""
+	for _, program := range []string{"chromium", "node"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing = "apt-get install chromium nodejs npm"
+		}
+	}
+	if _, err := os.Stat(filepath.Join(browserFolder, "node_modules", "axe-core")); err != nil && missing == "" {
+		missing = "npm ci --ignore-scripts --prefix cmd/pacer/" + browserFolder
+	}
+	switch {
+	case missing == "":
+	case os.Getenv("CI") == "true":
+		t.Fatal("no browser: " + missing)
+	default:
+		t.Skip("no browser: " + missing)
+	}
+}
+
+// page is what a scene's dashboard is made of.
+type page struct {
+	q      *queue.Queue
+	client *pacer.Client
+	url    string
+}
+
+func openPage(t *testing.T) page {
+	t.Helper()
+	e, err := sqlitequeue.Open(filepath.Join(t.TempDir(), "queue.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := queue.Open(e, queue.WithAccount(twiliotest.AccountSid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	client, err := pacer.New(pacer.ClientParams{Username: twiliotest.AccountSid, Password: token},
+		pacer.WithLimits(pacer.Limits{{Resource: pacer.Messages, Rate: 20}, {Resource: pacer.Messages, Sender: "+15005550006", Rate: 2}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page{q: q, client: client}
+}
+
+// serve starts the dashboard, when all that it is to show is there.
+func (p *page) serve(t *testing.T) {
+	t.Helper()
+	d, err := dashboard.New(p.q, dashboard.WithLimits(p.client, "until the end of the test"), dashboard.WithStats(p.client.Stats),
+		dashboard.WithLog(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(d)
+	t.Cleanup(func() { d.Close(); s.Close() })
+	p.url = s.URL
+}
+
+// drive has the browser do a scene, and returns what it has measured.
+func (p *page) drive(t *testing.T, scene string) (measured map[string]float64) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node", "check.js", p.url, scene, *screenshots)
+	cmd.Dir = browserFolder
+	out, err := cmd.CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &measured); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("%s: %v", scene, measured)
+	return measured
+}
+
+// enqueue puts a campaign of n into the queue.
+func (p *page) enqueue(t *testing.T, name, from string, n int) {
+	t.Helper()
+	c, err := p.q.Campaign(t.Context(), name, queue.CampaignOptions{Rate: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipients := func(yield func(queue.Recipient) bool) {
+		for i := range n {
+			if !yield(queue.Recipient{ID: fmt.Sprintf("+1555%07d", i)}) {
+				return
+			}
+		}
+	}
+	_, err = c.Enqueue(t.Context(), recipients, func(tw *twilio.RestClient, r queue.Recipient) error {
+		params := &api.CreateMessageParams{}
+		_, err := tw.Api.CreateMessage(params.SetTo(r.ID).SetFrom(from).SetBody(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDashboardInABrowserWithoutLanes(t *testing.T) {
+	needBrowser(t)
+	p := openPage(t)
+	p.serve(t)
+	p.drive(t, "empty")
+}
+
+// Each button of each page does what it says.
+func TestDashboardInABrowser(t *testing.T) {
+	needBrowser(t)
+	p := openPage(t)
+	ctx, e := t.Context(), p.q.Engine()
+	p.enqueue(t, "spring", "+15005550006", 30)
+	lanes, _, err := e.Work(ctx)
+	if err != nil || len(lanes) != 1 {
+		t.Fatal(lanes, err)
+	}
+	jobs, err := e.Claim(ctx, queue.Claim{Lane: lanes[0].Lane, Max: 10, Lease: time.Minute})
+	if err != nil || len(jobs) != 10 {
+		t.Fatal(jobs, err)
+	}
+	for i, j := range jobs {
+		m := queue.Move{ID: j.ID, From: []queue.State{queue.Sending}, To: queue.InDoubt, Attempt: true, Outcome: &queue.Outcome{Reason: "no answer came for " + receiver}}
+		switch {
+		case i >= 6:
+			m.To, m.Outcome = queue.Sent, &queue.Outcome{SID: fmt.Sprintf("SM%032d", i), Status: 201}
+		case i >= 4:
+			m.To, m.Outcome = queue.Failed, &queue.Outcome{Status: 400, Code: 21211, Reason: "invalid number " + receiver}
+		}
+		if err := e.Move(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.enqueue(t, "summer", "+15005550007", 20)
+	p.enqueue(t, "winter", "+15005550008", 5)
+	if _, err := p.q.Hold(ctx, lanes[0].Lane.Resource, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	p.serve(t)
+	p.drive(t, "small")
+
+	for name, want := range map[string]queue.CampaignState{"spring": queue.CampaignRunning, "summer": queue.CampaignPaused, "winter": queue.CampaignCancelled} {
+		c, err := p.q.FindCampaign(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Progress(ctx); err != nil || got.State != want || name == "spring" && got.Options.Rate != 7.5 {
+			t.Errorf("%s: %s at %v, %v, expected %s", name, got.State, got.Options.Rate, err, want)
+		}
+	}
+	var states []queue.State
+	for _, j := range jobs[:5] {
+		r, err := p.q.Result(ctx, j.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, r.State)
+	}
+	if fmt.Sprint(states) != fmt.Sprint([]queue.State{queue.Sent, queue.Ready, queue.Cancelled, queue.InDoubt, queue.Ready}) {
+		t.Error(states)
+	}
+	if holds, err := p.q.Holds(ctx); err != nil || len(holds) != 0 {
+		t.Error(holds, err)
+	}
+	if l := p.client.Limits(); len(l) != 2 || l[0].Rate != 30 || l[1].Sender != "+15005550006" {
+		t.Errorf("%+v", l)
+	}
+}
+
+// The pages of 10,000 lanes in which 1,000,000 wait. How long the overview takes is logged.
+func TestDashboardInABrowserWithManyLanes(t *testing.T) {
+	needBrowser(t)
+	p := openPage(t)
+	const lanes, each = 10_000, 100
+	r := queue.Request{Method: "POST", URL: "https://api.twilio.com/2010-04-01/Accounts/" + twiliotest.AccountSid + "/Messages.json"}
+	var batch []queue.Job
+	for i := range lanes * each {
+		r.Form = map[string][]string{"To": {receiver}, "From": {fmt.Sprintf("+1500%07d", i%lanes)}, "Body": {text}}
+		j, err := queue.NewJob(r, twiliotest.AccountSid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if batch = append(batch, j); len(batch) == 10_000 {
+			if _, err := p.q.Engine().Add(t.Context(), batch); err != nil {
+				t.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+	p.serve(t)
+	if m := p.drive(t, "large"); m["milliseconds"] <= 0 {
+		t.Error(m)
+	}
+}

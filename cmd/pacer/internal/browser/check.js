@@ -1,0 +1,183 @@
+// Drives a real browser through the dashboard: node check.js URL SCENE [FOLDER FOR PICTURES]. The last line that it
+// prints is what it has measured, as JSON. It ends with an error if anything is not as it must be.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [url, scene, pictures] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const pages = ["overview", "lanes", "campaigns", "doubt", "holds", "limits", "workers"];
+if (scene === "small") pages.push("campaign/spring");
+const shown = ["overview", "doubt", "campaign/spring"]; // in the pictures
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+const faults = [];
+
+// visit opens a tab that notes what must not be: requests to another host, errors, and what the policy forbids.
+async function visit(options) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.on("request", (r) => r.url().startsWith(url + "/") || faults.push("a request to " + r.url()));
+  page.on("pageerror", (e) => faults.push("an error in the page: " + e.message));
+  page.on("console", (m) => ["error", "warning"].includes(m.type()) && faults.push("the console says: " + m.text()));
+  return page;
+}
+
+const drawn = (page, name) => page.waitForSelector(`#main[data-page="${name.split("/")[0]}"]`, { timeout: 15000 }).catch(async (err) => {
+  throw new Error(`${name} is not drawn; faults: ${faults}; the page says: ${await page.evaluate(() => document.body.innerText)}`, { cause: err });
+});
+
+async function go(page, name) {
+  await page.goto(`${url}/#${name}`);
+  await drawn(page, name);
+}
+
+// The first snapshot must be there, as it is where a worker runs.
+await fetch(url + "/api/overview");
+
+const first = await visit({ viewport: { width: 1440, height: 900 } });
+const began = Date.now();
+await go(first, "overview");
+const milliseconds = Date.now() - began;
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1440, 360]) {
+    const page = await visit({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true }); // axe is no part of the page
+    for (const name of pages) {
+      await go(page, name);
+      const text = await page.evaluate(() => document.body.innerText);
+      for (const secret of [/\+1\d{10}/, /your code is/]) assert.doesNotMatch(text, secret, `${name} shows a secret`);
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(over <= 0, `${name} at ${width} px is ${over} px too wide`);
+      if (scene !== "large" || name === "lanes") {
+        await page.evaluate(axe + ";0");
+        const found = await page.evaluate(() => axe.run());
+        for (const v of found.violations.filter((v) => ["serious", "critical"].includes(v.impact))) faults.push(`${name} at ${width} px, ${colorScheme}: ${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`);
+      }
+      if (pictures && scene === "small" && shown.includes(name)) await page.screenshot({ path: join(pictures, `${name.replace("/spring", "")}-${width}-${colorScheme}.png`) });
+    }
+    await page.context().close();
+  }
+}
+
+const press = (name) => first.getByRole("button", { name, exact: true }).click();
+const inDialog = (name) => first.locator("dialog").getByRole("button", { name, exact: true }).click();
+const says = (text) => first.getByText(text).first().waitFor();
+
+if (scene === "empty") {
+  for (const [name, text] of [["overview", "Nothing, and nothing waits."], ["lanes", "Nothing waits in any lane."], ["campaigns", "No campaign runs or waits."], ["doubt", "Nothing is in doubt."], ["holds", "Nothing is held."], ["workers", "No worker has lived"]]) {
+    await go(first, name);
+    await says(text);
+  }
+  await first.fill("#find-id", "no-such-request");
+  await first.press("#find-id", "Enter");
+  await says("no such job");
+}
+
+if (scene === "large") {
+  await go(first, "lanes");
+  await says("10,000 lanes");
+  await press("Next");
+  await says("page 2 of 200");
+  await press("Before");
+  await says("page 1 of 200");
+  await first.fill("#lane-search", "•4711");
+  await says("1 lane");
+  assert.equal(await first.locator("#lane-list tbody tr").count(), 1);
+}
+
+if (scene === "small") {
+  // By keyboard: the first tab stop leads past the navigation.
+  await first.keyboard.press("Tab");
+  assert.equal(await first.evaluate(() => document.activeElement.id), "skip");
+  await first.keyboard.press("Enter");
+  assert.equal(await first.evaluate(() => document.activeElement.id), "main");
+
+  await go(first, "campaigns");
+  await press("Pause summer");
+  await first.getByRole("button", { name: "Resume summer" }).waitFor();
+  await press("Pause spring");
+  await press("Resume spring");
+  await first.getByRole("button", { name: "Pause spring" }).waitFor();
+  await go(first, "campaign/winter");
+  await press("Cancel");
+  await inDialog("Leave it");
+  await press("Cancel");
+  await says("5 who wait get nothing");
+  await inDialog("Cancel the campaign");
+  await first.locator(".badge", { hasText: "cancelled" }).waitFor();
+  await go(first, "campaign/spring");
+  await press("Change the rate");
+  await first.fill("#ask-input", "7.5");
+  await first.press("#ask-input", "Enter");
+  await first.locator(".facts-list", { hasText: "7.5/s" }).waitFor();
+  const [download] = await Promise.all([first.waitForEvent("download"), first.getByText("Failures as CSV").click()]);
+  const csv = readFileSync(await download.path(), "utf8");
+  assert.match(csv, /21211/);
+  assert.doesNotMatch(csv, /\+1\d{10}/);
+
+  await go(first, "doubt");
+  const ids = await first.locator("tbody tr a.mono").allTextContents();
+  assert.equal(ids.length, 4);
+  await press("Twilio has it: " + ids[0]);
+  await first.fill("#ask-input", "no SID");
+  await inDialog("It was sent");
+  await says("Not done");
+  await press("Twilio has it: " + ids[0]);
+  await first.fill("#ask-input", "SM0123456789abcdef0123456789abcdef");
+  await inDialog("It was sent");
+  await says("It counts as sent.");
+  await press("Send again: " + ids[1]);
+  await inDialog("Send it again");
+  await says("It is sent again.");
+  await press("Forget it: " + ids[2]);
+  await inDialog("Forget it");
+  await says("It is not sent any more.");
+  await first.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+  await first.fill("#find-id", ids[0]);
+  await first.press("#find-id", "Enter");
+  await says("Twilio has accepted it.");
+  await says("SM0123456789abcdef0123456789abcdef");
+
+  // A failed request is found by its code, and sent again.
+  const failed = csv.split("\n").find((line) => line.includes("21211")).split(",").pop().trim();
+  await first.fill("#find-id", failed);
+  await first.press("#find-id", "Enter");
+  await press("Send again: " + failed);
+  await inDialog("Send it again");
+  await first.locator(".badge", { hasText: "ready" }).waitFor();
+
+  await go(first, "holds");
+  await first.getByRole("button", { name: /^End it: the hold of/ }).click();
+  await inDialog("End the hold");
+  await says("Nothing is held.");
+
+  await go(first, "limits");
+  const text = await first.inputValue("#limits-text");
+  await first.fill("#limits-text", text.replace('"rate":20', '"rate":-1'));
+  await press("Check");
+  await first.locator("#limits-said .bad").waitFor();
+  assert.ok(await first.getByRole("button", { name: "Apply" }).isDisabled());
+  await press("Read again");
+  await first.waitForFunction((was) => document.getElementById("limits-text").value === was, text);
+  await first.fill("#limits-text", text.replace('"rate":20', '"rate":30'));
+  await press("Check");
+  await says("Messages: 20/s becomes 30/s");
+  await press("Apply");
+  await says("The limits are in force.");
+
+  // Focus and typed text stay while the page is drawn anew with each event.
+  await go(first, "lanes");
+  await first.fill("#lane-search", "0007");
+  await first.waitForTimeout(6000);
+  assert.equal(await first.evaluate(() => document.activeElement.id + document.activeElement.value), "lane-search0007");
+}
+
+await browser.close();
+assert.deepEqual(faults.filter((f) => !/status of (400|404|409)/.test(f)), []);
+console.log(JSON.stringify({ milliseconds }));
