@@ -235,18 +235,19 @@ func ExampleParseLimits() {
 
 // An alert is for the people who run the program; the caller has the error as well.
 func ExampleWithAlert() {
+	told := make(chan pacer.Alert, 1) // an alert comes from another goroutine
 	fake := twiliotest.New(twiliotest.Config{})
 	fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: http.StatusTooManyRequests})
 	c, err := pacer.New(credentials, pacer.WithHTTPClient(fake.Client()),
 		pacer.WithMaxRetries(0), // so that this example does not wait for 31 s
-		pacer.WithAlert(func(a pacer.Alert) {
-			fmt.Printf("%s: %s, attempts %d\n", a.Kind, a.Resource, a.RateLimit.Attempts)
-		}))
+		pacer.WithAlert(func(a pacer.Alert) { told <- a }))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	_, err = c.Api.CreateMessage(message("+15005550006", "hello"))
+	a := <-told
+	fmt.Printf("%s: %s, attempts %d\n", a.Kind, a.Resource, a.RateLimit.Attempts)
 	fmt.Println(err != nil)
 	// Output:
 	// retries exhausted: api/Messages:create, attempts 1

@@ -100,10 +100,11 @@ func TestForeignLimiterTakesPart(t *testing.T) {
 // A package offers one option that does several things.
 func ExampleOptions() {
 	// Quietly is what such a package has.
+	told := make(chan string, 1) // an alert comes from another goroutine
 	quietly := func(prefix string) pacer.Option {
 		return pacer.Options(
 			pacer.WithMaxRetries(0),
-			pacer.WithAlert(func(a pacer.Alert) { fmt.Println(prefix, a.Kind) }),
+			pacer.WithAlert(func(a pacer.Alert) { told <- fmt.Sprint(prefix, " ", a.Kind) }),
 		)
 	}
 	fake := twiliotest.New(twiliotest.Config{})
@@ -114,6 +115,7 @@ func ExampleOptions() {
 		return
 	}
 	_, err = c.Api.CreateMessage(message("+15005550006", "hello"))
+	fmt.Println(<-told)
 	fmt.Println(err != nil)
 	// Output:
 	// alert: retries exhausted

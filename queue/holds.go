@@ -3,6 +3,8 @@ package queue
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,6 +44,13 @@ type Hold struct {
 	Code     int       // Twilio's error code; 0: none
 	Since    time.Time // zero: an older version has stored the hold
 	Until    time.Time
+}
+
+// Name names what is held, in eight letters and digits, without the phone number that a bucket may have. The
+// command pacer and the dashboard call a hold so.
+func (h Hold) Name() string {
+	sum := sha256.Sum256([]byte(BucketKey(h.Resource)))
+	return hex.EncodeToString(sum[:4])
 }
 
 // ErrNotHeld is wrapped by the error of [Queue.EndHold] for what is not held.

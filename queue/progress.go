@@ -45,6 +45,10 @@ type Progress struct {
 	NextOpen time.Time
 }
 
+// NobodySends reports that no worker sends for the campaign now. ETA is then what its rate would make of it, and
+// not to be shown as a time.
+func (p *Progress) NobodySends() bool { return p.LimitedBy == LimitedByWorker && p.Pace == 0 }
+
 // Progress returns how far the campaign is, and its settings.
 func (c *Campaign) Progress(ctx context.Context) (Progress, error) {
 	d, err := c.load(ctx)
@@ -165,23 +169,34 @@ func (c *Campaign) Failures(ctx context.Context) iter.Seq2[Failure, error] {
 	}
 }
 
+// FailureColumns returns the names of the columns of [Failure.Record].
+func FailureColumns() []string {
+	return []string{"recipient", "state", "code", "reason", "attempts", "id"}
+}
+
+// Record returns a failure as a record of CSV, as [Campaign.WriteFailures] writes it. No spreadsheet takes a cell for
+// a formula. It holds whole phone numbers.
+func (f *Failure) Record() []string {
+	code := ""
+	if f.Code != 0 {
+		code = strconv.Itoa(f.Code)
+	}
+	return []string{cell(f.Recipient), string(f.State), code, cell(f.Reason), strconv.Itoa(f.Attempts), string(f.ID)}
+}
+
 // WriteFailures writes [Campaign.Failures] as CSV: recipient, state, code, reason,
 // attempts, id. The file holds whole phone numbers: keep it as you keep the list of
 // recipients.
 func (c *Campaign) WriteFailures(ctx context.Context, w io.Writer) error {
 	out := csv.NewWriter(w)
-	if err := out.Write([]string{"recipient", "state", "code", "reason", "attempts", "id"}); err != nil {
+	if err := out.Write(FailureColumns()); err != nil {
 		return err
 	}
 	for f, err := range c.Failures(ctx) {
 		if err != nil {
 			return err
 		}
-		code := ""
-		if f.Code != 0 {
-			code = strconv.Itoa(f.Code)
-		}
-		if err := out.Write([]string{cell(f.Recipient), string(f.State), code, cell(f.Reason), strconv.Itoa(f.Attempts), string(f.ID)}); err != nil {
+		if err := out.Write(f.Record()); err != nil {
 			return err
 		}
 	}

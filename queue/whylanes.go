@@ -232,14 +232,12 @@ func (w *inquiry) others(ctx context.Context) error {
 	r := Reason{Kind: CauseInDoubt, Stops: true, Do: adviceInDoubt}
 	asked := Reason{Kind: CauseInDoubt}
 	for _, j := range jobs {
+		of := &r
 		if !j.Look.IsZero() {
-			if asked.Waiting++; asked.Waiting == 1 {
-				asked.ID, asked.Lane, asked.Lanes, asked.Campaign, asked.Since, asked.Until = j.ID, j.Lane, 1, j.Lane.Campaign, j.Began, j.Look
-			}
-			continue
+			of = &asked
 		}
-		if r.Waiting++; r.Waiting == 1 {
-			r.ID, r.Lane, r.Lanes, r.Campaign, r.Since = j.ID, j.Lane, 1, j.Lane.Campaign, j.Began
+		if of.Waiting++; of.Waiting == 1 {
+			of.ID, of.Lane, of.Lanes, of.Campaign, of.Since, of.Until = j.ID, j.Lane, 1, j.Lane.Campaign, j.Began, j.Look
 		}
 	}
 	if asked.Waiting > 0 {

@@ -39,8 +39,8 @@ func infoOf(p queue.Progress) campaignInfo {
 	if p.Options.Window != nil {
 		window = p.Options.Window.String()
 	}
-	if p.LimitedBy == queue.LimitedByWorker && p.Pace == 0 {
-		p.ETA = time.Time{} // nobody sends: no one knows
+	if p.NobodySends() {
+		p.ETA = time.Time{}
 	}
 	return campaignInfo{
 		p.Name, p.State, p.Options.Rate, window, moment(p.Options.Start), moment(p.Options.Expires),

@@ -189,8 +189,7 @@ func (a *app) examineAccount(ctx context.Context, offline bool) finding {
 	defer func() { _ = stop() }() // it was only looked at
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	sid := cmp.Or(a.account, os.Getenv("TWILIO_ACCOUNT_SID"))
-	account, err := c.WithContext(ctx).Api.FetchAccount(sid)
+	account, err := c.WithContext(ctx).Api.FetchAccount(a.accountSID())
 	if err != nil {
 		return found("credentials", err, "")
 	}

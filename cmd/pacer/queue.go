@@ -36,12 +36,8 @@ type jobInfo struct {
 }
 
 func (a *app) info(j queue.Job) jobInfo {
-	recipient := ""
-	if to := j.Request.Form["To"]; len(to) == 1 {
-		recipient = to[0]
-	}
 	return jobInfo{
-		j.ID, j.State, j.Lane.Resource.String(), j.Lane.Campaign, a.number(j.Lane.Resource.Sender), a.number(recipient), a.number(j.Unique),
+		j.ID, j.State, j.Lane.Resource.String(), j.Lane.Campaign, a.number(j.Lane.Resource.Sender), a.number(j.Recipient()), a.number(j.Key()),
 		j.Attempts, moment(j.Created), moment(j.Began), moment(j.Due), moment(j.Deadline), moment(j.Finished),
 		j.Outcome.SID, j.Outcome.Status, j.Outcome.Code, a.number(j.Outcome.Reason), parked(j),
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
@@ -41,6 +42,9 @@ func TestSendThroughTheQueue(t *testing.T) {
 	}
 	if out := ok(t, args...); !strings.Contains(out, "was there already") {
 		t.Error(out)
+	}
+	if shown := decode[jobInfo](t, ok(t, "queue", "show", string(first.ID), "--queue", q, "--json")); shown.Key != "order-17" || shown.Recipient != pacer.MaskNumbers(receiver) {
+		t.Errorf("%+v", shown)
 	}
 	late := decode[sent](t, ok(t, "send", "--json", "--queue", q, "--to", receiver, "--from", "+15005550006", "--body", text, "--in", "1h", "--priority", "high"))
 	if late.State != queue.Delayed {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 )
 
@@ -109,7 +106,7 @@ func (a *app) printReasons(reasons []queue.Reason) error {
 func commandFor(r *queue.Reason) string {
 	switch {
 	case r.Held != queue.Hold{}:
-		return "pacer hold end " + holdName(r.Held.Resource)
+		return "pacer hold end " + r.Held.Name()
 	case r.Kind == queue.CausePaused:
 		return "pacer campaign resume " + r.Campaign
 	case r.Kind == queue.CauseWindow && r.Do != "":
@@ -174,12 +171,6 @@ type holdInfo struct {
 	Until    string           `json:"until"`
 }
 
-// holdName names a hold without the phone number that its bucket may have.
-func holdName(r pacer.Resource) string {
-	sum := sha256.Sum256([]byte(queue.BucketKey(r)))
-	return hex.EncodeToString(sum[:4])
-}
-
 func (a *app) hold() *cobra.Command {
 	return group("hold", "Show what is held, and end it", "  pacer hold list\n  pacer hold end 3f2a91bc --yes", a.holdList(), a.holdEnd())
 }
@@ -205,7 +196,7 @@ func (a *app) printHolds(ctx context.Context, q *queue.Queue) error {
 			resource = h.Resource.String()
 			shown = resource
 		}
-		i := holdInfo{holdName(h.Resource), resource, a.number(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
+		i := holdInfo{h.Name(), resource, a.number(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
 		all = append(all, i)
 		rows = append(rows, []string{i.Hold, shown, i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
 	}
@@ -223,7 +214,7 @@ func (a *app) holdEnd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				n := slices.IndexFunc(holds, func(h queue.Hold) bool { return holdName(h.Resource) == args[0] })
+				n := slices.IndexFunc(holds, func(h queue.Hold) bool { return h.Name() == args[0] })
 				if n < 0 {
 					return fmt.Errorf("no hold of that name: %w", errNothing)
 				}

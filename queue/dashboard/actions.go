@@ -102,7 +102,7 @@ func (d *Dashboard) endHold(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for _, h := range holds {
-		if holdName(h.Resource) == asked.Hold {
+		if h.Name() == asked.Hold {
 			err := d.q.EndHold(r.Context(), h.Resource)
 			d.finish(w, r, err, "hold: end", "hold", asked.Hold, "resource", h.Resource.String(), "reason", h.Reason)
 			return

@@ -325,7 +325,7 @@ func TestPeopleChangeWhatTheySee(t *testing.T) {
 	if err != nil || len(holds) != 1 {
 		t.Fatal(holds, err)
 	}
-	s.ok("POST", "/api/hold", `{"hold": "`+holdName(holds[0].Resource)+`"}`)
+	s.ok("POST", "/api/hold", `{"hold": "`+holds[0].Name()+`"}`)
 	if holds, err := s.q.Holds(ctx); err != nil || len(holds) != 0 {
 		t.Error(holds, err)
 	}

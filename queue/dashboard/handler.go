@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,11 +30,11 @@ const (
 
 func (d *Dashboard) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) { serveFile(w, r.PathValue("name"), http.StatusOK) })
+	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) { serveFile(w, r.PathValue("name")) })
 	mux.HandleFunc("POST /login", d.guard.login)
 	mux.HandleFunc("POST /logout", d.guard.logout)
 	for pattern, h := range map[string]http.HandlerFunc{
-		"GET /{$}":              func(w http.ResponseWriter, _ *http.Request) { serveFile(w, "index.html", http.StatusOK) },
+		"GET /{$}":              func(w http.ResponseWriter, _ *http.Request) { serveFile(w, "index.html") },
 		"GET /events":           d.events,
 		"GET /api/overview":     d.fromSnapshot(func(s *snapshot) any { return &s.overview }),
 		"GET /api/history":      func(w http.ResponseWriter, _ *http.Request) { answer(w, d.view.hour(), nil) },
@@ -67,7 +66,7 @@ var kinds = map[string]string{
 }
 
 // serveFile answers with a file of the folder web.
-func serveFile(w http.ResponseWriter, name string, status int) {
+func serveFile(w http.ResponseWriter, name string) {
 	text, err := fs.ReadFile(web, "web/"+name)
 	kind := kinds[path.Ext(name)]
 	if err != nil || kind == "" {
@@ -75,7 +74,6 @@ func serveFile(w http.ResponseWriter, name string, status int) {
 		return
 	}
 	w.Header().Set("Content-Type", kind)
-	w.WriteHeader(status)
 	w.Write(text)
 }
 
@@ -267,30 +265,22 @@ func (d *Dashboard) failures(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="failures.csv"`)
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"recipient", "state", "code", "reason", "attempts", "id"})
+	_ = out.Write(queue.FailureColumns())
 	for f, err := range c.Failures(r.Context()) {
 		within(w, askWait+slowest)
 		if err != nil {
 			_ = out.Write([]string{"", "", "", "the list ends here: " + pacer.MaskNumbers(err.Error()), "", ""})
 			break
 		}
-		code := ""
-		if f.Code != 0 {
-			code = strconv.Itoa(f.Code)
+		record := f.Record()
+		for i := range record {
+			record[i] = pacer.MaskNumbers(record[i])
 		}
-		if out.Write([]string{cell(pacer.MaskNumbers(f.Recipient)), string(f.State), code, cell(pacer.MaskNumbers(f.Reason)), strconv.Itoa(f.Attempts), string(f.ID)}) != nil {
+		if out.Write(record) != nil {
 			return
 		}
 	}
 	out.Flush()
-}
-
-// cell keeps a spreadsheet from taking text for a formula.
-func cell(text string) string {
-	if text != "" && strings.ContainsRune("=-@\t\r\n", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
 
 // doubt answers with requests in doubt, after one of an ID. Those about which a person must decide come first.

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -137,7 +138,7 @@ func (g *guard) cookie() string { return cookieName + "_" + g.signed("cookie")[:
 func (g *guard) login(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, loginForm)
 	if !g.isToken(r.PostFormValue("token")) || g.token == "" {
-		serveFile(w, "wrong.html", http.StatusUnauthorized)
+		serveLogin(w, true)
 		return
 	}
 	end := time.Now().Add(signedIn)
@@ -156,6 +157,17 @@ func (g *guard) setCookie(w http.ResponseWriter, r *http.Request, value string, 
 	w.WriteHeader(http.StatusSeeOther)
 }
 
+// serveLogin answers with the page for signing in. wrong says there that the token was not the right one.
+func serveLogin(w http.ResponseWriter, wrong bool) {
+	text, _ := web.ReadFile("web/login.html") // it is embedded
+	if wrong {
+		text = bytes.Replace(text, []byte(" hidden"), nil, 1)
+	}
+	w.Header().Set("Content-Type", kinds[".html"])
+	w.WriteHeader(http.StatusUnauthorized)
+	_, _ = w.Write(text) // the reader may have gone
+}
+
 // signedInOnly answers with the page for signing in, or an error, to those who do not know the token.
 func (g *guard) signedInOnly(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -163,7 +175,7 @@ func (g *guard) signedInOnly(h http.HandlerFunc) http.HandlerFunc {
 		case g.knows(r):
 			h(w, r)
 		case r.URL.Path == "/":
-			serveFile(w, "login.html", http.StatusUnauthorized)
+			serveLogin(w, false)
 		default:
 			http.Error(w, "dashboard: expected the token", http.StatusUnauthorized)
 		}

@@ -67,7 +67,11 @@ func TestOnlyWhoKnowsTheTokenSeesAnything(t *testing.T) {
 		}
 	}
 	form := func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }
-	if w := s.do("POST", "/login", "token=wrong", outside, form); w.Code != http.StatusUnauthorized || len(w.Result().Cookies()) != 0 {
+	const said = `<p class="bad" role="alert"`
+	if w := s.do("GET", "/", "", outside); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), said+" hidden>") {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+	if w := s.do("POST", "/login", "token=wrong", outside, form); w.Code != http.StatusUnauthorized || len(w.Result().Cookies()) != 0 || !strings.Contains(w.Body.String(), said+">") {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}
 	s.untouched()

@@ -1,8 +1,6 @@
 package dashboard
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -56,14 +54,17 @@ type campaign struct {
 }
 
 func campaignOf(p *queue.Progress) campaign {
-	window := ""
+	eta, window := p.ETA, ""
+	if p.NobodySends() {
+		eta = time.Time{}
+	}
 	if p.Options.Window != nil {
 		window = p.Options.Window.String()
 	}
 	return campaign{
 		p.Name, p.State, p.Options.Rate, p.Pace, window, moment(p.Options.Start), moment(p.Options.Expires),
 		p.Total, p.Sent, p.Failed, p.InDoubt, p.Cancelled, p.Waiting, p.Sending,
-		p.LimitedBy, moment(p.LimitedUntil), moment(p.ETA), moment(p.NextOpen),
+		p.LimitedBy, moment(p.LimitedUntil), moment(eta), moment(p.NextOpen),
 	}
 }
 
@@ -135,13 +136,7 @@ func holdOf(h *queue.Hold) hold {
 	if h.Resource.Name != "" {
 		resource = h.Resource.String()
 	}
-	return hold{holdName(h.Resource), resource, pacer.MaskNumbers(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
-}
-
-// holdName names a hold without the phone number that its bucket may have, as the command pacer does.
-func holdName(r pacer.Resource) string {
-	sum := sha256.Sum256([]byte(queue.BucketKey(r)))
-	return hex.EncodeToString(sum[:4])
+	return hold{h.Name(), resource, pacer.MaskNumbers(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
 }
 
 // A reason is one answer of Queue.Why.
@@ -176,10 +171,10 @@ func reasonsOf(all []queue.Reason) []reason {
 	return shown
 }
 
-// doings are what a person can do about a cause with the dashboard, where Queue.Why speaks of Go.
+// doings are what a person can do about a cause with the dashboard. For the others Queue.Why says it.
 var doings = map[queue.Cause]string{
 	queue.CausePaused:    "Resume the campaign.",
-	queue.CauseWindow:    "Wait. To change the window needs a program or another campaign.",
+	queue.CauseWindow:    "Wait, or change the window by the command: pacer campaign window.",
 	queue.CauseExpired:   "Requests that still make sense can be sent again from their own page, or in a new campaign.",
 	queue.CauseCancelled: "A request can be sent again from its page. A cancelled campaign needs a new name.",
 	queue.CauseInDoubt:   "Look for it in Twilio's console. Then say on the page In doubt whether Twilio has it.",

@@ -108,7 +108,7 @@ type remembered[T any] struct {
 	err    error
 	at     time.Time // of the answer; zero: it is not valid any more
 	took   time.Duration
-	asking chan struct{} // closed when the answer is there; nil: nobody asks
+	asking chan struct{} // closed when the answer is there; nil: nobody asks, or forget was called since
 }
 
 // get returns the answer if it is at most keep old, else asks. Of many who ask at once, one does. A store that answers
@@ -149,20 +149,23 @@ func (r *remembered[T]) get(ctx context.Context, p *pace, one bool, keep time.Du
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer close(asking)
+	if r.asking != asking {
+		return value, err // forget was called meanwhile
+	}
 	r.value, r.err = value, err
 	if r.asking = nil; !errors.Is(err, errBusy) {
 		r.at = time.Now()
 		r.took = r.at.Sub(began)
 	}
-	close(asking)
 	return value, err
 }
 
-// forget makes the next get ask.
+// forget makes the next get ask, also while another waits for an answer: that one may be of before.
 func (r *remembered[T]) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.at = time.Time{}
+	r.at, r.asking = time.Time{}, nil
 }
 
 func (r *reader) Stats(ctx context.Context) ([]queue.LaneStats, error) {

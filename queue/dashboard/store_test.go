@@ -185,6 +185,34 @@ func TestAStoreThatFailsIsSaid(t *testing.T) {
 	})
 }
 
+// What was asked before a person's change, and is answered after it, is not remembered.
+func TestAnAnswerFromBeforeAChangeIsNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r remembered[string]
+		p := &pace{every: time.Millisecond}
+		get := func(answer string) string {
+			got, err := r.get(t.Context(), p, false, time.Hour, func(context.Context) (string, error) {
+				time.Sleep(time.Second)
+				return answer, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return got
+		}
+		go get("before")
+		time.Sleep(500 * time.Millisecond)
+		r.forget()
+		if got := get("after"); got != "after" {
+			t.Error(got)
+		}
+		time.Sleep(time.Second)
+		if got := get("not asked"); got != "after" {
+			t.Error(got)
+		}
+	})
+}
+
 func TestHistoryHasRatesAndAnHour(t *testing.T) {
 	var h history
 	at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
