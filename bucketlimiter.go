@@ -92,6 +92,15 @@ func (l *BucketLimiter) EndCoolDown(r Resource) {
 	}
 }
 
+// leavesLate takes in that a request of r leaves now, although its Acquire has returned before that.
+func (l *BucketLimiter) leavesLate(r Resource, by time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.buckets[r]; b != nil {
+		b.spacing.Late(by, time.Now())
+	}
+}
+
 // self is how a client gets at its BucketLimiter, also at one that another limiter embeds.
 func (l *BucketLimiter) self() *BucketLimiter { return l }
 

@@ -98,10 +98,18 @@ func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) 
 	ctx = c.begin(ctx)
 	c.ctx = ctx
 	c.hasWaited(t.waited, t.came)
+	if held := time.Since(t.came); held >= heldLong {
+		if own := bucketLimiter(c.cfg.limiter); own != nil {
+			own.leavesLate(t.resource, held)
+		}
+	}
 	c.schedule.ctx, c.schedule.cfg = ctx, t.client.cfg
 	c.schedule.skip(r.Throttled)
 	return c.do()
 }
+
+// heldLong is from when on a Turn has been held so long that the next one must come later.
+const heldLong = time.Millisecond
 
 // permitPatience is how long a function of [WithCallContext] may keep a Turn's permit.
 const permitPatience = 10 * time.Millisecond

@@ -131,6 +131,33 @@ func TestTurnGivesItsPermitBack(t *testing.T) {
 	})
 }
 
+// What counts is when a request is sent, and not when its turn came: the next one is a second after it.
+func TestTurnThatIsHeldDelaysTheNextOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok201, WithLimits(Limits{{Resource: Messages, Rate: 1}}))
+		for i := range 20 {
+			turn, err := w.c.Turn(t.Context(), from(sender))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i%2 == 0 {
+				time.Sleep(500 * time.Millisecond)
+			}
+			resp, err := turn.Send(t.Context(), sentRequest(sender))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+		}
+		at := w.times()
+		for i := 1; i < len(at); i++ {
+			if d := at[i] - at[i-1]; d < time.Second || d > 1600*time.Millisecond {
+				t.Errorf("request %d was sent %v after the one before", i, d)
+			}
+		}
+	})
+}
+
 // The client's timeout is for calls that know nothing of it; a turn's attempt has ctx's.
 func TestTurnLastsAsLongAsItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ type Arrivals struct {
 // A group is some requests that left one after the other. Times are since the epoch.
 type group struct {
 	number       uint64        // its first request's, divided by size; from 1
-	left         time.Duration // when its first request left
+	left         time.Duration // when its first request left, or one that left late
 	transit      time.Duration // the longest of those that were answered, and 1 ns; 0: none was
 	delayedUntil time.Duration // until when its successor, a window later, is delayed; 0: not decided
 }
@@ -117,6 +117,18 @@ func (a *Arrivals) Leave(now time.Time) uint64 {
 	}
 	a.number++
 	return number
+}
+
+// Late takes in that a request leaves now, so long after Leave was called for it. Its successor, a window later,
+// leaves as much later. How long the request takes from Leave until its answer is not measured then.
+func (a *Arrivals) Late(by time.Duration, now time.Time) {
+	at := now.Sub(a.epoch)
+	for n := a.number; n > 0 && a.number-n <= a.groups*a.size; n -= min(n, a.size) {
+		if g := a.find((n-1)/a.size + 1); g != nil && g.left <= at-by {
+			g.left, g.delayedUntil = at, 0
+			return
+		}
+	}
 }
 
 // place is where a new group is to stand: in place of one that is too old to matter,

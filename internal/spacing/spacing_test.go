@@ -71,6 +71,33 @@ func TestSuccessorOfALateRequestIsHeld(t *testing.T) {
 	}
 }
 
+// A request that leaves long after it might delays its successor by as much, also before any was answered.
+func TestSuccessorOfOneThatLeavesLateIsHeld(t *testing.T) {
+	for _, rate := range []int{1, 20, 100, 1000} {
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			var a Arrivals
+			a.Fit(float64(rate), 1, true)
+			interval := time.Second / time.Duration(rate)
+			now, held := start, 0
+			for i := range 2 * rate {
+				if i == (rate+1)/2 {
+					a.Late(70*ms, now.Add(70*ms-interval)) // the one before it
+				}
+				if d := a.Delay(now); d > 0 {
+					if held++; held == 1 && (i < rate || (d-70*ms).Abs() > time.Duration(a.size)*interval) {
+						t.Errorf("the %d. is held by %v, expected the one a window after the late one, by 70 ms", i, d)
+					}
+				}
+				a.Leave(now)
+				now = now.Add(interval)
+			}
+			if held == 0 {
+				t.Error("none is held")
+			}
+		})
+	}
+}
+
 // What is held is paid from a credit: a server that takes its time after it has counted
 // costs 5 % in the long run.
 func TestHoldsAreBounded(t *testing.T) {
