@@ -118,7 +118,7 @@ func (tr trouble) others(t *testing.T, troubled bool, opts ...Option) (mean time
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var took time.Duration
-	const n = 240
+	n := unlessShort(240, 120)
 	for i := range n {
 		wg.Go(func() {
 			time.Sleep(time.Duration(i) * 500 * time.Millisecond)
@@ -143,7 +143,7 @@ func (tr trouble) others(t *testing.T, troubled bool, opts ...Option) (mean time
 	if troubled && fake.Stats().Throttled < 20 {
 		t.Errorf("%d throttled: this is no trouble", fake.Stats().Throttled)
 	}
-	return took / n, c
+	return took / time.Duration(n), c
 }
 
 func TestTroubleOfOneReceiverOrObjectDelaysNobodyElse(t *testing.T) {

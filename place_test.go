@@ -90,6 +90,9 @@ func TestThrottledCallKeepsItsPlace(t *testing.T) {
 			"as often as it may be": {5, nil, 31 * time.Second, 31 * time.Second},
 		} {
 			for _, deadline := range []bool{false, true} {
+				if testing.Short() && !deadline {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s, deadline %v", name, deadline), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						n := newNumbered(t, func(number, before int) *http.Response {

@@ -546,6 +546,9 @@ func TestNoTokenIsLostToPacersOwnWaits(t *testing.T) {
 		{"two processes with 3 permits each", 1, 16, 1, 3, 2, 200 * time.Millisecond, 280 * time.Millisecond},
 		{"two processes, answers of 50 to 350 ms", 1, 5, 10, 0, 2, 50 * time.Millisecond, 350 * time.Millisecond},
 	} {
+		if testing.Short() && tc.rate > 1 {
+			continue
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			const length = time.Minute
 			sent := func(limiters ...*BucketLimiter) (sum, least int) {

@@ -42,15 +42,16 @@ func TestNoiseHoldsOnlyWhatIsThrottled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			oneOfEachKind(t, "one of 20, two workers")
 			bubble(t, func(t *testing.T) {
-				const rate, seconds = 20, 120
+				const rate = 20
+				seconds := unlessShort(120, 60)
 				w := newWorld(t, twiliotest.Config{Latency: 50 * time.Millisecond})
 				w.noise(c.every, c.retryAfter)
 				w.many(rate*seconds+100, func(i int) func(*twilio.RestClient) error { return message(sender, receiver, fmt.Sprint(i)) })
 				for range c.workers {
 					w.work(w.client(pacer.Limit{Resource: "*", Rate: rate / float64(c.workers)}))
 				}
-				time.Sleep(seconds * time.Second)
-				could := rate * seconds * (1 - 1/float64(c.every))
+				time.Sleep(time.Duration(seconds) * time.Second)
+				could := float64(rate*seconds) * (1 - 1/float64(c.every))
 				if n := len(w.fake.Messages()); float64(n) < c.share*could {
 					t.Errorf("%d were sent, %.0f %% of what could be", n, 100*float64(n)/could)
 				}
@@ -121,9 +122,10 @@ func TestOutageOfThrottledAnswersHoldsTheBucketInAllProcesses(t *testing.T) {
 				before := len(w.fake.Refused())
 				w.fake.ClearFaults()
 				w.noise(1, "")
-				time.Sleep(5 * time.Minute)
-				if n := len(w.fake.Refused()) - before; n > 120 {
-					t.Errorf("%d requests were sent in five minutes in which nothing was accepted", n)
+				minutes := unlessShort(5, 2)
+				time.Sleep(time.Duration(minutes) * time.Minute)
+				if n := len(w.fake.Refused()) - before; n > 24*minutes {
+					t.Errorf("%d requests were sent in %d minutes in which nothing was accepted", n, minutes)
 				}
 				if n := w.alerted(queue.AlertThrottled); n == 0 {
 					t.Error("no alert")
