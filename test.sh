@@ -125,14 +125,12 @@ finished() {
 # the checks of "go vet", which would load all packages once more. Nobody debugs these programs, so
 # none has debug information. Left out of the race detector is SQLite, and what it calls: it is
 # translated from C. With the race detector it takes minutes to compile, and is several times as slow.
-# Three rows of modules are tested at a time on two cores, as some of the tests wait most of the time.
 fast() {
 	local -x GOFLAGS="${GOFLAGS:-} -gcflags=all=-dwarf=false"
 	local p
 	for p in sqlite/lib libc memory; do
 		GOFLAGS+=" '-gcflags=modernc.org/$p=-dwarf=false -race=false'"
 	done
-	local queue others rest=()
 	run "gofmt" formatted
 	run "the workspace is one" workspace
 	run "the root module requires three modules" requirements
@@ -141,32 +139,52 @@ fast() {
 	sqs || skip "everything with SQS" "apt-get install nodejs npm && npm ci --ignore-scripts --prefix $emulator"
 	for m in "${modules[@]}"; do
 		run "$m: go.mod is tidy" go -C "$m" mod tidy -diff
-		case $m in . | bench | queue) ;; *) rest+=("$m") ;; esac
 	done
 	# Alone, since the go command compiles a package twice if it is called for two modules at a time.
 	run "what the modules share is compiled" go -C queue build -race . ./sqlitequeue ./redisqueue ./sqsqueue
-	tested queue >"$tmp/queue.test" 2>&1 &
-	queue=$!
-	tested "${rest[@]}" >"$tmp/rest.test" 2>&1 &
-	others=$!
-	run ".: go vet, go test -race -short" tested .
-	run "bench: go vet, go test -race -short" tested bench
+	tests "go vet, go test -race -short" -race -short -vet=all
 	run "examples build" examples_build
 	run "examples" examples
 	# Without the race detector: with it, 200 scenes would take minutes. The long lane has the first 300.
 	run "bench: the rules of the pace in 200 scenes" go -C bench test ./storms -run TestEverySequenceOfAnswersKeepsTheRules -seeds 200 -seed 301
-	run "${rest[*]}: go vet, go test -race -short" finished $others "$tmp/rest.test"
-	run "queue: go vet, go test -race -short" finished $queue "$tmp/queue.test"
+	tests_end
 }
 
-# tested MODULES... tests one after the other, and says how long each has taken.
-tested() {
-	local m start code=0
-	for m; do
-		start=$SECONDS
-		go -C "$m" test -race -short -vet=all -timeout 40m ./... || code=1
-		echo "$m: $((SECONDS - start)) s"
+# tests NAME FLAGS... tests all modules, three at a time on two cores, as some of the tests wait most of
+# the time. The queue's and those of small modules go on beside what comes next, until tests_end.
+tests() {
+	local m
+	what=$1
+	shift
+	small=()
+	for m in "${modules[@]}"; do
+		case $m in . | bench | queue) ;; *) small+=("$m") ;; esac
 	done
+	tested queue "$@" >"$tmp/queue.test" 2>&1 &
+	beside=($!)
+	tested_all "$@" >"$tmp/small.test" 2>&1 &
+	beside+=($!)
+	run ".: $what" tested . "$@"
+	run "bench: $what" tested bench "$@"
+}
+
+tests_end() {
+	run "${small[*]}: $what" finished "${beside[1]}" "$tmp/small.test"
+	run "queue: $what" finished "${beside[0]}" "$tmp/queue.test"
+}
+
+# tested MODULE FLAGS... says how long it has taken, too.
+tested() {
+	local start=$SECONDS code
+	go -C "$1" test "${@:2}" -timeout 40m ./...
+	code=$?
+	echo "$1: $((SECONDS - start)) s"
+	return $code
+}
+
+tested_all() { # the small modules, one after the other
+	local m code=0
+	for m in "${small[@]}"; do tested "$m" "$@" || code=1; done
 	return $code
 }
 
@@ -196,10 +214,9 @@ lint() (
 # What takes long by design, beside what the fast lane has done. Without the race detector, which
 # has seen the short runs, it takes a fifth of the time.
 long() {
-	for m in "${modules[@]}"; do
-		run "$m: go test, whole" go -C "$m" test -timeout 20m ./...
-	done
+	tests "go test, whole"
 	run "programs build" programs_build
+	tests_end
 	run "queue: workers killed, ten times" quietly "$tmp/queue/killtest" -kills 10
 	if redis; then
 		run "queue on Redis: workers and server killed, ten times" quietly "$tmp/queue/killtest" -engine redis -kills 10

@@ -69,8 +69,8 @@ func (r *Rate) beforeAsking() float64 {
 	return pace
 }
 
-// throttled takes in that a request was throttled. perSecond is how many were accepted within a
-// second of late. recent is of the last 64 answers at this pace. unsure reports that the answer may
+// throttled takes in that a request was throttled. perSecond is how many were accepted within
+// the last second. recent is of the last 64 answers at this pace. unsure reports that the answer may
 // not be about the pace.
 func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure bool, now time.Time) {
 	switch {

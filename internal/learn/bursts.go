@@ -28,7 +28,7 @@ func (r *Rate) burstsSuit(limit float64) bool {
 	return verySlow < limit && limit < tooSlow && r.bursts.rest <= short
 }
 
-// Scouting reports that one request at a time leaves until one is accepted, since none was of late.
+// Scouting reports that one request at a time leaves until one is accepted, as the last ones were all refused.
 func (e *Evidence) Scouting() bool { return e.lessons != nil && e.trouble.scouting }
 
 // AtOnce returns how many requests may be in flight; 0: as many as want to.
@@ -37,7 +37,7 @@ func (e *Evidence) AtOnce() int {
 	case e.lessons == nil:
 		return 0
 	case e.trouble.scouting:
-		return 1 // none was accepted of late
+		return 1 // the last ones were all refused
 	case e.phase == bursting:
 		return e.cooling.out + max(int(e.limit), e.cooling.accepted) + 2
 	}

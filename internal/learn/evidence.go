@@ -151,7 +151,7 @@ func (e *Evidence) Accepted(left time.Time, inProgress int, account *InFlight, n
 	c.accepted++
 	c.step, c.asked = 0, time.Time{}
 	if e.phase == keeping && !account.several() && (e.trouble.empty >= troubled || e.outage()) {
-		e.busy = max(e.busy, e.keepFor()) // it may ask at once: what was learned of late may be the outage's
+		e.busy = max(e.busy, e.keepFor()) // it may ask at once: what was learned last may be the outage's
 	}
 	if e.trouble.empty >= troubled {
 		e.resume(max(e.trouble.before, 1), now)

@@ -13,7 +13,7 @@ import (
 // differ in what is accepted meanwhile. Noise throttles a request whatever is in progress, and a
 // rate does so too, as long as requests leave one by one. Only a limit of requests in progress
 // throttles most of those above it and few of those below. So the InFlight counts, for each
-// number in progress, how many requests were accepted and throttled of late.
+// number in progress, how many requests were accepted and throttled. Each 10 s it halves these counts.
 //
 // A burst proves nothing. One that meets a limit of 20 requests per second looks just like one that
 // meets a limit of 20 in progress. It only makes that number suspect. What proves it is that requests
@@ -66,7 +66,7 @@ type high struct {
 type seen struct {
 	buckets        uint8     // that were throttled, ever: the next one's number
 	who            [2]uint64 // the numbers, modulo 64, of those that were in these ten seconds and in the last
-	sound, unsound int       // requests accepted of late in buckets in which nothing was throttled of late, and in others
+	sound, unsound int       // requests accepted in sound buckets (see soundAfter), and in others; halved each 10 s
 	answered       time.Time // when a request was last accepted
 	resumed        time.Time // when one was last accepted after an outage of several buckets; zero: never
 }
@@ -128,7 +128,7 @@ func (c *InFlight) exceeds(n int, left time.Time) bool {
 }
 
 // accepted notes that a request was accepted with n in progress, itself included. sound: nothing
-// was throttled in its bucket of late.
+// was throttled in its bucket for soundAfter.
 func (c *InFlight) accepted(n int, sound bool, left, now time.Time) {
 	c.age(now)
 	c.high.highest[0] = max(c.high.highest[0], n)
@@ -185,16 +185,16 @@ func (c *InFlight) throttled(n int, burst bool, left, now time.Time) (refuted bo
 	return c.asking(n) && c.refute(3, now)
 }
 
-// alone reports that most of what the account sends is accepted, in buckets that were not throttled
-// of late: then the one that is has a limit of its own.
+// alone reports that most of what the account sends is accepted, in sound buckets: then the
+// one that is throttled has a limit of its own.
 func (c *InFlight) alone() bool { return c.seen.sound > c.seen.unsound }
 
-// several reports that more than one bucket was throttled of late. It is false for nil.
+// several reports that more than one bucket was throttled in the last 10 to 20 s. It is false for nil.
 func (c *InFlight) several() bool {
 	return c != nil && bits.OnesCount64(c.seen.who[0]|c.seen.who[1]) > 1
 }
 
-// saw notes that the bucket of a number was throttled. turned: of late nothing was in it.
+// saw notes that the bucket of a number was throttled. turned: that was sound until then.
 func (c *InFlight) saw(bucket uint8, turned bool, now time.Time) {
 	c.age(now)
 	c.seen.who[0] |= 1 << (bucket % 64)

@@ -18,7 +18,7 @@ type probes struct {
 	interval time.Duration // between them
 	probed   time.Time     // when the last one was, or the limit was found
 	raised   int           // in a row that have succeeded
-	refuted  int           // the lowest limit of late that was too much; 0: it is not known, or the present one is next to it
+	refuted  int           // the lowest limit since the last change that was too much; 0: it is not known, or the present one is next to it
 }
 
 // narrow makes a limit the one that holds, and looks for the true one between it and one that was too much.

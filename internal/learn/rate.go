@@ -69,7 +69,7 @@ type setup struct {
 // kept is about a limit that is kept, and from time to time asked to be more.
 type kept struct {
 	proven  float64       // a limit that was accepted to the end of its time; 0: none was
-	refuted int           // how much asking is distrusted, from 0 to mostRefuted: it has led too far of late
+	refuted int           // how much asking is distrusted, from 0 to mostRefuted, as it has led too far
 	peak    float64       // requests/s that were accepted before the pace was lowered; 0: it was not
 	soon    time.Duration // for which a limit far below the peak is kept; 0: as long as others
 	steps   [2]float64    // paces at which the last two requests left
