@@ -28,13 +28,30 @@ func TestMain(m *testing.M) {
 
 func TestCommandLine(t *testing.T) {
 	for args, want := range map[string]string{
-		"-only nothing": `"nothing"`,
-		"now":           `"now": expected flags only`,
-		"-fast":         "-fast",
+		"-scenarios nothing": `flag -scenarios: "nothing" is unknown: expected some of steady, churn, `,
+		"now":                `"now": expected flags only`,
+		"-fast":              "-fast",
 	} {
 		var stderr strings.Builder
 		if code := command(t.Context(), strings.Fields(args), io.Discard, &stderr); code != cmdline.Usage || !strings.Contains(stderr.String(), want) {
 			t.Errorf("%s: exit code %d, %q: expected %d and %s", args, code, &stderr, cmdline.Usage, want)
+		}
+	}
+}
+
+func TestGoodFlags(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                              cmdline.Names(scenarios, func(s scenario) string { return s.Name + " " + s.length.String() }),
+		"-scenarios take":               "take 12s",
+		"-scenarios take,outage -short": "outage 12s, take 2.4s",
+		"-scenarios steady -short":      "steady 10s",
+	} {
+		o, err := parseOptions(strings.Fields(args), io.Discard)
+		if err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+		if got := cmdline.Names(o.scenarios, func(s scenario) string { return s.Name + " " + s.length.String() }); got != want {
+			t.Errorf("%s: %s, expected %s", args, got, want)
 		}
 	}
 }
@@ -103,7 +120,7 @@ func TestScenario(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	var b strings.Builder
-	if err := (&report{Environment: output.Environment(time.Now()), Rows: []row{r}}).table(&b); err != nil || !strings.Contains(b.String(), "two") {
+	if err := (&report{Environment: output.Environment(), Rows: []row{r}}).table(&b); err != nil || !strings.Contains(b.String(), "two") {
 		t.Errorf("%v: %s", err, &b)
 	}
 }

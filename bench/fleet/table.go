@@ -3,17 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
 func (rep *report) table(w io.Writer) error {
 	var b strings.Builder
-	e := rep.Environment
-	fmt.Fprintf(&b, "%d workers to a process   (%s %s/%s, %d CPUs, %s)\n", rep.Workers, e.Go, e.OS, e.Arch, e.CPUs, e.Date)
+	fmt.Fprintf(&b, "%d workers to a process   (%s)\n", rep.Workers, rep.Environment)
 	if len(rep.Rows) > 0 {
 		lines := [][]string{{}, {"scenario", "", "limit", "seconds", "sent/s", "of limit", "throttled", "least:most", "Redis/request", "lost", "doubled", "without Redis", "of that"}}
 		for _, r := range rep.Rows {
@@ -49,51 +46,3 @@ func (rep *report) table(w io.Writer) error {
 }
 
 func percent(x float64, digits int) string { return fmt.Sprintf("%.*f %%", digits, 100*x) }
-
-// progress shows how a scenario goes: on a terminal a table that is drawn anew, elsewhere a
-// line for each scenario.
-type progress struct {
-	w     io.Writer
-	live  bool
-	drawn int // lines
-	last  time.Time
-}
-
-func (p *progress) begin(s scenario) { fmt.Fprintf(p.w, "%s: %s, %v\n", s.Name, s.What, s.length) }
-
-func (p *progress) show(r *run) {
-	if !p.live || time.Since(p.last) < 500*time.Millisecond {
-		return
-	}
-	p.last = time.Now()
-	p.end()
-	var b strings.Builder
-	now := r.at(time.Now())
-	before := r.at(now.at.Add(-time.Second))
-	rate := float64(now.accepted-before.accepted) / max(now.at.Sub(before.at).Seconds(), 0.1)
-	const width = 50
-	bar := min(width, int(rate/float64(r.limit)*width))
-	state := ""
-	if !r.stopped.IsZero() && r.back.IsZero() {
-		state = "  Redis is stopped"
-	}
-	fmt.Fprintf(&b, "  %s%s %5.0f/s of %d, %d throttled%s\n", strings.Repeat("#", bar), strings.Repeat(".", width-bar), rate, r.limit, now.throttled, state)
-	most := int64(1)
-	for _, m := range r.members {
-		most = max(most, m.last.Load().Sent)
-	}
-	for _, m := range slices.Clone(r.members) {
-		c := m.last.Load()
-		bar := int(c.Sent * width / most)
-		fmt.Fprintf(&b, "  %s%s %s %d sent\n", strings.Repeat("=", bar), strings.Repeat(" ", width-bar), m.Name, c.Sent)
-	}
-	p.drawn = strings.Count(b.String(), "\n")
-	_, _ = io.WriteString(p.w, b.String())
-}
-
-func (p *progress) end() {
-	if p.drawn > 0 {
-		fmt.Fprintf(p.w, "\x1b[%dA\x1b[J", p.drawn)
-		p.drawn = 0
-	}
-}

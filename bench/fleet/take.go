@@ -35,8 +35,8 @@ type taker struct {
 	take func(ctx context.Context, key int) error
 }
 
-// costs measures what a take costs with one key and with many, of all limiters in turns.
-func costs(ctx context.Context, short bool) (all []cost, err error) {
+// costs measures for a while what a take costs with one key and with many, of all limiters in turns.
+func costs(ctx context.Context, length time.Duration) (all []cost, err error) {
 	dir, err := os.MkdirTemp("", "bench-fleet-")
 	if err != nil {
 		return nil, err
@@ -54,11 +54,9 @@ func costs(ctx context.Context, short bool) (all []cost, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	length := time.Second
-	if short {
-		length /= 5
-	}
-	for _, keys := range []int{1, 10_000} {
+	counts := []int{1, 10_000}
+	length /= time.Duration(2 * len(counts) * len(takers))
+	for _, keys := range counts {
 		for _, t := range takers {
 			for key := range keys {
 				if err := t.take(ctx, key); err != nil {

@@ -4,11 +4,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/twilio-pacer/pacer/bench/internal/clients"
@@ -17,9 +17,9 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	cmdline.Main(func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+		return run(ctx, args, os.Getenv, stdout, stderr)
+	})
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
@@ -35,25 +35,22 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	late := fmt.Errorf("not finished after %v: raise -timeout, or lower -n", o.timeout)
 	defer time.AfterFunc(o.timeout, func() { cancel(late) }).Stop()
 
-	rows, err := runAll(ctx, o, getenv, newProgress(stderr))
-	rep := report{Environment: output.Environment(time.Now()), Parameters: o.parameters(), Rows: rows}
-	if o.check && err == nil {
+	rows, err := runAll(ctx, o, getenv, output.NewScreen(stderr))
+	rep := report{Environment: output.Environment(), Parameters: o.parameters(), Rows: rows}
+	if o.Check && err == nil {
 		rep.Missed = missed(rows)
 	}
-	if werr := rep.write(stdout, o.json); err == nil {
-		err = werr
-	}
-	return cmdline.Exit(stderr, "herd", err, rep.Missed, o.check, "no figure missed")
+	return o.Exit(stderr, "herd", cmp.Or(err, rep.write(stdout, o.JSON)), rep.Missed)
 }
 
 // runAll runs every client in every scenario, one after the other. With an
 // error it returns the rows of those that had finished.
-func runAll(ctx context.Context, o *options, getenv func(string) string, p *progress) ([]row, error) {
+func runAll(ctx context.Context, o *options, getenv func(string) string, screen *output.Screen) ([]row, error) {
 	var rows []row
 	for _, sc := range o.scenarios {
-		p.scenario(sc, o)
+		screen.Printf("%s: %d messages, %d goroutines, %d/s\n", sc.name, o.n, o.workers, o.rate)
 		for _, e := range o.entrants {
-			r, err := runOne(ctx, o, sc, e, getenv, p)
+			r, err := runOne(ctx, o, sc, e, getenv, screen)
 			if err != nil {
 				return rows, fmt.Errorf("%s, %s: %w", sc.name, e.name, err)
 			}
@@ -63,13 +60,13 @@ func runAll(ctx context.Context, o *options, getenv func(string) string, p *prog
 	return rows, nil
 }
 
-func runOne(ctx context.Context, o *options, sc scenario, e entrant, getenv func(string) string, p *progress) (row, error) {
+func runOne(ctx context.Context, o *options, sc scenario, e entrant, getenv func(string) string, screen *output.Screen) (row, error) {
 	srv := sc.open(o, getenv)
 	defer srv.close()
 	wire := &wire{next: srv.transport}
 	h := &herd{n: o.n, workers: o.workers, wire: wire}
 	send := e.sender(ctx, setup{clients.Setup{User: srv.user, Password: srv.password, Transport: wire}, o.rate})
-	stop := p.follow(e.name, h)
+	stop := follow(screen, e.name, h)
 	seconds := h.run(ctx, send)
 	if err := context.Cause(ctx); err != nil {
 		stop()

@@ -15,7 +15,7 @@ func noEnv(string) string { return "" }
 
 func TestEveryClientDeliversWhereNothingIsScarce(t *testing.T) {
 	var stdout, stderr bytes.Buffer
-	args := []string{"-n", "10", "-workers", "4", "-rate", "10000", "-scenario", "sliding-window", "-timeout", "1m", "-json"}
+	args := []string{"-n", "10", "-workers", "4", "-rate", "10000", "-scenarios", "sliding-window", "-timeout", "1m", "-json"}
 	if code := run(t.Context(), args, noEnv, &stdout, &stderr); code != 0 {
 		t.Fatalf("exit code %d: %s", code, &stderr)
 	}
@@ -78,7 +78,7 @@ func TestTimeoutEndsTheHerd(t *testing.T) {
 			continue // they are done too early
 		}
 		var stdout, stderr bytes.Buffer
-		args := []string{"-clients", e.name, "-n", "100", "-rate", "1", "-scenario", "strict", "-timeout", "200ms"}
+		args := []string{"-clients", e.name, "-n", "100", "-rate", "1", "-scenarios", "strict", "-timeout", "200ms"}
 		if code := run(t.Context(), args, noEnv, &stdout, &stderr); code != cmdline.Failed {
 			t.Errorf("%s: exit code %d, expected %d", e.name, code, cmdline.Failed)
 		}

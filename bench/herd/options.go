@@ -2,10 +2,10 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,37 +19,29 @@ type options struct {
 	entrants         []entrant
 	scenarios        []scenario
 	timeout          time.Duration
-	check, json      bool
+	cmdline.Flags
 }
 
 const help = `herd sends a herd of messages through several Twilio clients, one client after
 the other, and prints what came of it. By default each client gets a fake Twilio
 of its own (package twiliotest), which listens on loopback and takes -rate
 messages per second from the one sender that all messages have.
-
-Usage: go run ./herd [flags]
-
 `
 
-const helpAfter = `
-Clients: %s.
+const helpAfter = `Clients: %s.
 Scenarios: %s.
-
-Exit code: 0; 1 if the herd could not be finished, or -check missed a figure;
-2 for a mistake on the command line.
 `
 
 func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 	o := &options{n: 200, workers: 50, rate: 20, timeout: 5 * time.Minute, entrants: entrants, scenarios: scenarios}
-	fs := flag.NewFlagSet("herd", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
+	fs := o.FlagSet("herd", "exit with 1, and say which, if pacer misses a figure:\n"+checked, "")
 	fs.Func("n", "send `N` messages (default 200)", intIn(&o.n, 1, 100_000, "messages"))
 	fs.Func("workers", "from `N` goroutines (default 50)", intIn(&o.workers, 1, 1000, "goroutines"))
 	fs.Func("rate", "the limiter takes `N` messages per second, and pacer is told so (default 20)", intIn(&o.rate, 1, 10_000, "messages per second"))
-	fs.Func("clients", "run only these, in the order of the table, from a comma-separated `list`", cmdline.Pick(&o.entrants, entrants, func(e entrant) string { return e.name }))
+	fs.Func("clients", "run only these, in the order of the table, from a comma-separated `list`", cmdline.Pick(&o.entrants, entrants, entrantName))
 	scenariosGiven := false
-	pickScenarios := cmdline.Pick(&o.scenarios, scenarios, func(s scenario) string { return s.name })
-	fs.Func("scenario", "run only these, from a comma-separated `list`", func(v string) error { scenariosGiven = true; return pickScenarios(v) })
+	pickScenarios := cmdline.Pick(&o.scenarios, scenarios, scenarioName)
+	fs.Func("scenarios", "run only these, from a comma-separated `list`", func(v string) error { scenariosGiven = true; return pickScenarios(v) })
 	fs.Func("target", "send to the server at `URL` instead, which answers for Twilio. The limiter is then that\nserver's, and what it accepted twice is not known. Credentials are taken from\nTWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or are fake ones. Never the real Twilio", func(v string) (err error) {
 		o.target, err = parseTarget(v)
 		return err
@@ -62,25 +54,17 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 		o.timeout = d
 		return nil
 	})
-	fs.BoolVar(&o.check, "check", false, "exit with 1, and say which, if pacer misses a figure:\n"+checked)
-	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
 
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		fs.SetOutput(usageTo)
-		fmt.Fprint(usageTo, help)
-		fs.PrintDefaults()
-		fmt.Fprintf(usageTo, helpAfter, cmdline.Names(entrants, func(e entrant) string { return e.name }), cmdline.Names(scenarios, func(s scenario) string { return s.name }))
+	after := fmt.Sprintf(helpAfter, cmdline.Names(entrants, entrantName), cmdline.Names(scenarios, scenarioName))
+	if err := cmdline.Parse(fs, args, usageTo, help, after); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, err
-	case fs.NArg() > 0:
-		return nil, fmt.Errorf("argument %q: expected flags only", fs.Arg(0))
+	}
+	switch {
 	case o.target != nil && scenariosGiven:
-		return nil, errors.New("-scenario: expected not beside -target, whose limiter is its own")
-	case o.target != nil && o.check:
+		return nil, errors.New("-scenarios: expected not beside -target, whose limiter is its own")
+	case o.target != nil && o.Check:
 		return nil, errors.New("-check: expected not beside -target, whose limiter and doubled messages cannot be seen")
-	case o.check && !o.has("pacer"):
+	case o.Check && !slices.ContainsFunc(o.entrants, func(e entrant) bool { return e.name == "pacer" }):
 		return nil, errors.New("-check: expected pacer among -clients, as its figures are checked")
 	}
 	if o.target != nil {
@@ -89,14 +73,8 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 	return o, nil
 }
 
-func (o *options) has(client string) bool {
-	for _, e := range o.entrants {
-		if e.name == client {
-			return true
-		}
-	}
-	return false
-}
+func scenarioName(s scenario) string { return s.name }
+func entrantName(e entrant) string   { return e.name }
 
 func intIn(to *int, low, high int, unit string) func(string) error {
 	return func(v string) error {

@@ -19,7 +19,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"-timeout 0s", `"0s" for flag -timeout: expected a duration above 0`},
 		{"-clients pacer,curl", `flag -clients: "curl" is unknown: expected some of twilio-go, go-retryablehttp, failsafe-go, node-autoretry, pacer`},
 		{"-clients=", `"" is unknown`},
-		{"-scenario loose", `flag -scenario: "loose" is unknown: expected some of sliding-window, strict`},
+		{"-scenarios loose", `flag -scenarios: "loose" is unknown: expected some of sliding-window, strict`},
 		{"-target ftp://localhost", `"ftp://localhost" for flag -target: expected an http or https URL`},
 		{"-target localhost:4010", `expected an http or https URL`},
 		{"-target http://", `expected an http or https URL`},
@@ -28,7 +28,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 		{"-target https://api.twilio.com", `herd floods, and is never to be pointed at the real Twilio`},
 		{"-target https://Twilio.COM.:443/", `herd floods`},
 		{"-target https://api.dublin.ie1.twilio.com", `herd floods`},
-		{"-target http://localhost -scenario strict", `-scenario: expected not beside -target`},
+		{"-target http://localhost -scenarios strict", `-scenarios: expected not beside -target`},
 		{"-target http://localhost -check", `-check: expected not beside -target`},
 		{"-check -clients twilio-go", `-check: expected pacer among -clients`},
 		{"-speed 5", `flag provided but not defined: -speed`},
@@ -46,7 +46,7 @@ func TestBadFlagsAreRefused(t *testing.T) {
 
 func TestGoodFlags(t *testing.T) {
 	var usage bytes.Buffer
-	o, err := parseOptions(strings.Fields("-n 7 -workers 2 -rate 3 -clients pacer,twilio-go -scenario strict -timeout 90s"), &usage)
+	o, err := parseOptions(strings.Fields("-n 7 -workers 2 -rate 3 -clients pacer,twilio-go -scenarios strict -timeout 90s"), &usage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if code := run(t.Context(), []string{"-h"}, noEnv, &stdout, &stderr); code != 0 || stderr.Len() > 0 {
 		t.Errorf("exit code %d, stderr %q", code, &stderr)
 	}
-	for _, word := range []string{"-n N", "-workers N", "-rate N", "-clients list", "-scenario list", "-target URL", "-timeout duration", "-check", "-json", "Exit code"} {
+	for _, word := range []string{"-n N", "-workers N", "-rate N", "-clients list", "-scenarios list", "-target URL", "-timeout duration", "-check", "-json", "Exit code"} {
 		if !strings.Contains(stdout.String(), word) {
 			t.Errorf("help lacks %q:\n%s", word, &stdout)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 
 	"github.com/twilio-pacer/pacer/bench/internal/output"
@@ -45,7 +44,5 @@ func (r report) write(w io.Writer, asJSON bool) error {
 	for _, row := range r.Rows {
 		out.Rows = append(out.Rows, withShare{row, row.share()})
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return output.JSON(w, out)
 }

@@ -48,8 +48,7 @@ One run on a machine that may be shared: compare rows, not runs.
 func (r report) table(w io.Writer) error {
 	var b strings.Builder
 	p := r.Parameters
-	fmt.Fprintf(&b, "%d messages from %d goroutines at a limit of %d/s   (%s %s/%s, %d CPUs, %s)\n",
-		p.Messages, p.Workers, p.Rate, r.Environment.Go, r.Environment.OS, r.Environment.Arch, r.Environment.CPUs, r.Environment.Date)
+	fmt.Fprintf(&b, "%d messages from %d goroutines at a limit of %d/s   (%s)\n", p.Messages, p.Workers, p.Rate, r.Environment)
 	if p.Target != "" {
 		fmt.Fprintf(&b, "sent to %s; %d/s is what pacer was told, not what is known of its limiter\n", p.Target, p.Rate)
 	}

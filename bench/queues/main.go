@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -16,19 +15,11 @@ import (
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	os.Exit(start(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { cmdline.Main(start) }
 
 func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == asWorker {
-		if err := workHere(ctx, args[1:], stdout); err != nil {
-			fmt.Fprintf(stderr, "queues: %v\n", err)
-			return cmdline.Failed
-		}
-		return 0
+		return cmdline.Exit(stderr, "queues", workHere(ctx, args[1:], stdout))
 	}
 	o, err := parseOptions(args, stdout)
 	if err != nil {
@@ -40,12 +31,12 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
 	rep, err := o.measure(ctx, &progress{stderr, time.Now()})
 	if err == nil {
-		if o.check {
+		if o.Check {
 			rep.Missed = missed(rep.Rows, o.amounts)
 		}
-		err = rep.write(stdout, o.json)
+		err = rep.write(stdout, o.JSON)
 	}
-	return cmdline.Exit(stderr, "queues", err, rep.Missed, o.check, "no figure missed")
+	return o.Exit(stderr, "queues", err, rep.Missed)
 }
 
 // measure measures all, or returns an error: half a table would be compared, too.
@@ -69,7 +60,7 @@ func (o *options) measure(ctx context.Context, p *progress) (rep report, err err
 			return rep, fmt.Errorf("not finished: %s: %w", m.name, err)
 		}
 	}
-	return report{Environment: output.Environment(time.Now()), Disk: d, Parameters: o.parameters(), Rows: rows}, nil
+	return report{Environment: output.Environment(), Disk: d, Parameters: o.parameters(), Rows: rows}, nil
 }
 
 // remove deletes a database and what SQLite keeps beside it.

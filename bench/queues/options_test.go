@@ -33,7 +33,7 @@ func TestGoodFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(o.measures) != 2 || o.measures[0].name != "enqueue" || len(o.engines) != 1 || o.amounts != short || !o.json || !o.short {
+	if len(o.measures) != 2 || o.measures[0].name != "enqueue" || len(o.engines) != 1 || o.amounts != short || !o.JSON || !o.Short {
 		t.Errorf("options are %+v", o)
 	}
 	if o, err := parseOptions(nil, &usage); err != nil || len(o.measures) != len(measures) || len(o.engines) != len(engines) || o.amounts != full || o.leastFsync != leastFsync {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 
 	"github.com/twilio-pacer/pacer/bench/internal/output"
@@ -26,14 +25,12 @@ type params struct {
 }
 
 func (o *options) parameters() params {
-	return params{amounts: o.amounts, Adding: o.amounts.adding.Seconds(), Batch: batchSize, InFlight: inFlight, Body: bodyLength, Short: o.short}
+	return params{amounts: o.amounts, Adding: o.amounts.adding.Seconds(), Batch: batchSize, InFlight: inFlight, Body: bodyLength, Short: o.Short}
 }
 
 func (r report) write(w io.Writer, asJSON bool) error {
 	if !asJSON {
 		return r.table(w)
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	return output.JSON(w, r)
 }

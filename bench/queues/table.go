@@ -64,9 +64,9 @@ const footerShort = `A short run: to see that it runs. Compare nothing.
 // table prints the tables, and how to read them.
 func (r report) table(w io.Writer) error {
 	var b strings.Builder
-	e, a := r.Environment, r.Parameters.amounts
-	fmt.Fprintf(&b, "messages of %d bytes, fsync in %s: p50 %.2f ms, p99 %.2f ms   (%s %s/%s, %d CPUs, %s)\n",
-		r.Parameters.Body, r.Disk.Dir, r.Disk.P50, r.Disk.P99, e.Go, e.OS, e.Arch, e.CPUs, e.Date)
+	a := r.Parameters.amounts
+	fmt.Fprintf(&b, "messages of %d bytes, fsync in %s: p50 %.2f ms, p99 %.2f ms   (%s)\n",
+		r.Parameters.Body, r.Disk.Dir, r.Disk.P50, r.Disk.P99, r.Environment)
 	for _, lines := range [][][]string{r.speeds(columnsOf(a)), r.memories()} {
 		if len(lines) > 1 {
 			b.WriteByte('\n')

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
@@ -64,7 +65,7 @@ A job whose worker is killed while it sends is
 
 func TestShortRunSaysSo(t *testing.T) {
 	var b bytes.Buffer
-	if err := testReport(&options{amounts: short, short: true}).write(&b, false); err != nil {
+	if err := testReport(&options{amounts: short, Flags: cmdline.Flags{Short: true}}).write(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(b.String(), footerShort) {

@@ -4,11 +4,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"sync"
 	"time"
 
@@ -16,11 +15,7 @@ import (
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { cmdline.Main(run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stdout)
@@ -31,23 +26,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func (o *options) run(ctx context.Context, stdout, stderr io.Writer) int {
-	rows, err := runAll(ctx, o, newProgress(stderr))
-	rep := report{Environment: output.Environment(time.Now()), Parameters: o.parameters(), Rows: rows}
-	if o.check && err == nil {
+	rows, err := runAll(ctx, o, output.NewScreen(stderr))
+	rep := report{Environment: output.Environment(), Parameters: o.parameters(), Rows: rows}
+	if o.Check && err == nil {
 		rep.Missed = missed(rows)
 	}
-	if werr := rep.write(stdout, o.json); err == nil {
-		err = werr
-	}
-	return cmdline.Exit(stderr, "scenarios", err, rep.Missed, o.check, "no figure missed")
+	return o.Exit(stderr, "scenarios", cmp.Or(err, rep.write(stdout, o.JSON)), rep.Missed)
 }
 
 // runAll runs one batch after the other. With an error it returns the rows of
 // those that had finished.
-func runAll(ctx context.Context, o *options, p *progress) ([]row, error) {
+func runAll(ctx context.Context, o *options, screen *output.Screen) ([]row, error) {
 	var rows []row
 	for _, b := range batches(o.scenarios) {
-		more, err := runBatch(ctx, b, o, p)
+		more, err := runBatch(ctx, b, o, screen)
 		if err != nil {
 			return rows, fmt.Errorf("not finished: %w", err)
 		}
@@ -56,7 +48,7 @@ func runAll(ctx context.Context, o *options, p *progress) ([]row, error) {
 	return rows, nil
 }
 
-func runBatch(ctx context.Context, b batch, o *options, p *progress) ([]row, error) {
+func runBatch(ctx context.Context, b batch, o *options, screen *output.Screen) ([]row, error) {
 	var trials []*trial
 	for _, s := range b {
 		for _, e := range o.entrants {
@@ -66,7 +58,7 @@ func runBatch(ctx context.Context, b batch, o *options, p *progress) ([]row, err
 		}
 	}
 	start := time.Now()
-	stop := p.follow(b, trials, start, b.length(o.timing))
+	stop := follow(screen, b, trials, start, b.length(o.timing))
 	var wg sync.WaitGroup
 	for i, t := range trials {
 		t.start = start.Add(stagger(i, len(trials)))
@@ -77,7 +69,7 @@ func runBatch(ctx context.Context, b batch, o *options, p *progress) ([]row, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	p.losses(trials)
+	losses(screen, trials)
 	return inOrder(trials), nil
 }
 

@@ -45,7 +45,7 @@ func TestEveryClientTakesPart(t *testing.T) {
 func TestAnInterruptedRunFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, cancel)
-	o := &options{scenarios: scenarios[:1], entrants: entrants[4:], timing: full, check: true}
+	o := &options{scenarios: scenarios[:1], entrants: entrants[4:], timing: full, Flags: cmdline.Flags{Check: true}}
 	var stdout, stderr bytes.Buffer
 	if code := o.run(ctx, &stdout, &stderr); code != cmdline.Failed {
 		t.Errorf("exit code %d, expected %d", code, cmdline.Failed)
@@ -59,7 +59,7 @@ func TestCheckFailsLoudly(t *testing.T) {
 	// pacer is told a thousandth of the limit.
 	o := &options{
 		scenarios: []scenario{{name: "far", sender: number, told: 1, shared: 1, phases: []phase{{row: "far", rate: 1000}}}},
-		entrants:  entrants[4:], check: true,
+		entrants:  entrants[4:], Flags: cmdline.Flags{Check: true},
 		timing: timing{converge: 10 * time.Millisecond, measure: 100 * time.Millisecond},
 	}
 	var stdout, stderr bytes.Buffer

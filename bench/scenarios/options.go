@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -13,10 +12,10 @@ import (
 
 // options is the command line.
 type options struct {
-	scenarios          []scenario
-	entrants           []entrant
-	timing             timing
-	check, json, short bool
+	scenarios []scenario
+	entrants  []entrant
+	timing    timing
+	cmdline.Flags
 }
 
 const help = `scenarios puts several Twilio clients to limits that are known, unknown, change, or
@@ -28,46 +27,27 @@ then measured for %v.
 
 It takes %v: all clients of a scenario run at the same time, and so do known
 and two-processes, then unknown, halves and doubles. -short takes %v.
-
-Usage: go run ./scenarios [flags]
-
-`
-
-const helpAfter = `
-Clients: %s.
-Scenarios:
-%s
-Exit code: 0; 1 if it could not be finished, or -check missed a figure;
-2 for a mistake on the command line.
 `
 
 func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 	o := &options{scenarios: scenarios, entrants: entrants, timing: full}
-	fs := flag.NewFlagSet("scenarios", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.Func("only", "run only these scenarios, from a comma-separated `list`", cmdline.Pick(&o.scenarios, scenarios, scenarioName))
+	fs := o.FlagSet("scenarios", "exit with 1, and say which, if pacer misses a figure:\n"+checked,
+		fmt.Sprintf("%v to adapt and %v to measure: to try it out, too short for figures that mean anything", short.converge, short.measure))
+	fs.Func("scenarios", "run only these, from a comma-separated `list`", cmdline.Pick(&o.scenarios, scenarios, scenarioName))
 	fs.Func("clients", "run only these, in the order of the table, from a comma-separated `list`", cmdline.Pick(&o.entrants, entrants, entrantName))
-	fs.BoolVar(&o.check, "check", false, "exit with 1, and say which, if pacer misses a figure:\n"+checked)
-	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
-	fs.BoolVar(&o.short, "short", false, fmt.Sprintf("%v to adapt and %v to measure: to try it out, too short for figures that mean anything", short.converge, short.measure))
 
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		fs.SetOutput(usageTo)
-		fmt.Fprintf(usageTo, help, callers, overload, spoken(full.converge), spoken(full.measure), spoken(total(scenarios, full)), spoken(total(scenarios, short)))
-		fs.PrintDefaults()
-		fmt.Fprintf(usageTo, helpAfter, cmdline.Names(entrants, entrantName), scenarioHelp())
+	before := fmt.Sprintf(help, callers, overload, spoken(full.converge), spoken(full.measure), spoken(total(scenarios, full)), spoken(total(scenarios, short)))
+	after := fmt.Sprintf("Clients: %s.\nScenarios:\n%s", cmdline.Names(entrants, entrantName), scenarioHelp())
+	if err := cmdline.Parse(fs, args, usageTo, before, after); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, err
-	case fs.NArg() > 0:
-		return nil, fmt.Errorf("argument %q: expected flags only", fs.Arg(0))
-	case o.check && o.short:
+	}
+	switch {
+	case o.Check && o.Short:
 		return nil, errors.New("-check: expected not beside -short, which leaves no time to adapt")
-	case o.check && !slices.ContainsFunc(o.entrants, func(e entrant) bool { return e.name == subject }):
+	case o.Check && !slices.ContainsFunc(o.entrants, func(e entrant) bool { return e.name == subject }):
 		return nil, errors.New("-check: expected pacer among -clients, as its figures are checked")
 	}
-	if o.short {
+	if o.Short {
 		o.timing = short
 	}
 	return o, nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 
 	"github.com/twilio-pacer/pacer/bench/internal/output"
@@ -26,7 +25,7 @@ type params struct {
 
 func (o *options) parameters() params {
 	return params{
-		Callers: callers, Overload: overload, Short: o.short, timing: o.timing,
+		Callers: callers, Overload: overload, Short: o.Short, timing: o.timing,
 		Converge: o.timing.converge.Seconds(), Measure: o.timing.measure.Seconds(),
 	}
 }
@@ -47,7 +46,5 @@ func (r report) write(w io.Writer, asJSON bool) error {
 	for _, row := range r.Rows {
 		out.Rows = append(out.Rows, withShares{row, row.goodput(), row.throttledShare()})
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
+	return output.JSON(w, out)
 }

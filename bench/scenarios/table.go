@@ -46,8 +46,7 @@ const footerShort = `A short run: the clients had hardly time to adapt. Compare 
 // table prints the table, and how to read it.
 func (r report) table(w io.Writer) error {
 	var b strings.Builder
-	e := r.Environment
-	fmt.Fprintf(&b, "%d callers, %.1f x the possible offered   (%s %s/%s, %d CPUs, %s)\n\n", callers, overload, e.Go, e.OS, e.Arch, e.CPUs, e.Date)
+	fmt.Fprintf(&b, "%d callers, %.1f x the possible offered   (%s)\n\n", callers, overload, r.Environment)
 	head := make([]string, len(columns))
 	for i, c := range columns {
 		head[i] = c.head

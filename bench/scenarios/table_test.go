@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
@@ -46,7 +47,7 @@ func TestTableIsAligned(t *testing.T) {
 
 func TestShortRunSaysSo(t *testing.T) {
 	var b bytes.Buffer
-	if err := testReport(&options{timing: short, short: true}).write(&b, false); err != nil {
+	if err := testReport(&options{timing: short, Flags: cmdline.Flags{Short: true}}).write(&b, false); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasSuffix(b.String(), footerShort) {

@@ -59,15 +59,15 @@ const aLongRun = 3 * time.Minute
 func (c *cell) measure(t *testing.T, o *options) {
 	client := clientNamed(c.Client)
 	c.Seeds = 1
-	if !o.short {
+	if !o.Short {
 		c.Seeds = max(1, c.row.seeds)
 	}
 	var all, quiet []storm.Result
 	for i := range c.Seeds {
 		seed := o.seed + uint64(i)
-		all = append(all, virtual(t, c, c.row.scene(o.short), seed, client))
+		all = append(all, virtual(t, c, c.row.scene(o.Short), seed, client))
 		if c.row.others {
-			scene := c.row.scene(o.short)
+			scene := c.row.scene(o.Short)
 			scene.Calm()
 			quiet = append(quiet, virtual(t, c, scene, seed, client))
 		}

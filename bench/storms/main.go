@@ -14,6 +14,7 @@ import (
 	"github.com/twilio-pacer/pacer/bench/internal/output"
 )
 
+// Without cmdline.Main an interrupt ends the process at once. Clients in virtual time would not notice a context that is cancelled.
 func main() {
 	o, err := parseOptions(os.Args[1:], os.Stdout)
 	if err != nil {
@@ -34,10 +35,10 @@ func inTest(f func(*testing.T)) {
 // run runs all and returns the exit code.
 func (o *options) run(t *testing.T, stdout, stderr io.Writer) int {
 	began := time.Now()
-	rep := report{env: output.Environment(began), params: params{Seed: o.seed, Short: o.short}, cells: o.cells(t, newProgress(stderr))}
+	rep := report{env: output.Environment(), params: params{Seed: o.seed, Short: o.Short}, cells: o.cells(t, &progress{Screen: output.NewScreen(stderr)})}
 	rep.took = time.Since(began)
-	if o.check {
+	if o.Check {
 		rep.missed = missed(rep.cells)
 	}
-	return cmdline.Exit(stderr, "storms", rep.write(stdout, o.json), rep.missed, o.check, "no rule broken")
+	return o.Exit(stderr, "storms", rep.write(stdout, o.JSON), rep.missed)
 }

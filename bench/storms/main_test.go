@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twilio-pacer/pacer/bench/internal/cmdline"
+	"github.com/twilio-pacer/pacer/bench/internal/output"
 	"github.com/twilio-pacer/pacer/bench/internal/storm"
 )
 
@@ -115,7 +116,7 @@ func TestShortRunHasWorkInEachRow(t *testing.T) {
 		args = append(args, "-row", "^(noise/20/5%|storm/one|narrow/verify-60212)$")
 	}
 	o := parsed(t, args...)
-	for _, c := range o.cells(t, newProgress(io.Discard)) {
+	for _, c := range o.cells(t, &progress{Screen: output.NewScreen(io.Discard)}) {
 		// A burst that meets an empty window reaches more than an even flow.
 		if s := c.share(); c.Possible < 50 || c.Accepted == 0 || s <= 0 || s > 1.35 {
 			t.Errorf("%s, %s: %d of the possible %.0f; expected some, and at most 1.35 times as many", c.Row, c.Client, c.Accepted, c.Possible)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"regexp"
@@ -14,10 +12,10 @@ import (
 
 // options is the command line.
 type options struct {
-	rows               []*row
-	clients            []*client
-	seed               uint64
-	check, json, short bool
+	rows    []*row
+	clients []*client
+	seed    uint64
+	cmdline.Flags
 }
 
 const help = `storms puts Twilio clients to models of servers and loads, one client in one model at a time, and prints what came of
@@ -32,54 +30,36 @@ Try it:
   go run ./storms -row 'noise/20' -client pacer      pacer in random 429s, with learning and without
   go run ./storms -row '^storm/' -short              all clients in a storm of 3 minutes
   go run ./storms -check                             all; exit code 1 if a rule is broken
-
-Usage: go run ./storms [flags]
-
 `
 
-const helpAfter = `
-Clients: %s. All that retry may do so five times.
+const helpAfter = `Clients: %s. All that retry may do so five times.
 
 Rules of -check:
 %s
 
 Rows (* is part of a short run, as with clients; "pacer" after the name: the configured rate is the only limit
 there, which other clients cannot be told):
-%s
-Exit code: 0; 1 if -check found a rule broken; 2 for a mistake on the command line.
-`
+%s`
 
 func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 	o := &options{seed: 1}
-	fs := flag.NewFlagSet("storms", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
+	fs := o.FlagSet("storms", "exit with 1, and say which row, if pacer breaks a rule; see below",
+		"run the rows and clients with a *, shorter, in some 10 s; with -row and -client, those that they match")
 	var rows, clients *regexp.Regexp
 	fs.Func("row", "run only the rows with a name that this `regexp` matches", pattern(&rows))
 	fs.Func("client", "run only the clients with a name that this `regexp` matches", pattern(&clients))
 	fs.Uint64Var(&o.seed, "seed", o.seed, "`number` that all that is random in the models comes from")
-	fs.BoolVar(&o.check, "check", false, "exit with 1, and say which row, if pacer breaks a rule; see below")
-	fs.BoolVar(&o.json, "json", false, "print JSON instead of a table")
-	fs.BoolVar(&o.short, "short", false, "run the rows and clients with a *, shorter, in some 10 s; with -row and -client, those that they match")
 
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		fs.SetOutput(usageTo)
-		fmt.Fprint(usageTo, help)
-		fs.PrintDefaults()
-		fmt.Fprintf(usageTo, helpAfter, clientHelp(), checked, rowHelp())
+	if err := cmdline.Parse(fs, args, usageTo, help, fmt.Sprintf(helpAfter, clientHelp(), checked, rowHelp())); err != nil {
 		return nil, err
-	case err != nil:
-		return nil, err
-	case fs.NArg() > 0:
-		return nil, fmt.Errorf("argument %q: expected flags only", fs.Arg(0))
 	}
 	for _, r := range allRows() {
-		if rows == nil && (r.short || !o.short) || rows != nil && rows.MatchString(r.name) {
+		if rows == nil && (r.short || !o.Short) || rows != nil && rows.MatchString(r.name) {
 			o.rows = append(o.rows, r)
 		}
 	}
 	for _, c := range allClients {
-		if clients == nil && (c.short || !o.short) || clients != nil && clients.MatchString(c.name) {
+		if clients == nil && (c.short || !o.Short) || clients != nil && clients.MatchString(c.name) {
 			o.clients = append(o.clients, c)
 		}
 	}
@@ -88,7 +68,7 @@ func parseOptions(args []string, usageTo io.Writer) (*options, error) {
 		return nil, fmt.Errorf("-row: %q matches no row: expected one of %s", rows, cmdline.Names(allRows(), rowName))
 	case len(o.clients) == 0:
 		return nil, fmt.Errorf("-client: %q matches no client: expected one of %s", clients, cmdline.Names(allClients, clientName))
-	case o.check && !slices.ContainsFunc(o.clients, func(c *client) bool { return c.name == learning }):
+	case o.Check && !slices.ContainsFunc(o.clients, func(c *client) bool { return c.name == learning }):
 		return nil, fmt.Errorf("-check: expected %s among the clients that -client matches, as it is what is checked", learning)
 	}
 	return o, nil

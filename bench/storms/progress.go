@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"sync"
 
 	"github.com/twilio-pacer/pacer/bench/internal/output"
@@ -10,14 +9,11 @@ import (
 
 // progress shows which cells are done: on a terminal in one line that is drawn anew, elsewhere in a line for each row.
 type progress struct {
-	w    io.Writer
-	live bool
+	*output.Screen
 
 	mu        sync.Mutex
 	all, over int
 }
-
-func newProgress(w io.Writer) *progress { return &progress{w: w, live: output.Terminal(w)} }
 
 func (p *progress) begin(n int) {
 	p.mu.Lock()
@@ -28,9 +24,7 @@ func (p *progress) begin(n int) {
 func (p *progress) started(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.live {
-		fmt.Fprintf(p.w, "\r\x1b[K%d of %d: %s, %s", p.over, p.all, c.Row, c.Client)
-	}
+	p.Draw(fmt.Sprintf("%d of %d: %s, %s", p.over, p.all, c.Row, c.Client))
 }
 
 func (p *progress) done(c *cell) {
@@ -38,15 +32,15 @@ func (p *progress) done(c *cell) {
 	defer p.mu.Unlock()
 	p.over++
 	switch {
-	case !p.live:
-		fmt.Fprintf(p.w, "%d of %d: %s, %s: %s of the possible\n", p.over, p.all, c.Row, c.Client, percent(c.share(), 1))
+	case !p.Live():
+		p.Printf("%d of %d: %s, %s: %s of the possible\n", p.over, p.all, c.Row, c.Client, percent(c.share(), 1))
 	case p.over == p.all:
-		fmt.Fprint(p.w, "\r\x1b[K")
+		p.Draw("")
 	}
 }
 
 func (p *progress) hangs(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fmt.Fprintf(p.w, "\n%s, %s: still at it after %v of real time: does the client wait for 0 s for ever? SIGQUIT shows what it does\n", c.Row, c.Client, aLongRun)
+	p.Printf("%s, %s: still at it after %v of real time: does the client wait for 0 s for ever? SIGQUIT shows what it does\n", c.Row, c.Client, aLongRun)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"time"
 
@@ -31,10 +30,7 @@ func (r report) write(w io.Writer, asJSON bool) error {
 	for _, c := range r.cells {
 		rows = append(rows, c.json())
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(struct {
+	return output.JSON(w, struct {
 		Environment output.Env `json:"environment"`
 		Parameters  params     `json:"parameters"`
 		Seconds     float64    `json:"realSeconds"`

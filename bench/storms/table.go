@@ -68,8 +68,7 @@ func spoken(d time.Duration) string {
 // table prints the table, and how to read it.
 func (r report) table(w io.Writer) error {
 	var b strings.Builder
-	e := r.env
-	fmt.Fprintf(&b, "virtual time, seed %d   (%s %s/%s, %d CPUs, %s, %.0f s)\n\n", r.params.Seed, e.Go, e.OS, e.Arch, e.CPUs, e.Date, r.took.Seconds())
+	fmt.Fprintf(&b, "virtual time, seed %d   (%s, %.0f s)\n\n", r.params.Seed, r.env, r.took.Seconds())
 	head := make([]string, len(columns))
 	for i, c := range columns {
 		head[i] = c.head

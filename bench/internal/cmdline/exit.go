@@ -13,6 +13,10 @@ const (
 	Usage  = 2 // the command line makes no sense
 )
 
+const exitCodes = `Exit code: 0; 1 if the run could not be finished, or -check missed a figure or found
+a rule broken; 2 for a mistake on the command line.
+`
+
 // Unparsed tells people why the flags could not be parsed, and returns the command's exit code. It
 // is 0 for flag.ErrHelp, as help was all that was wanted.
 func Unparsed(stderr io.Writer, command string, err error) int {
@@ -23,12 +27,20 @@ func Unparsed(stderr io.Writer, command string, err error) int {
 	return Usage
 }
 
+// Exit tells people of an error, if there is one, and returns the command's exit code.
+func Exit(stderr io.Writer, command string, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", command, err)
+	return Failed
+}
+
 // Exit tells people how a run of the command ended, and returns its exit code. missed is what a
-// check has found wanting. If it was a check, and there is nothing, fine is said.
-func Exit(stderr io.Writer, command string, err error, missed []string, check bool, fine string) int {
+// check has found wanting.
+func (f Flags) Exit(stderr io.Writer, command string, err error, missed []string) int {
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", command, err)
-		return Failed
+		return Exit(stderr, command, err)
 	}
 	for _, m := range missed {
 		fmt.Fprintf(stderr, "%s: missed: %s\n", command, m)
@@ -36,8 +48,8 @@ func Exit(stderr io.Writer, command string, err error, missed []string, check bo
 	switch {
 	case len(missed) > 0:
 		return Failed
-	case check:
-		fmt.Fprintf(stderr, "%s: %s\n", command, fine)
+	case f.Check:
+		fmt.Fprintf(stderr, "%s: nothing missed\n", command)
 	}
 	return 0
 }

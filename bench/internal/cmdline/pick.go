@@ -1,4 +1,3 @@
-// Package cmdline is what the commands' flags have in common.
 package cmdline
 
 import (

@@ -2,11 +2,12 @@
 package output
 
 import (
+	"fmt"
 	"runtime"
 	"time"
 )
 
-// Env is where figures were measured.
+// Env is where and when figures were measured.
 type Env struct {
 	Go   string `json:"go"`
 	OS   string `json:"os"`
@@ -15,7 +16,12 @@ type Env struct {
 	Date string `json:"date"`
 }
 
-// Environment is that of this process.
-func Environment(now time.Time) Env {
-	return Env{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0), Date: now.UTC().Format(time.RFC3339)}
+// Environment returns that of this process, now.
+func Environment() Env {
+	return Env{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, CPUs: runtime.GOMAXPROCS(0), Date: time.Now().UTC().Format(time.RFC3339)}
+}
+
+// String returns the environment for the head of a table.
+func (e Env) String() string {
+	return fmt.Sprintf("%s %s/%s, %d CPUs, %s", e.Go, e.OS, e.Arch, e.CPUs, e.Date)
 }
