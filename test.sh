@@ -218,6 +218,7 @@ long() {
 	run "programs build" programs_build
 	tests_end
 	run "queue: workers killed, ten times" quietly "$tmp/queue/killtest" -kills 10
+	run "pacer worker killed, ten times" quietly "$tmp/queue/killtest" -kills 10 -worker "$tmp/cmd/pacer/pacer"
 	if redis; then
 		run "queue on Redis: workers and server killed, ten times" quietly "$tmp/queue/killtest" -engine redis -kills 10
 		run "example redispacer/fleet" quietly timeout 400 "$tmp/redispacer/fleet"
@@ -243,7 +244,7 @@ long() {
 }
 
 programs_build() {
-	build queue ./killtest && build redispacer ./examples/... && build bench ./...
+	build queue ./killtest && build cmd/pacer . && build redispacer ./examples/... && build bench ./...
 }
 
 case $lane in

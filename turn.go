@@ -12,7 +12,8 @@ import (
 // A Turn is the right to send one request of a resource now. It is for programs that keep requests
 // elsewhere, such as pacer's queue. They wait for a turn first, and then choose which request takes
 // it, so that no request is reserved meanwhile. A Turn is used up by [Turn.Send] or given back by
-// [Turn.Drop], soon: the resource's permit is taken already.
+// [Turn.Drop], soon: the resource's permit is taken already. A request that is sent later than its
+// turn came delays the next one by as much.
 type Turn struct {
 	client   *Client
 	resource Resource

@@ -64,11 +64,29 @@ func TestCommandLine(t *testing.T) {
 		"fast":          `"fast": expected only flags`,
 		"-clock 2h":     "-clock 2h0m0s: expected -1h to 1h",
 		"-clockstays":   "-clockstays: expected with -clock",
-		"-pause -proxy": "-pause measures an undisturbed pace: expected without -proxy",
+
+		"-worker no/such/pacer":         `-worker: exec: "no/such/pacer":`,
+		"-worker /bin/true -proxy":      "-worker: expected without -proxy",
+		"-worker /bin/true -engine sqs": `-worker: expected with -engine sqlite or redis, and not with "sqs"`,
+		"-pause -proxy":                 "-pause measures an undisturbed pace: expected without -proxy",
 	} {
 		var stdout, stderr strings.Builder
 		if code := command(t.Context(), strings.Fields(args), &stdout, &stderr); code != 2 || !strings.Contains(stderr.String(), want) {
 			t.Errorf("%s: exit code %d, %q, want 2 and %q", args, code, &stderr, want)
+		}
+	}
+}
+
+func TestLogOfPacerWorkerIsUnderstood(t *testing.T) {
+	for line, want := range map[string]string{
+		`{"level":"INFO","msg":"pacer worker: starts","version":"v1"}`:     saysUp,
+		`{"level":"ERROR","msg":"pacer queue: in doubt","error":"x"}`:      saysAlert + "in doubt",
+		`{"level":"INFO","msg":"pacer queue: the store answers again"}`:    "",
+		`{"level":"INFO","msg":"pacer worker: stops; a second signal..."}`: "",
+		"panic: no JSON": "",
+	} {
+		if got := saidBy(line); got != want {
+			t.Errorf("%s: %q, expected %q", line, got, want)
 		}
 	}
 }

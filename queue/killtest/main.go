@@ -5,6 +5,7 @@
 //
 //	go run ./killtest -kills 200
 //	go run ./killtest -kills 200 -proxy -gateway -clock 10s -engine all
+//	go run ./killtest -kills 200 -worker ../cmd/pacer/pacer    with the daemon that operators run
 //
 // It exits 1 if a message was lost or doubled, or if the queue says something that is not so. It also
 // does if the test could not be done. All of it happens on this machine, in a temporary folder and on
@@ -53,6 +54,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.BoolVar(&o.gateway, "gateway", false, `now and then somebody else answers in Twilio's place and passes nothing on: redirects, login pages, empty answers, JSON without a SID. None of them may count as sent, as Twilio's refusal, or as a list without the message`)
 	flags.DurationVar(&o.clock, "clock", 0, `how far the engine's clock is ahead of Twilio's, such as 10s or -10s; it changes to 0 and back. Redis: its server's clock is shifted, or Twilio's; other engines: Twilio's. No time may make a message seem not to be there; it may be parked`)
 	flags.BoolVar(&o.clockStays, "clockstays", false, "with -clock: it does not change during the run")
+	flags.StringVar(&o.program, "worker", "", "`path` of the program pacer: its worker is killed, in place of the test's own; for sqlite and redis, without -proxy")
 	flags.DurationVar(&o.timeout, "timeout", 0, "after which the test has failed; 0: 3 minutes and 1.5 s for each kill")
 	flags.BoolVar(&o.json, "json", false, "print the result as JSON")
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder with the store")
@@ -120,7 +122,7 @@ func (o *options) check(rest []string) error {
 			return err
 		}
 	}
-	return nil
+	return o.checkWorker()
 }
 
 // engines are those that are to be tested.

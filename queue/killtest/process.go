@@ -16,16 +16,21 @@ import (
 // A process is a child as its parent sees it.
 type process struct {
 	cmd    *exec.Cmd
-	stdin  io.Closer
+	stop   func() // asks it to end
 	stderr bytes.Buffer
 	says   chan string // closed when it has nothing more to say
 	gone   chan struct{}
 	err    error // how it ended; to be read after gone is closed
 }
 
-// start starts a child, this program anew. It dies with ctx, and ends with this process:
-// its standard input does.
-func start(ctx context.Context, t task) (*process, error) {
+// newProcess returns a process that is still to be started. It dies with ctx of its command.
+func newProcess(cmd *exec.Cmd) *process {
+	cmd.WaitDelay = time.Second
+	return &process{cmd: cmd, says: make(chan string, 100), gone: make(chan struct{})}
+}
+
+// startChild starts a child, this program anew. It ends with this process: its standard input does.
+func startChild(ctx context.Context, t task) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("which program is this? %w", err)
@@ -34,29 +39,37 @@ func start(ctx context.Context, t task) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self), says: make(chan string, 100), gone: make(chan struct{})}
+	p := newProcess(exec.CommandContext(ctx, self))
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 	p.cmd.Stderr = &p.stderr
-	p.cmd.WaitDelay = time.Second
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
 		return nil, err
 	}
+	p.stop = func() { _ = stdin.Close() }
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
+	return p, p.launch(stdout, func(line string) string { return line })
+}
+
+// launch starts the process. It says what says makes of each line of out; "": nothing.
+func (p *process) launch(out io.Reader, says func(line string) string) error {
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start a child: %w", err)
+		return fmt.Errorf("start a child: %w", err)
 	}
 	go func() {
-		for s := bufio.NewScanner(stdout); s.Scan(); {
-			p.says <- s.Text()
+		for s := bufio.NewScanner(out); s.Scan(); {
+			if said := says(s.Text()); said != "" {
+				p.says <- said
+			}
 		}
 		p.err = p.cmd.Wait()
 		close(p.says)
 		close(p.gone)
 	}()
-	return p, nil
+	return nil
 }
 
 // kill kills it as the kernel does that is out of memory: SIGKILL, no warning.
@@ -68,7 +81,7 @@ func (p *process) kill(hear func(string)) {
 
 // end asks it to stop, and waits.
 func (p *process) end(hear func(string)) error {
-	_ = p.stdin.Close()
+	p.stop()
 	p.reap(hear)
 	if p.err != nil {
 		return p.failure()

@@ -25,6 +25,7 @@ type options struct {
 	seed            uint64
 	json, keep      bool
 	pause           bool
+	program         string // path of the program pacer; "": workers are the test's own
 	timeout         time.Duration
 
 	proxy, gateway bool
@@ -35,6 +36,7 @@ type options struct {
 // A run is one test: a fake, a store, and children that come and go.
 type run struct {
 	options
+	dir    string // of all files of the test
 	store  string
 	server server // that the store is on; nil: none
 	fake   *twiliotest.Fake
@@ -76,7 +78,7 @@ func do(ctx context.Context, o options, progress io.Writer) (rep report, err err
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	r.store = filepath.Join(dir, "queue.db")
+	r.dir, r.store = dir, filepath.Join(dir, "queue.db")
 	var s started
 	if start := engines[o.engine].start; start != nil {
 		if s, err = start(dir, o.clock != 0); err != nil {
@@ -269,7 +271,7 @@ func (r *run) start(ctx context.Context, t task) (*process, error) {
 	if r.way != nil {
 		t.Proxy = r.way.addr
 	}
-	p, err := start(ctx, t)
+	p, err := r.launch(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -281,6 +283,18 @@ func (r *run) start(ctx context.Context, t task) (*process, error) {
 		return nil, p.failure()
 	}
 	return p, nil
+}
+
+// launch starts a child, or pacer worker in place of one that sends.
+func (r *run) launch(ctx context.Context, t task) (*process, error) {
+	if r.program == "" || t.Produce {
+		return startChild(ctx, t)
+	}
+	dir, err := os.MkdirTemp(r.dir, "worker-")
+	if err != nil {
+		return nil, err
+	}
+	return startPacer(ctx, r.program, dir, t)
 }
 
 // hear takes what a child says.
