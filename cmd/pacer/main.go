@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(errs, "pacer:", pacer.MaskNumbers(err.Error()))
+	fmt.Fprintln(errs, "pacer:", strings.TrimPrefix(lines(pacer.MaskNumbers(err.Error())), "pacer: "))
 	code := exitOf(err)
 	if code == exitUsage {
 		fmt.Fprintln(errs, "pacer help, or --help behind a command, says how it is used")
