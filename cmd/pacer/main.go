@@ -111,7 +111,7 @@ Exit codes:
   1  failed
   2  used wrongly
   3  nothing found
-  4  something needs a person, such as a request in doubt`
+  4  something needs a person`
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{

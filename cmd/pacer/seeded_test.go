@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -188,6 +189,8 @@ func (s *seeded) fresh(t *testing.T) {
 	must(t, e.Put(t.Context(), queue.HeartbeatPrefix+"00", beat, 0))
 }
 
+var named = regexp.MustCompile(`\{[a-z]+\}`)
+
 // line returns the words of a command line.
 func (s *seeded) line(t *testing.T, command string, w way) []string {
 	t.Helper()
@@ -195,13 +198,14 @@ func (s *seeded) line(t *testing.T, command string, w way) []string {
 		s.names["redis"] = redisServer(t)
 	}
 	words := strings.Fields(command + " " + w.args)
-	for i, word := range words {
-		if name, ok := strings.CutPrefix(word, "{"); ok {
-			words[i] = s.names[strings.TrimSuffix(name, "}")]
-			if words[i] == "" {
-				t.Fatalf("nothing is called %s", word)
+	for i := range words {
+		words[i] = named.ReplaceAllStringFunc(words[i], func(name string) string {
+			value := s.names[strings.Trim(name, "{}")]
+			if value == "" {
+				t.Fatalf("nothing is called %s", name)
 			}
-		}
+			return value
+		})
 	}
 	return words
 }
