@@ -135,7 +135,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.share, "share", "", "the `address` of a Redis in which processes share their pace (PACER_SHARE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	flags.BoolVar(&a.reveal, "reveal", false, "show phone numbers")
-	root.AddCommand(a.version(), a.fake(), a.send(), a.demo(), a.worker(), a.campaign(), a.queue(), a.doubt(), a.limits(), a.doctor(), a.why(), a.workers(), a.hold())
+	root.AddCommand(a.version(), a.fake(), a.send(), a.demo(), a.worker(), a.campaign(), a.queue(), a.doubt(), a.limits(), a.doctor(), a.why(), a.workers(), a.hold(), a.man())
 	return root
 }
 
