@@ -86,7 +86,7 @@ func (d *shapesDocument) check(at, kind string, v any) (wrong []string) {
 	} else if ok {
 		return d.check(at, one, v)
 	}
-	ok := false
+	var ok bool
 	switch kind {
 	case "text":
 		_, ok = v.(string)
