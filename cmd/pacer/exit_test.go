@@ -136,6 +136,9 @@ func TestExitCodes(t *testing.T) {
 				if p.code != code || !strings.Contains(p.err, e.says) || code != exitDone && p.err == "" {
 					t.Errorf("exit code %d, expected %d, and an error with %q: %s", p.code, code, e.says, p.err)
 				}
+				if strings.Contains(p.err, "pacer: pacer:") {
+					t.Errorf("the command's name twice: %s", p.err)
+				}
 			})
 		}
 	}
