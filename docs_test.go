@@ -35,7 +35,7 @@ func TestNamesInDocumentsExist(t *testing.T) { doctest.Names(t, "CHANGELOG.md") 
 func TestSentencesAreShort(t *testing.T) {
 	doctest.Sentences(t,
 		"README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "examples/README.md",
-		"docs/README.md", "docs/errors.md", "docs/faq.md", "docs/judgement.md", "docs/learning.md", "docs/limits.md", "docs/queue.md", "docs/redis.md", "docs/scope.md",
+		"docs/README.md", "docs/errors.md", "docs/faq.md", "docs/json.md", "docs/judgement.md", "docs/learning.md", "docs/limits.md", "docs/queue.md", "docs/redis.md", "docs/scope.md",
 		"docs/sqs.md", "docs/testing.md", "docs/waiting.md", "docs/watching.md",
 		".", "queue", "queue/dashboard", "queue/sqlitequeue", "queue/redisqueue", "queue/sqsqueue", "queue/queuetest", "queue/killtest", "twiliotest",
 		"redispacer", "otelpacer", "otelpacer/otelqueue", "internal/doctest", "internal/endpoint", "internal/learn", "internal/line", "internal/redistest",

@@ -230,7 +230,11 @@ func (w *inquiry) absent() {
 		}
 	}
 	if w.sending > 0 {
-		r.Text += fmt.Sprintf(" %d requests were on the wire: once a worker runs they are in doubt.", w.sending)
+		if w.sending == 1 {
+			r.Text += " A request was on the wire: once a worker runs it is in doubt."
+		} else {
+			r.Text += fmt.Sprintf(" %d requests were on the wire: once a worker runs they are in doubt.", w.sending)
+		}
 	}
 	w.add(r)
 }
@@ -243,7 +247,7 @@ func (w *inquiry) vanished() {
 	for _, b := range w.dead {
 		if b.OnWire > 0 {
 			w.add(Reason{Kind: CauseSending, Waiting: int64(b.OnWire), Since: b.Seen, Text: fmt.Sprintf(
-				"Up to %d requests were on the wire of process %d on %s, which has vanished. They are in doubt when their leases end.", b.OnWire, b.PID, b.Host)})
+				"Process %d on %s has vanished. What it had on the wire, %d at most, is in doubt when its lease ends.", b.PID, b.Host, b.OnWire)})
 		}
 	}
 }

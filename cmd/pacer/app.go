@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -133,12 +135,26 @@ func shared(address string, limits pacer.Limits, log *slog.Logger) (*redispacer.
 	return redispacer.New(opts, limits, redispacer.WithLogger(log))
 }
 
-// printJSON prints v as one JSON value.
+// escapeC1 escapes the control characters that package json leaves as they are.
+var escapeC1 = func() *strings.Replacer {
+	var pairs []string
+	for r := rune(0x7f); r < 0xa0; r++ {
+		pairs = append(pairs, string(r), fmt.Sprintf(`\u%04x`, r))
+	}
+	return strings.NewReplacer(pairs...)
+}()
+
+// printJSON prints v as one JSON value. A control character of a text is printed as an escape such as \u009b.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.out)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(a.out, escapeC1.Replace(b.String()))
+	return err
 }
 
 // printRows prints what was found: as JSON, or its rows in columns. Where there is nothing, none says of what.
@@ -167,7 +183,7 @@ func (a *app) table(head []string, rows [][]string) error {
 // say prints a line, unless JSON is wanted.
 func (a *app) say(format string, args ...any) {
 	if !a.json {
-		fmt.Fprintf(a.out, format+"\n", args...)
+		fmt.Fprintln(a.out, lines(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -179,6 +195,23 @@ func plain(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// lines is plain for a text of several lines.
+func lines(text string) string {
+	all := strings.Split(text, "\n")
+	for i := range all {
+		all[i] = plain(all[i])
+	}
+	return strings.Join(all, "\n")
+}
+
+// several returns a number with its noun.
+func several(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
 }
 
 // number returns a phone number as it is printed.

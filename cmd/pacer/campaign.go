@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -15,14 +16,14 @@ import (
 	"github.com/twilio-pacer/pacer/queue"
 )
 
-// campaignInfo is a campaign as --json prints it. Times are RFC 3339, in UTC; "" or left out: none.
+// campaignInfo is a campaign as --json prints it. docs/json.md describes all shapes. No field is ever left out.
 type campaignInfo struct {
 	Name      string              `json:"name"`
 	State     queue.CampaignState `json:"state"`
 	Rate      float64             `json:"rate"` // requests per second
-	Window    string              `json:"window,omitempty"`
-	Start     string              `json:"start,omitempty"`
-	Expires   string              `json:"expires,omitempty"`
+	Window    string              `json:"window"`
+	Start     string              `json:"start"`
+	Expires   string              `json:"expires"`
 	Total     int64               `json:"total"` // recipients: the sum of the following
 	Sent      int64               `json:"sent"`
 	Failed    int64               `json:"failed"`
@@ -30,8 +31,8 @@ type campaignInfo struct {
 	Cancelled int64               `json:"cancelled"`
 	Waiting   int64               `json:"waiting"`
 	Sending   int64               `json:"sending"`
-	ETA       string              `json:"eta,omitempty"`      // when the last one will have been sent, at the pace that is kept
-	NextOpen  string              `json:"nextOpen,omitempty"` // when it may send next
+	ETA       string              `json:"eta"`      // when the last one will have been sent, at the pace that is kept
+	NextOpen  string              `json:"nextOpen"` // when it may send next
 }
 
 func infoOf(p queue.Progress) campaignInfo {
@@ -153,8 +154,15 @@ func (a *app) showCampaign(ctx context.Context, c *queue.Campaign) error {
 	return a.table([]string{"campaign", i.Name}, rows)
 }
 
-func rate(r float64) string { return strconv.FormatFloat(r, 'g', -1, 64) + "/s" }
-func count(n int64) string  { return strconv.FormatInt(n, 10) }
+// rate returns a rate as it is printed. One that is no whole number has four digits.
+func rate(r float64) string {
+	if r != math.Trunc(r) {
+		r, _ = strconv.ParseFloat(strconv.FormatFloat(r, 'g', 4, 64), 64)
+	}
+	return strconv.FormatFloat(r, 'f', -1, 64) + "/s"
+}
+
+func count(n int64) string { return strconv.FormatInt(n, 10) }
 
 func (a *app) campaignShow() *cobra.Command {
 	return &cobra.Command{
@@ -308,8 +316,8 @@ func (a *app) confirm(yes bool, what string) error {
 type failure struct {
 	Recipient string      `json:"recipient"` // masked, unless --reveal is given
 	State     queue.State `json:"state"`
-	Code      int         `json:"code,omitempty"`
-	Reason    string      `json:"reason,omitempty"`
+	Code      int         `json:"code"`
+	Reason    string      `json:"reason"`
 	Attempts  int         `json:"attempts"`
 	ID        queue.ID    `json:"id"`
 }

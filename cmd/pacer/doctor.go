@@ -32,7 +32,7 @@ const (
 type finding struct {
 	Check  string  `json:"check"`
 	Result verdict `json:"result"`
-	Said   string  `json:"said,omitempty"` // what was found, and what to do
+	Text   string  `json:"text"` // what was found, and what to do
 }
 
 func (a *app) doctor() *cobra.Command {
@@ -51,7 +51,7 @@ to Twilio, which reads the account. If anything is bad, the exit code is 4.`,
 			} else {
 				rows := [][]string{}
 				for _, f := range findings {
-					rows = append(rows, []string{f.Check, string(f.Result), f.Said})
+					rows = append(rows, []string{f.Check, string(f.Result), f.Text})
 				}
 				if err := a.table([]string{"CHECK", "RESULT", "FOUND"}, rows); err != nil {
 					return err
@@ -175,7 +175,7 @@ func (a *app) examineLimits() finding {
 	if err == nil && len(limits) == 0 {
 		return finding{"limits", warning, "none are set: the defaults are in force, such as 1 message a second from a long code; pacer limits show"}
 	}
-	return found("limits", err, fmt.Sprintf("%d rules from %s", len(limits), a.limitsFrom()))
+	return found("limits", err, fmt.Sprintf("%s from %s", several(len(limits), "rule"), a.limitsFrom()))
 }
 
 func (a *app) examineAccount(ctx context.Context, offline bool) finding {

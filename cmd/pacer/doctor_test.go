@@ -50,7 +50,7 @@ func TestDoctor(t *testing.T) {
 	if p.code != exitPerson || findingOf(t, all, "queue").Result != bad || findingOf(t, all, "limits").Result != bad || strings.Contains(p.out+p.err, "geheim") {
 		t.Errorf("%d: %+v", p.code, all)
 	}
-	if f := examineClock(time.Hour); f.Result != bad || !strings.Contains(f.Said, "1h0m0s") {
+	if f := examineClock(time.Hour); f.Result != bad || !strings.Contains(f.Text, "1h0m0s") {
 		t.Errorf("%+v", f)
 	}
 }

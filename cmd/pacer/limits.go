@@ -24,10 +24,24 @@ type limitsInfo struct {
 	Defaults []defaultLimit `json:"defaults"` // in force where no limit matches
 }
 
+// rulesInfo is what "limits check --json" and "limits set --json" print.
+type rulesInfo struct {
+	Rules int `json:"rules"`
+}
+
+// printRules says how many rules there are, and what became of them.
+func (a *app) printRules(done string, limits pacer.Limits) error {
+	if a.json {
+		return a.printJSON(rulesInfo{len(limits)})
+	}
+	a.say("%s: %s", done, several(len(limits), "rule"))
+	return nil
+}
+
 type defaultLimit struct {
 	Limit   pacer.Limit `json:"limit"`
-	Senders string      `json:"senders,omitempty"` // the kind of sender that it is for; "": any
-	Source  string      `json:"source"`            // where Twilio says so
+	Senders string      `json:"senders"` // the kind of sender that it is for; "": any
+	Source  string      `json:"source"`  // where Twilio says so
 }
 
 func (a *app) limits() *cobra.Command {
@@ -62,7 +76,7 @@ where no limit matches. Senders are masked, unless --reveal is given.`,
 			if err != nil {
 				return err
 			}
-			info := limitsInfo{From: a.limitsFrom(), Limits: pacer.Limits{}}
+			info := limitsInfo{a.limitsFrom(), pacer.Limits{}, []defaultLimit{}}
 			rows := [][]string{}
 			row := func(l pacer.Limit, senders, source string) {
 				flight := ""
@@ -103,13 +117,7 @@ func (a *app) limitsCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(struct {
-					Rules int `json:"rules"`
-				}{len(limits)})
-			}
-			a.say("valid: %d rules", len(limits))
-			return nil
+			return a.printRules("valid", limits)
 		},
 	}
 }
@@ -140,11 +148,7 @@ func (a *app) limitsSet() *cobra.Command {
 			if err := limiter.SetLimits(limits); err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(limits)
-			}
-			a.say("set: %d rules", len(limits))
-			return nil
+			return a.printRules("set", limits)
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

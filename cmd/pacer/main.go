@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	if err == nil {
 		return exitDone
 	}
-	fmt.Fprintln(errs, "pacer:", pacer.MaskNumbers(err.Error()))
+	fmt.Fprintln(errs, "pacer:", strings.TrimPrefix(lines(pacer.MaskNumbers(err.Error())), "pacer: "))
 	code := exitOf(err)
 	if code == exitUsage {
 		fmt.Fprintln(errs, "pacer help, or --help behind a command, says how it is used")
@@ -111,7 +111,7 @@ Exit codes:
   1  failed
   2  used wrongly
   3  nothing found
-  4  something needs a person, such as a request in doubt`
+  4  something needs a person`
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -135,7 +135,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.share, "share", "", "the `address` of a Redis in which processes share their pace (PACER_SHARE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	flags.BoolVar(&a.reveal, "reveal", false, "show phone numbers")
-	root.AddCommand(a.version(), a.fake(), a.send(), a.demo(), a.worker(), a.campaign(), a.queue(), a.doubt(), a.limits(), a.doctor(), a.why(), a.workers(), a.hold())
+	root.AddCommand(a.version(), a.fake(), a.send(), a.demo(), a.worker(), a.campaign(), a.queue(), a.doubt(), a.limits(), a.doctor(), a.why(), a.workers(), a.hold(), a.man())
 	return root
 }
 

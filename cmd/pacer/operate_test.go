@@ -236,3 +236,14 @@ func TestLimitsSchemaIsThatOfTheRoot(t *testing.T) {
 		t.Error("no JSON")
 	}
 }
+
+func TestRatesAndCountsAreReadable(t *testing.T) {
+	for r, want := range map[float64]string{1. / 3: "0.3333/s", 2.5: "2.5/s", 20: "20/s", 12345: "12345/s", 0.00001: "0.00001/s", 1234.5678: "1235/s"} {
+		if got := rate(r); got != want {
+			t.Errorf("%v is shown as %s, expected %s", r, got, want)
+		}
+	}
+	if one, two := several(1, "rule"), several(2, "rule"); one != "1 rule" || two != "2 rules" {
+		t.Error(one, two)
+	}
+}

@@ -18,21 +18,21 @@ type jobInfo struct {
 	ID        queue.ID    `json:"id"`
 	State     queue.State `json:"state"`
 	Resource  string      `json:"resource"` // such as api/Messages:create
-	Campaign  string      `json:"campaign,omitempty"`
-	Sender    string      `json:"sender,omitempty"`
-	Recipient string      `json:"recipient,omitempty"`
-	Key       string      `json:"key,omitempty"`
+	Campaign  string      `json:"campaign"`
+	Sender    string      `json:"sender"`
+	Recipient string      `json:"recipient"`
+	Key       string      `json:"key"`
 	Attempts  int         `json:"attempts"`
 	Created   string      `json:"created"`
-	Began     string      `json:"began,omitempty"` // when its last attempt did
-	Due       string      `json:"due,omitempty"`
-	Deadline  string      `json:"deadline,omitempty"`
-	Finished  string      `json:"finished,omitempty"`
-	SID       string      `json:"sid,omitempty"`
-	Status    int         `json:"status,omitempty"` // of Twilio's last answer
-	Code      int         `json:"code,omitempty"`
-	Reason    string      `json:"reason,omitempty"`
-	Decide    bool        `json:"decide,omitempty"` // a person must decide
+	Began     string      `json:"began"` // when its last attempt did
+	Due       string      `json:"due"`
+	Deadline  string      `json:"deadline"`
+	Finished  string      `json:"finished"`
+	SID       string      `json:"sid"`
+	Status    int         `json:"status"` // of Twilio's last answer
+	Code      int         `json:"code"`
+	Reason    string      `json:"reason"`
+	Decide    bool        `json:"decide"` // a person must decide
 }
 
 func (a *app) info(j queue.Job) jobInfo {
@@ -56,9 +56,9 @@ func (a *app) queue() *cobra.Command {
 
 // depth is what waits in a lane, as "queue stats --json" prints it.
 type depth struct {
-	Resource  string  `json:"resource,omitempty"` // left out: all lanes
-	Campaign  string  `json:"campaign,omitempty"`
-	Sender    string  `json:"sender,omitempty"`
+	Resource  string  `json:"resource"` // "": all lanes
+	Campaign  string  `json:"campaign"`
+	Sender    string  `json:"sender"`
 	Ready     int64   `json:"ready"`
 	Delayed   int64   `json:"delayed"`
 	Sending   int64   `json:"sending"`
@@ -66,8 +66,8 @@ type depth struct {
 	Sent      int64   `json:"sent"`
 	Failed    int64   `json:"failed"`
 	Cancelled int64   `json:"cancelled"`
-	OldestAge float64 `json:"oldestAgeSeconds"`    // of the ready ones
-	HeldUntil string  `json:"heldUntil,omitempty"` // until when the bucket is held
+	OldestAge float64 `json:"oldestAgeSeconds"` // of the ready ones
+	HeldUntil string  `json:"heldUntil"`        // until when the bucket is held
 }
 
 type depths struct {

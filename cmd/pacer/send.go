@@ -26,10 +26,10 @@ type message struct {
 
 // sent is what "pacer send --json" prints.
 type sent struct {
-	ID    queue.ID    `json:"id,omitempty"` // in the queue; "" with --now
+	ID    queue.ID    `json:"id"` // in the queue; "" with --now
 	State queue.State `json:"state"`
-	Known bool        `json:"known,omitempty"` // a request with that key was there already
-	SID   string      `json:"sid,omitempty"`   // of the message; "": it is not sent yet
+	Known bool        `json:"known"` // a request with that key was there already
+	SID   string      `json:"sid"`   // of the message; "": it is not sent yet
 }
 
 func (a *app) send() *cobra.Command {

@@ -9,8 +9,8 @@ import (
 
 // versionInfo is what "pacer version --json" prints.
 type versionInfo struct {
-	Version  string `json:"version"`            // of this module; "(devel)" from a checkout
-	Revision string `json:"revision,omitempty"` // of the checkout; "": not known
+	Version  string `json:"version"`  // of this module; "(devel)" from a checkout
+	Revision string `json:"revision"` // of the checkout; "": not known
 	Go       string `json:"go"`
 	Platform string `json:"platform"` // such as linux/amd64
 }

@@ -17,16 +17,16 @@ import (
 type reason struct {
 	Kind     queue.Cause `json:"kind"`
 	Stops    bool        `json:"stops"` // nothing goes on before that is over
-	Resource string      `json:"resource,omitempty"`
-	Campaign string      `json:"campaign,omitempty"`
-	Sender   string      `json:"sender,omitempty"`
+	Resource string      `json:"resource"`
+	Campaign string      `json:"campaign"`
+	Sender   string      `json:"sender"`
 	Waiting  int64       `json:"waiting"`
-	ID       queue.ID    `json:"id,omitempty"`
-	Since    string      `json:"since,omitempty"`
-	Until    string      `json:"until,omitempty"`
+	ID       queue.ID    `json:"id"`
+	Since    string      `json:"since"`
+	Until    string      `json:"until"`
 	Text     string      `json:"text"`
-	Do       string      `json:"do,omitempty"`  // left out: it ends by itself
-	Run      string      `json:"run,omitempty"` // the command for that; left out: there is none, or more than one
+	Do       string      `json:"do"`  // "": it ends by itself
+	Run      string      `json:"run"` // the command for that; "": there is none, or more than one
 }
 
 func (a *app) why() *cobra.Command {
@@ -125,7 +125,7 @@ func commandFor(r *queue.Reason) string {
 type workerInfo struct {
 	Host        string  `json:"host"`
 	PID         int     `json:"pid"`
-	Version     string  `json:"version,omitempty"`
+	Version     string  `json:"version"`
 	Alive       bool    `json:"alive"` // it has said so within 20 s
 	Started     string  `json:"started"`
 	Seen        string  `json:"seen"`
@@ -162,12 +162,12 @@ func (a *app) workers() *cobra.Command {
 
 // holdInfo is a hold as "pacer hold list --json" prints it.
 type holdInfo struct {
-	Hold     string           `json:"hold"`               // its name, for "pacer hold end"
-	Resource string           `json:"resource,omitempty"` // left out: the account as a whole
-	Sender   string           `json:"sender,omitempty"`
+	Name     string           `json:"name"`     // its name, for "pacer hold end"
+	Resource string           `json:"resource"` // "": the account as a whole
+	Sender   string           `json:"sender"`
 	Reason   queue.HoldReason `json:"reason"`
-	Code     int              `json:"code,omitempty"`
-	Since    string           `json:"since,omitempty"`
+	Code     int              `json:"code"`
+	Since    string           `json:"since"`
 	Until    string           `json:"until"`
 }
 
@@ -198,7 +198,7 @@ func (a *app) printHolds(ctx context.Context, q *queue.Queue) error {
 		}
 		i := holdInfo{h.Name(), resource, a.number(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
 		all = append(all, i)
-		rows = append(rows, []string{i.Hold, shown, i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
+		rows = append(rows, []string{i.Name, shown, i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
 	}
 	return a.printRows(all, "hold", []string{"HOLD", "RESOURCE", "SENDER", "REASON", "CODE", "SINCE", "UNTIL"}, rows)
 }

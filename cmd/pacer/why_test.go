@@ -68,12 +68,12 @@ func TestHoldsAreListedAndEnded(t *testing.T) {
 	if len(holds) != 1 || holds[0].Reason != queue.HoldByPerson || holds[0].Until == "" {
 		t.Fatalf("%+v", holds)
 	}
-	if out := ok(t, "hold", "list", "--queue", address); !strings.Contains(out, holds[0].Hold) {
+	if out := ok(t, "hold", "list", "--queue", address); !strings.Contains(out, holds[0].Name) {
 		t.Error(out)
 	}
-	fails(t, exitUsage, "--yes", "hold", "end", holds[0].Hold, "--queue", address)
+	fails(t, exitUsage, "--yes", "hold", "end", holds[0].Name, "--queue", address)
 	fails(t, exitNotFound, "no hold of that name", "hold", "end", "00000000", "--yes", "--queue", address)
-	if left := decode[[]holdInfo](t, ok(t, "hold", "end", holds[0].Hold, "--yes", "--json", "--queue", address)); len(left) != 0 {
+	if left := decode[[]holdInfo](t, ok(t, "hold", "end", holds[0].Name, "--yes", "--json", "--queue", address)); len(left) != 0 {
 		t.Errorf("%+v", left)
 	}
 }
