@@ -57,15 +57,19 @@ func (a *app) openQueue(ctx context.Context, existing bool, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	var opts []queue.Option
-	if a.account != "" {
-		opts = append(opts, queue.WithAccount(a.account))
-	}
-	q, err := queue.Open(engine, opts...)
+	q, err := queue.Open(engine, a.queueOptions()...)
 	if err != nil {
 		return nil, usageError{errors.Join(err, engine.Close())}
 	}
 	return q, nil
+}
+
+// queueOptions returns what the flags say about a queue.
+func (a *app) queueOptions() (opts []queue.Option) {
+	if a.account != "" {
+		opts = append(opts, queue.WithAccount(a.account))
+	}
+	return opts
 }
 
 // withQueue runs f with the queue, and closes it. The queue has to be there: a wrong path must not look like an empty queue.
