@@ -59,15 +59,19 @@ func (a *app) openQueue(ctx context.Context, existing bool, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	var opts []queue.Option
-	if a.account != "" {
-		opts = append(opts, queue.WithAccount(a.account))
-	}
-	q, err := queue.Open(engine, opts...)
+	q, err := queue.Open(engine, a.queueOptions()...)
 	if err != nil {
 		return nil, usageError{errors.Join(err, engine.Close())}
 	}
 	return q, nil
+}
+
+// queueOptions returns what the flags say about a queue.
+func (a *app) queueOptions() (opts []queue.Option) {
+	if a.account != "" {
+		opts = append(opts, queue.WithAccount(a.account))
+	}
+	return opts
 }
 
 // withQueue runs f with the queue, and closes it. The queue has to be there: a wrong path must not look like an empty queue.
@@ -145,10 +149,15 @@ var escapeC1 = func() *strings.Replacer {
 }()
 
 // printJSON prints v as one JSON value. A control character of a text is printed as an escape such as \u009b.
-func (a *app) printJSON(v any) error {
+func (a *app) printJSON(v any) error { return a.printIndented(v, "  ") }
+
+// printLine prints JSON in one line.
+func (a *app) printLine(v any) error { return a.printIndented(v, "") }
+
+func (a *app) printIndented(v any, indent string) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return err

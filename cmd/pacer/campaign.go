@@ -31,8 +31,12 @@ type campaignInfo struct {
 	Cancelled int64               `json:"cancelled"`
 	Waiting   int64               `json:"waiting"`
 	Sending   int64               `json:"sending"`
+	Pace      float64             `json:"pace"`     // requests per second over the last 30 s
 	ETA       string              `json:"eta"`      // when the last one will have been sent, at the pace that is kept
 	NextOpen  string              `json:"nextOpen"` // when it may send next
+
+	LimitedBy    queue.CampaignLimit `json:"limitedBy"`
+	LimitedUntil string              `json:"limitedUntil"`
 }
 
 func infoOf(p queue.Progress) campaignInfo {
@@ -45,7 +49,8 @@ func infoOf(p queue.Progress) campaignInfo {
 	}
 	return campaignInfo{
 		p.Name, p.State, p.Options.Rate, window, moment(p.Options.Start), moment(p.Options.Expires),
-		p.Total, p.Sent, p.Failed, p.InDoubt, p.Cancelled, p.Waiting, p.Sending, moment(p.ETA), moment(p.NextOpen),
+		p.Total, p.Sent, p.Failed, p.InDoubt, p.Cancelled, p.Waiting, p.Sending, p.Pace, moment(p.ETA), moment(p.NextOpen),
+		p.LimitedBy, moment(p.LimitedUntil),
 	}
 }
 

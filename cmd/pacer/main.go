@@ -2,6 +2,7 @@
 //
 //	pacer demo       all of it without an account, against a fake Twilio
 //	pacer worker     the daemon that sends what waits
+//	pacer top        what happens in the queue, live in the terminal
 //	pacer help       all commands, each with an example
 package main
 
@@ -104,7 +105,7 @@ need the account's SID and no token.
 
 No phone number and no text is printed: numbers are masked, as in +1555•••0006. Option
 --reveal shows numbers. In a pipe there are no control characters. With --json each
-command prints one JSON value.
+command prints one JSON value, and pacer top one in each line.
 
 Exit codes:
   0  done
@@ -116,7 +117,7 @@ Exit codes:
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "pacer", Short: "Run, watch and steer a durable queue of requests to Twilio", Long: about,
-		Example:      "  pacer demo\n  pacer worker --queue sqlite:queue.db --limits limits.json\n  pacer queue stats --queue sqlite:queue.db",
+		Example:      "  pacer demo\n  pacer worker --queue sqlite:queue.db --limits limits.json\n  pacer top --queue sqlite:queue.db",
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -135,7 +136,8 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.share, "share", "", "the `address` of a Redis in which processes share their pace (PACER_SHARE)")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	flags.BoolVar(&a.reveal, "reveal", false, "show phone numbers")
-	root.AddCommand(a.version(), a.fake(), a.send(), a.demo(), a.worker(), a.campaign(), a.queue(), a.doubt(), a.limits(), a.doctor(), a.why(), a.workers(), a.hold(), a.man())
+	root.AddCommand(a.version(), a.fake(), a.send(), a.demo(), a.worker(), a.campaign(), a.queue(), a.doubt(), a.limits(), a.doctor(),
+		a.why(), a.top(), a.workers(), a.hold(), a.man())
 	return root
 }
 

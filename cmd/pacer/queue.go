@@ -81,12 +81,8 @@ func (a *app) depthOf(l queue.LaneDepth, now time.Time) depth {
 	if l.Parked.After(now) {
 		held = moment(l.Parked)
 	}
-	resource := ""
-	if l.Lane.Resource.Name != "" {
-		resource = l.Lane.Resource.String()
-	}
 	return depth{
-		resource, l.Lane.Campaign, a.number(l.Lane.Resource.Sender), l.Ready, l.Delayed, l.Sending, l.InDoubt, l.Sent, l.Failed, l.Cancelled,
+		named(l.Lane.Resource), l.Lane.Campaign, a.number(l.Lane.Resource.Sender), l.Ready, l.Delayed, l.Sending, l.InDoubt, l.Sent, l.Failed, l.Cancelled,
 		l.OldestAge.Seconds(), held,
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 )
 
@@ -64,17 +66,26 @@ stops it that a person can end, the exit code is 4.`,
 	}
 }
 
+func (a *app) reasonOf(r *queue.Reason) reason {
+	return reason{
+		r.Kind, r.Stops, named(r.Lane.Resource), r.Campaign, a.number(r.Lane.Resource.Sender), r.Waiting, r.ID,
+		moment(r.Since), moment(r.Until), r.Text, r.Do, commandFor(r),
+	}
+}
+
+// named returns a resource as it is printed; "": one that stands for an account as a whole, or for nothing.
+func named(r pacer.Resource) string {
+	if r.Name == "" {
+		return ""
+	}
+	return r.String()
+}
+
 func (a *app) printReasons(reasons []queue.Reason) error {
 	all, person := []reason{}, false
 	for _, r := range reasons {
 		person = person || r.Stops && r.Do != ""
-		resource := ""
-		if r.Lane.Resource.Name != "" {
-			resource = r.Lane.Resource.String()
-		}
-		all = append(all, reason{
-			r.Kind, r.Stops, resource, r.Campaign, a.number(r.Lane.Resource.Sender), r.Waiting, r.ID, moment(r.Since), moment(r.Until), r.Text, r.Do, commandFor(&r),
-		})
+		all = append(all, a.reasonOf(&r))
 	}
 	if a.json {
 		if err := a.printJSON(all); err != nil {
@@ -134,6 +145,10 @@ type workerInfo struct {
 	Pace        float64 `json:"pace"` // requests a second that it sends
 }
 
+func workerOf(w *queue.WorkerStatus) workerInfo {
+	return workerInfo{w.Host, w.PID, w.Version, w.Alive, moment(w.Started), moment(w.Seen), w.Concurrency, w.OnWire, w.Pace}
+}
+
 func (a *app) workers() *cobra.Command {
 	return &cobra.Command{
 		Use: "workers", Short: "List the workers that live, and those that have vanished", Example: "  pacer workers", Args: exactly(),
@@ -146,7 +161,7 @@ func (a *app) workers() *cobra.Command {
 				}
 				all, rows := []workerInfo{}, [][]string{}
 				for _, w := range workers {
-					i := workerInfo{w.Host, w.PID, w.Version, w.Alive, moment(w.Started), moment(w.Seen), w.Concurrency, w.OnWire, w.Pace}
+					i := workerOf(&w)
 					all = append(all, i)
 					state := "alive"
 					if !i.Alive {
@@ -171,6 +186,13 @@ type holdInfo struct {
 	Until    string           `json:"until"`
 }
 
+// wholeAccount is printed in place of the resource of a hold that has none.
+const wholeAccount = "all of the account"
+
+func (a *app) holdOf(h *queue.Hold) holdInfo {
+	return holdInfo{h.Name(), named(h.Resource), a.number(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
+}
+
 func (a *app) hold() *cobra.Command {
 	return group("hold", "Show what is held, and end it", "  pacer hold list\n  pacer hold end 3f2a91bc --yes", a.holdList(), a.holdEnd())
 }
@@ -191,14 +213,9 @@ func (a *app) printHolds(ctx context.Context, q *queue.Queue) error {
 	}
 	all, rows := []holdInfo{}, [][]string{}
 	for _, h := range holds {
-		resource, shown := "", "all of the account"
-		if h.Resource.Name != "" {
-			resource = h.Resource.String()
-			shown = resource
-		}
-		i := holdInfo{h.Name(), resource, a.number(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
+		i := a.holdOf(&h)
 		all = append(all, i)
-		rows = append(rows, []string{i.Name, shown, i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
+		rows = append(rows, []string{i.Name, cmp.Or(i.Resource, wholeAccount), i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
 	}
 	return a.printRows(all, "hold", []string{"HOLD", "RESOURCE", "SENDER", "REASON", "CODE", "SINCE", "UNTIL"}, rows)
 }
