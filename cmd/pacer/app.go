@@ -215,12 +215,12 @@ func lines(text string) string {
 	return strings.Join(all, "\n")
 }
 
-// several returns a number with its noun.
-func several(n int, noun string) string {
+// rulesOf returns how many rules there are, for people.
+func rulesOf(n int) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 rule"
 	}
-	return strconv.Itoa(n) + " " + noun + "s"
+	return strconv.Itoa(n) + " rules"
 }
 
 // number returns a phone number as it is printed.

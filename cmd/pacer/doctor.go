@@ -175,7 +175,7 @@ func (a *app) examineLimits() finding {
 	if err == nil && len(limits) == 0 {
 		return finding{"limits", warning, "none are set: the defaults are in force, such as 1 message a second from a long code; pacer limits show"}
 	}
-	return found("limits", err, fmt.Sprintf("%s from %s", several(len(limits), "rule"), a.limitsFrom()))
+	return found("limits", err, fmt.Sprintf("%s from %s", rulesOf(len(limits)), a.limitsFrom()))
 }
 
 func (a *app) examineAccount(ctx context.Context, offline bool) finding {

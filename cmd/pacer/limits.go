@@ -34,7 +34,7 @@ func (a *app) printRules(done string, limits pacer.Limits) error {
 	if a.json {
 		return a.printJSON(rulesInfo{len(limits)})
 	}
-	a.say("%s: %s", done, several(len(limits), "rule"))
+	a.say("%s: %s", done, rulesOf(len(limits)))
 	return nil
 }
 

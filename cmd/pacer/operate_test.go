@@ -243,7 +243,7 @@ func TestRatesAndCountsAreReadable(t *testing.T) {
 			t.Errorf("%v is shown as %s, expected %s", r, got, want)
 		}
 	}
-	if one, two := several(1, "rule"), several(2, "rule"); one != "1 rule" || two != "2 rules" {
+	if one, two := rulesOf(1), rulesOf(2); one != "1 rule" || two != "2 rules" {
 		t.Error(one, two)
 	}
 }

@@ -147,7 +147,9 @@ func (s *seeded) move(t *testing.T, e queue.Engine, name string, state queue.Sta
 	t.Helper()
 	lanes, _, err := e.Work(t.Context())
 	must(t, err)
-	i := slices.IndexFunc(lanes, func(l queue.ReadyLane) bool { return (l.Lane.Campaign == "") == (state == queue.InDoubt) && l.Lane.Campaign != "autumn" })
+	i := slices.IndexFunc(lanes, func(l queue.ReadyLane) bool {
+		return (l.Lane.Campaign == "") == (state == queue.InDoubt) && l.Lane.Campaign != "autumn"
+	})
 	jobs, err := e.Claim(t.Context(), queue.Claim{Lane: lanes[i].Lane, Max: 1, Lease: time.Minute})
 	must(t, err)
 	s.names[name] = string(jobs[0].ID)

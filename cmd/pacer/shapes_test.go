@@ -154,7 +154,8 @@ func TestJSONIsThatOfTheDocument(t *testing.T) {
 		switch {
 		case !documented:
 			t.Errorf("docs/json.md has no row for pacer %s: say what it prints with --json", name)
-		case !documented, without(kind):
+			continue
+		case without(kind):
 			continue
 		case len(ways[name]) == 0:
 			t.Errorf("pacer %s: ways does not say how to run it", name)
