@@ -93,6 +93,10 @@ func sharedLimiter(t *testing.T, b *bank, limits ...Limit) *BucketLimiter {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		time.Sleep(b.latency)
+		toldToTheStore()
+	})
 	return l
 }
 
@@ -578,6 +582,7 @@ func TestNoTokenIsLostToPacersOwnWaits(t *testing.T) {
 						}
 					}
 					wg.Wait()
+					toldToTheStore()
 				})
 				for _, n := range counts {
 					sum += n

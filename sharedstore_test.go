@@ -22,6 +22,10 @@ func (m member) Take(_ context.Context, r Resource, d Demand) (Grant, error) {
 	return Grant(g), err
 }
 
+// toldToTheStore waits until what a limiter tells its store in the background has been told. A test that ends before
+// that in virtual time has failed.
+func toldToTheStore() { time.Sleep(10 * time.Millisecond) }
+
 // join returns a limiter on the model, which hears of the others' cool-downs.
 func (m model) join(t testing.TB, who string, limits Limits) *BucketLimiter {
 	t.Helper()
@@ -33,5 +37,6 @@ func (m model) join(t testing.TB, who string, limits Limits) *BucketLimiter {
 	way.Member = m.Join(who, func(r Resource, hold time.Duration, tooLong bool) {
 		l.Hold(r, Outcome{Throttled: true, RetryAfter: hold, TooLong: tooLong})
 	})
+	t.Cleanup(toldToTheStore)
 	return l
 }

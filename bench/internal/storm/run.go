@@ -39,5 +39,6 @@ func Run(scene *Scene, seed uint64, dial Dial) Result {
 	srv.mu.Unlock()
 	cancel()
 	wg.Wait()
+	time.Sleep(time.Second) // in which what clients tell a store in the background ends
 	return res
 }
