@@ -92,12 +92,12 @@ func (l *BucketLimiter) EndCoolDown(r Resource) {
 	}
 }
 
-// leavesLate takes in that a request of r leaves now, although its Acquire has returned before that.
-func (l *BucketLimiter) leavesLate(r Resource, by time.Duration) {
+// held takes in that a request of r departs now, so long after its Acquire has returned.
+func (l *BucketLimiter) held(r Resource, by time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if b := l.buckets[r]; b != nil {
-		b.spacing.Late(by, time.Now())
+		b.spacing.Held(by, time.Now())
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // A Turn is the right to send one request of a resource now. It is for programs that keep requests
 // elsewhere, such as pacer's queue. They wait for a turn first, and then choose which request takes
 // it, so that no request is reserved meanwhile. A Turn is used up by [Turn.Send] or given back by
-// [Turn.Drop], soon: the resource's permit is taken already. A request that is sent later than its
-// turn came delays the next one by as much.
+// [Turn.Drop], soon: the resource's permit is taken already. A turn that is held for longer than
+// others before it is sent delays the next one by as much.
 type Turn struct {
 	client   *Client
 	resource Resource
@@ -99,18 +99,13 @@ func (t *Turn) Send(ctx context.Context, r SentRequest) (*http.Response, error) 
 	ctx = c.begin(ctx)
 	c.ctx = ctx
 	c.hasWaited(t.waited, t.came)
-	if held := time.Since(t.came); held >= heldLong {
-		if own := bucketLimiter(c.cfg.limiter); own != nil {
-			own.leavesLate(t.resource, held)
-		}
+	if own := bucketLimiter(c.cfg.limiter); own != nil {
+		own.held(t.resource, time.Since(t.came))
 	}
 	c.schedule.ctx, c.schedule.cfg = ctx, t.client.cfg
 	c.schedule.skip(r.Throttled)
 	return c.do()
 }
-
-// heldLong is from when on a Turn has been held so long that the next one must come later.
-const heldLong = time.Millisecond
 
 // permitPatience is how long a function of [WithCallContext] may keep a Turn's permit.
 const permitPatience = 10 * time.Millisecond

@@ -158,6 +158,30 @@ func TestTurnThatIsHeldDelaysTheNextOne(t *testing.T) {
 	})
 }
 
+// Where each turn is held for as long, as by a store that is slow, no rate is lost by that.
+func TestTurnsThatAreHeldEquallyLongKeepTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok201, WithLimits(Limits{{Resource: Messages, Rate: 20}}))
+		for range 4000 {
+			turn, err := w.c.Turn(t.Context(), from(sender))
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				time.Sleep(200 * time.Millisecond)
+				if resp, err := turn.Send(t.Context(), sentRequest(sender)); err == nil {
+					_ = resp.Body.Close()
+				}
+			}()
+		}
+		time.Sleep(time.Second)
+		at := w.times()
+		if took := at[3999] - at[1999]; took > 102*time.Second {
+			t.Errorf("2,000 at 20/s took %v, expected 100 s and 2 %% at most", took)
+		}
+	})
+}
+
 // The client's timeout is for calls that know nothing of it; a turn's attempt has ctx's.
 func TestTurnLastsAsLongAsItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,9 @@
 package spacing
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Arrivals absorb what slack cannot: the single request that is much slower than the
 // others, because it opens a connection or the machine stalls. A server's window that has
@@ -26,17 +29,22 @@ type Arrivals struct {
 	epoch   time.Time     // from which the groups' times are counted
 	fastest time.Duration // recent transit
 	known   int           // transits that fastest is from
+	held    time.Duration // from Leave to departure, as short as it was lately: all have that in common
 	credit  time.Duration
 	paid    time.Time // until when credit has been paid in; zero: never
 }
 
 // A group is some requests that left one after the other. Times are since the epoch.
 type group struct {
-	number       uint64        // its first request's, divided by size; from 1
-	left         time.Duration // when its first request left, or one that left late
+	number       uint32        // its first request's, divided by size; from 1. Its upper bits are left out
+	late         uint32        // us by which one of its requests was held for longer than others
+	left         time.Duration // when its first request left
 	transit      time.Duration // the longest of those that were answered, and 1 ns; 0: none was
 	delayedUntil time.Duration // until when its successor, a window later, is delayed; 0: not decided
 }
+
+// held returns by how much one of its requests was held for longer than others.
+func (g *group) held() time.Duration { return time.Duration(g.late) * time.Microsecond }
 
 const (
 	maxGroups     = 48
@@ -45,6 +53,7 @@ const (
 	maxCredit     = time.Second
 	minTransits   = 4    // before that many the fastest is not known
 	fastestDecays = 1024 // a route that gets longer is noticed within some 1,000 requests
+	heldDecays    = 256  // a store that gets slower is noticed within some 250
 )
 
 // Fit sets the rate, in requests per second, and the burst. The window is one second, or
@@ -85,7 +94,7 @@ func (a *Arrivals) find(number uint64) *group {
 		return nil
 	}
 	g := &a.ring[number%uint64(len(a.ring))]
-	if g.number != number {
+	if g.number != uint32(number) {
 		return nil
 	}
 	return g
@@ -113,19 +122,30 @@ func (a *Arrivals) Leave(now time.Time) uint64 {
 			a.epoch = now.Add(-1) // so that no time is 0
 		}
 		left := now.Sub(a.epoch)
-		*a.place(number, left) = group{number: number, left: left}
+		*a.place(number, left) = group{number: uint32(number), left: left}
 	}
 	a.number++
 	return number
 }
 
-// Late takes in that a request leaves now, so long after Leave was called for it. Its successor, a window later,
-// leaves as much later. How long the request takes from Leave until its answer is not measured then.
-func (a *Arrivals) Late(by time.Duration, now time.Time) {
-	at := now.Sub(a.epoch)
+// Held takes in that a request departs now, so long after Leave was called for it. Its successor, a window later,
+// leaves later by as much as that is longer than usual.
+func (a *Arrivals) Held(by time.Duration, now time.Time) {
+	if a.groups == 0 {
+		return
+	}
+	longer := by - a.held
+	if longer <= 0 {
+		a.held = by
+		return
+	}
+	a.held += longer / heldDecays
+	left := now.Sub(a.epoch) - by
 	for n := a.number; n > 0 && a.number-n <= a.groups*a.size; n -= min(n, a.size) {
-		if g := a.find((n-1)/a.size + 1); g != nil && g.left <= at-by {
-			g.left, g.delayedUntil = at, 0
+		if g := a.find((n-1)/a.size + 1); g != nil && g.left <= left {
+			if late := uint32(min(longer.Microseconds(), math.MaxUint32)); late > g.late {
+				g.late, g.delayedUntil = late, 0
+			}
 			return
 		}
 	}
@@ -140,7 +160,7 @@ func (a *Arrivals) place(number uint64, now time.Duration) *group {
 		} else if old := &a.ring[number%n]; old.number > 0 && now-old.left < a.window+maxCredit {
 			grown := make([]group, min(2*n, a.groups))
 			for _, g := range a.ring {
-				if at := &grown[g.number%uint64(len(grown))]; g.number > at.number {
+				if at := &grown[uint64(g.number)%uint64(len(grown))]; g.number > at.number {
 					*at = g
 				}
 			}
@@ -188,13 +208,13 @@ func (a *Arrivals) Opens() time.Time {
 	if a.known >= minTransits {
 		late = max(0, late-a.fastest)
 	}
-	return a.epoch.Add(g.left + a.window + late)
+	return a.epoch.Add(g.left + a.window + max(late, g.held()))
 }
 
 // Delay returns how much longer the next request, whose token is due, must wait. It
 // decides once for each group. Where the rate is sure, a request never leaves within a window
-// of its predecessor, however late that left. By how much later it arrived is a guess, and
-// paid from the credit.
+// of its predecessor, however late that left or was held. By how much later it arrived is a
+// guess, and paid from the credit.
 func (a *Arrivals) Delay(now time.Time) time.Duration {
 	opens := a.Opens()
 	if !opens.After(now) {
@@ -212,7 +232,7 @@ func (a *Arrivals) Delay(now time.Time) time.Duration {
 		a.paid = now
 		surely := time.Duration(0)
 		if a.sure {
-			surely = max(0, a.epoch.Add(g.left+a.window).Sub(now))
+			surely = max(0, a.epoch.Add(g.left+a.window+g.held()).Sub(now))
 		}
 		guess := min(opens.Sub(now)-surely, a.credit)
 		a.credit -= guess

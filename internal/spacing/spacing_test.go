@@ -71,8 +71,8 @@ func TestSuccessorOfALateRequestIsHeld(t *testing.T) {
 	}
 }
 
-// A request that leaves long after it might delays its successor by as much, also before any was answered.
-func TestSuccessorOfOneThatLeavesLateIsHeld(t *testing.T) {
+// A request that is held before it departs delays its successor by as much, also before any was answered.
+func TestSuccessorOfOneThatWasHeldIsDelayed(t *testing.T) {
 	for _, rate := range []int{1, 20, 100, 1000} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			var a Arrivals
@@ -81,7 +81,7 @@ func TestSuccessorOfOneThatLeavesLateIsHeld(t *testing.T) {
 			now, held := start, 0
 			for i := range 2 * rate {
 				if i == (rate+1)/2 {
-					a.Late(70*ms, now.Add(70*ms-interval)) // the one before it
+					a.Held(70*ms, now.Add(70*ms-interval)) // the one before it
 				}
 				if d := a.Delay(now); d > 0 {
 					if held++; held == 1 && (i < rate || (d-70*ms).Abs() > time.Duration(a.size)*interval) {
@@ -95,6 +95,21 @@ func TestSuccessorOfOneThatLeavesLateIsHeld(t *testing.T) {
 				t.Error("none is held")
 			}
 		})
+	}
+}
+
+// Limits may change while a request is held.
+func TestNothingIsTimedAnyMoreWithoutARate(t *testing.T) {
+	var a Arrivals
+	a.Held(ms, start)
+	a.Fit(20, 1, true)
+	number := a.Leave(start)
+	a.Fit(2*maxRate, 1, true)
+	a.Held(ms, start.Add(ms))
+	a.Failed(number, start)
+	a.Arrived(number, start, start.Add(2*ms))
+	if d := a.Delay(start.Add(3 * ms)); d != 0 {
+		t.Error(d)
 	}
 }
 
