@@ -46,16 +46,10 @@ func BenchmarkWatchedWorker(b *testing.B) {
 // emptied returns how long a worker needs for a new queue of some jobs.
 func emptied(b *testing.B, jobs int, watched bool) time.Duration {
 	b.Helper()
-	must := func(err error) {
-		if err != nil {
-			b.Helper()
-			b.Fatal(err)
-		}
-	}
 	e, err := sqlitequeue.Open(filepath.Join(b.TempDir(), "queue.db"))
-	must(err)
+	must(b, err)
 	q, err := queue.Open(e, queue.WithAccount(twiliotest.AccountSid))
-	must(err)
+	must(b, err)
 	defer q.Close()
 	_, err = q.EnqueueMany(b.Context(), func(yield func(queue.Item) bool) {
 		for i := range jobs {
@@ -69,7 +63,7 @@ func emptied(b *testing.B, jobs int, watched bool) time.Duration {
 			}
 		}
 	})
-	must(err)
+	must(b, err)
 
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
@@ -81,11 +75,11 @@ func emptied(b *testing.B, jobs int, watched bool) time.Duration {
 	var workerOpts []queue.WorkerOption
 	if watched {
 		metrics, instrument, alerts, stop, err := instruments(q)
-		must(err)
+		must(b, err)
 		defer stop()
 		clientOpts, workerOpts = append(clientOpts, instrument), append(workerOpts, alerts)
 		d, err := dashboard.New(q, dashboard.WithLog(slog.New(slog.DiscardHandler)))
-		must(err)
+		must(b, err)
 		defer d.Close()
 		mux := http.NewServeMux()
 		mux.Handle("/metrics", metrics)
@@ -95,9 +89,9 @@ func emptied(b *testing.B, jobs int, watched bool) time.Duration {
 		defer readers(ctx, s.URL).Wait()
 	}
 	client, err := pacer.New(pacer.ClientParams{Username: twiliotest.AccountSid, Password: token}, clientOpts...)
-	must(err)
+	must(b, err)
 	w, err := queue.NewWorker(q, client, workerOpts...)
-	must(err)
+	must(b, err)
 	ended := make(chan error, 1)
 	began := time.Now()
 	go func() { ended <- w.Run(ctx) }()
@@ -106,7 +100,7 @@ func emptied(b *testing.B, jobs int, watched bool) time.Duration {
 	}
 	took := time.Since(began)
 	cancel()
-	must(<-ended)
+	must(b, <-ended)
 	return took
 }
 

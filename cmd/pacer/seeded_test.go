@@ -212,7 +212,7 @@ func (s *seeded) line(t *testing.T, command string, w way) []string {
 	return words
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

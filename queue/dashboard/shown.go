@@ -131,12 +131,16 @@ type hold struct {
 	Until    string           `json:"until"`
 }
 
-func holdOf(h *queue.Hold) hold {
-	resource := ""
-	if h.Resource.Name != "" {
-		resource = h.Resource.String()
+// named returns a resource as it is shown; "": one that stands for an account as a whole, or for nothing.
+func named(r pacer.Resource) string {
+	if r.Name == "" {
+		return ""
 	}
-	return hold{h.Name(), resource, pacer.MaskNumbers(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
+	return r.String()
+}
+
+func holdOf(h *queue.Hold) hold {
+	return hold{h.Name(), named(h.Resource), pacer.MaskNumbers(h.Resource.Sender), h.Reason, h.Code, moment(h.Since), moment(h.Until)}
 }
 
 // A reason is one answer of Queue.Why.
@@ -159,12 +163,8 @@ func reasonsOf(all []queue.Reason) []reason {
 	shown := []reason{}
 	for i := range all {
 		r := &all[i]
-		resource := ""
-		if r.Lane.Resource.Name != "" {
-			resource = r.Lane.Resource.String()
-		}
 		shown = append(shown, reason{
-			r.Kind, r.Stops, resource, pacer.MaskNumbers(r.Lane.Resource.Sender), r.Campaign, r.ID, r.Lanes, r.Waiting,
+			r.Kind, r.Stops, named(r.Lane.Resource), pacer.MaskNumbers(r.Lane.Resource.Sender), r.Campaign, r.ID, r.Lanes, r.Waiting,
 			moment(r.Since), moment(r.Until), r.Text, advice(r),
 		})
 	}
