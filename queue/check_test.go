@@ -161,7 +161,7 @@ func TestEveryDoorRefusesWhatCanOnlyFailLater(t *testing.T) {
 		}, "half a character"},
 		"too large, as is":   {form("Body", strings.Repeat("x", maxRequest)), "expected at most 1048576"},
 		"too large, as JSON": {form("Body", strings.Repeat("<", 200<<10)), "bytes as JSON: expected at most 1048576"},
-		"too many fields":    {form("MediaUrl", make([]string, 400_000)...), "expected at most 1048576"},
+		"too many fields":    {form("MediaUrl", slices.Repeat([]string{"12345"}, 140_000)...), "expected at most 1048576"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, m := openMemory(t)

@@ -72,14 +72,11 @@ func (w *world) accepted(from, to time.Duration) map[string]int {
 // A campaign of 50/s beside 100 lanes of 1/s: all hold their rates within 2 %, over a
 // minute, with 250 ms for each answer.
 func TestCampaignAndLanesHoldTheirRates(t *testing.T) {
-	minute := time.Minute
-	if testing.Short() {
-		minute = 10 * time.Second
-	}
+	minute := unlessShort(time.Minute, 10*time.Second)
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{Latency: 250 * time.Millisecond})
 		seconds := int(minute / time.Second)
-		const lanes = 100
+		lanes := unlessShort(100, 40)
 		for i := range lanes {
 			w.enqueueAll(seconds+10, fmt.Sprintf("+1500555%04d", i))
 		}
@@ -167,7 +164,7 @@ func TestSlowSendersDoNotSlowTheCampaign(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		_, err = c.Enqueue(t.Context(), numbers(3000), func(tw *twilio.RestClient, r queue.Recipient) error {
+		_, err = c.Enqueue(t.Context(), numbers(1500), func(tw *twilio.RestClient, r queue.Recipient) error {
 			n++
 			return message(fmt.Sprintf("+1500555%04d", n%60), r.ID, "hello "+r.ID)(tw)
 		})

@@ -254,8 +254,8 @@ func TestOptionErrors(t *testing.T) {
 func TestStatsRates(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
-		w.enqueueAll(1300, sender)
-		w.work(w.client(pacer.Limit{Resource: "*", Rate: 10}))
+		w.enqueueAll(650, sender)
+		w.work(w.client(pacer.Limit{Resource: "*", Rate: 5}))
 		for range 12 {
 			time.Sleep(10 * time.Second)
 			if _, err := w.q.Stats(t.Context()); err != nil {
@@ -267,8 +267,8 @@ func TestStatsRates(t *testing.T) {
 			t.Fatal(s, err)
 		}
 		l := s.Lanes[0]
-		if l.DepartureRate < 9.7 || l.DepartureRate > 10.1 || l.ArrivalRate != 0 {
-			t.Errorf("departure %.2f/s, arrival %.2f/s, expected 10 and 0", l.DepartureRate, l.ArrivalRate)
+		if l.DepartureRate < 4.85 || l.DepartureRate > 5.05 || l.ArrivalRate != 0 {
+			t.Errorf("departure %.2f/s, arrival %.2f/s, expected 5 and 0", l.DepartureRate, l.ArrivalRate)
 		}
 		if l.OldestAge < 119*time.Second || l.OldestAge > 121*time.Second {
 			t.Errorf("the oldest has waited for %v, expected 120 s", l.OldestAge)

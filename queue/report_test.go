@@ -298,10 +298,7 @@ func TestManyUnreportedResultsDelayNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.q = q
-		many := 10_000
-		if testing.Short() {
-			many = 1000
-		}
+		many := unlessShort(10_000, 300)
 		w.unreported(many, func(i int) string {
 			if i == many-1 {
 				return "dead"

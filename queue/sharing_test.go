@@ -183,13 +183,14 @@ func TestPaceHoldsWhenAllSlotsAreTaken(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%v/s, %v of the slots", rate, share), func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
-					const lanes, latency = 100, 310 * time.Millisecond
+					const latency = 310 * time.Millisecond
+					lanes := unlessShort(100, 40)
 					w := newWorld(t, twiliotest.Config{Latency: latency, Limits: []twiliotest.Limit{{Resource: "Messages", Rate: int(rate), PerSender: true}}})
 					seconds := 20 / rate
 					w.many(20*lanes, func(i int) func(*twilio.RestClient) error {
 						return message(numbered(i%lanes), receiver, fmt.Sprint(i))
 					})
-					slots := int(share * rate * lanes * latency.Seconds())
+					slots := int(share * rate * float64(lanes) * latency.Seconds())
 					w.work(w.client(pacer.Limit{Resource: "Messages", Rate: rate}), queue.WithConcurrency(slots))
 					time.Sleep(time.Duration(seconds * float64(time.Second)))
 					count, total := map[string]int{}, 0
@@ -205,7 +206,7 @@ func TestPaceHoldsWhenAllSlotsAreTaken(t *testing.T) {
 							t.Errorf("%s has sent %d, the mean is %d", from, n, total/lanes)
 						}
 					}
-					could := min(rate*lanes, 0.875*float64(slots)/latency.Seconds())
+					could := min(rate*float64(lanes), 0.875*float64(slots)/latency.Seconds())
 					refused := len(w.fake.Refused())
 					if got := float64(total) / seconds; got < 0.85*could {
 						t.Errorf("%.1f/s of all lanes, expected %.1f", got, could)

@@ -150,7 +150,7 @@ func TestOutageOfThrottledAnswersHoldsTheBucketInAllProcesses(t *testing.T) {
 func TestLowerLimitIsFound(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{Latency: 50 * time.Millisecond, Limits: []twiliotest.Limit{{Resource: "Messages", Rate: 20, PerSender: true}}})
-		minutes := unlessShort(5, 2)
+		minutes := unlessShort(5, 1)
 		w.many(20*60*minutes+100, func(i int) func(*twilio.RestClient) error { return message(sender, receiver, fmt.Sprint(i)) })
 		w.work(w.client(pacer.Limit{Resource: "Messages", Rate: 100})) // Twilio allows 20
 		time.Sleep(time.Duration(minutes) * time.Minute)

@@ -262,6 +262,7 @@ var whenRefused = map[string]row{
 			"403 of a gateway": foreign(403, loginPage), "404 of a gateway": foreign(404, "no such host"), "451": foreign(451, ""),
 		} {
 			t.Run(name+" for all", func(t *testing.T) {
+				oneOfEachKind(t, "413 of an edge for all", "403 of a gateway for all")
 				bubble(t, func(t *testing.T) {
 					w, f := newWorld(t, twiliotest.Config{}), f
 					f.Times = 9
@@ -277,6 +278,7 @@ var whenRefused = map[string]row{
 				})
 			})
 			t.Run(name+" for one", func(t *testing.T) {
+				oneOfEachKind(t, "400 empty for one", "404 of a gateway for one")
 				bubble(t, func(t *testing.T) {
 					w := newWorld(t, twiliotest.Config{})
 					v := w.inject(f, func(r *twiliotest.Request) bool { return strings.HasPrefix(r.Form.Get("Body"), "bad") })

@@ -455,9 +455,9 @@ func TestNoPriorityStarves(t *testing.T) {
 func TestAtInDeadlineCancel(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
-		at := w.enqueue("at", queue.At(w.start.Add(time.Hour)))
-		in := w.enqueue("in", queue.In(30*time.Minute))
-		cancelled := w.enqueue("cancelled", queue.In(10*time.Minute))
+		at := w.enqueue("at", queue.At(w.start.Add(15*time.Minute)))
+		in := w.enqueue("in", queue.In(10*time.Minute))
+		cancelled := w.enqueue("cancelled", queue.In(5*time.Minute))
 		if err := w.q.Cancel(t.Context(), cancelled); err != nil {
 			t.Fatal(err)
 		}
@@ -471,7 +471,7 @@ func TestAtInDeadlineCancel(t *testing.T) {
 		w.want(cancelled, queue.Cancelled)
 		w.want(in, queue.Sent)
 		w.want(at, queue.Sent)
-		for body, want := range map[string]time.Duration{"at": time.Hour, "in": 30 * time.Minute} {
+		for body, want := range map[string]time.Duration{"at": 15 * time.Minute, "in": 10 * time.Minute} {
 			if d := w.sent()[body] - want; d < 0 || d > 100*time.Millisecond {
 				t.Errorf("%q sent %v after its time", body, d)
 			}

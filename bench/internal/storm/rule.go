@@ -59,8 +59,10 @@ const retries = 5
 
 // hold is how long the article lets a call wait after its n-th throttled answer, from the first on, without jitter.
 func (f Refusal) hold(n int) (d time.Duration, header bool) {
-	if s, err := strconv.ParseFloat(f.RetryAfter, 64); err == nil && s > 0 {
-		return time.Duration(s * float64(time.Second)), true
+	if f.RetryAfter != "" { // an error of ParseFloat costs more than the number
+		if s, err := strconv.ParseFloat(f.RetryAfter, 64); err == nil && s > 0 {
+			return time.Duration(s * float64(time.Second)), true
+		}
 	}
 	return min(time.Second<<(n-1), 16*time.Second), false
 }
