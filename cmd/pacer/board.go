@@ -71,7 +71,7 @@ func (b *board) serve(ctx context.Context, log *slog.Logger) {
 	if b.listener == nil {
 		return
 	}
-	if err := serve(ctx, b.listener, b.handler); err != nil {
+	if err := serve(ctx, b.listener, b.handler, answersWithin); err != nil {
 		log.Error("pacer worker: the dashboard is not served any more", "error", err)
 	}
 }

@@ -45,6 +45,7 @@ func TestWorkerServesTheDashboard(t *testing.T) {
 		if err != nil || r.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %d, %v: %s", target, r.StatusCode, err, body)
 		}
+		witness(string(body))
 		return string(body)
 	}
 	if page := get(strings.TrimSuffix(at, "dashboard/")); !strings.Contains(page, `id="main"`) {

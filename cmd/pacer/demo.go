@@ -114,7 +114,7 @@ func (a *app) runDemo(ctx context.Context, d *demo) (err error) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stopServing()
-	running.Go(func() { _ = serve(serving, listener, fake) })
+	running.Go(func() { _ = serve(serving, listener, fake, 0) })
 
 	client, err := pacer.New(pacer.ClientParams{Username: twiliotest.AccountSid, Password: twiliotest.AuthToken},
 		pacer.WithBaseURL("http://"+listener.Addr().String()), pacer.WithLogger(a.log()),

@@ -59,9 +59,14 @@ func (f *faults) fake() (*twiliotest.Fake, error) {
 	return fake, nil
 }
 
-// serve serves h until ctx ends.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+// answersWithin is how long somebody may take to read what the worker answers. The dashboard has times of its own.
+const answersWithin = 30 * time.Second
+
+// serve serves h until ctx ends. Whoever reads an answer more slowly than within is cut off, unless h gives it longer. 0: nobody is.
+func serve(ctx context.Context, l net.Listener, h http.Handler, within time.Duration) error {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: within, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -100,7 +105,7 @@ A program of yours is pointed at it by pacer.WithBaseURL, this command by --base
 			}
 			a.say("A fake Twilio listens. Point programs at it:\n\n  export PACER_BASE_URL=http://%s\n  export TWILIO_ACCOUNT_SID=%s\n  export TWILIO_AUTH_TOKEN=any\n",
 				strings.Replace(l.Addr().String(), "[::]", "127.0.0.1", 1), twiliotest.AccountSid)
-			if err := serve(cmd.Context(), l, fake); err != nil {
+			if err := serve(cmd.Context(), l, fake, 0); err != nil {
 				return err
 			}
 			stats := fakeStats{fake.Stats().Accepted, fake.Stats().Throttled, len(fake.Duplicates())}

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.Setenv("TWILIO_ACCOUNT_SID", twiliotest.AccountSid)
 	_ = os.Setenv("TWILIO_AUTH_TOKEN", token)
-	os.Exit(m.Run())
+	os.Exit(max(m.Run(), silence()))
 }
 
 // A printed is what one command line has printed.
@@ -58,6 +58,9 @@ func doIn(ctx context.Context, t *testing.T, in string, args ...string) printed 
 	code := run(ctx, args, strings.NewReader(in), &out, &errs)
 	p := printed{code, out.String(), errs.String()}
 	all := p.out + p.err
+	if !shows(args) {
+		witness(all)
+	}
 	if strings.ContainsFunc(all, func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f }) {
 		t.Errorf("%q prints control characters: %q", args, all)
 	}
@@ -101,13 +104,17 @@ func decode[T any](t *testing.T, text string) (v T) {
 	return v
 }
 
-// A buffer that may be written and read at the same time.
+// A buffer that may be written and read at the same time. What is written is witnessed, unless it may have numbers.
 type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	numbers bool
+	mu      sync.Mutex
+	b       bytes.Buffer
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
+	if !b.numbers {
+		witness(string(p))
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)

@@ -50,7 +50,7 @@ func piped(t *testing.T, until string, args ...string) printed {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0") // else each one sleeps a second under -race
-	var out, errs buffer                                                       // which are no files, so that the process gets pipes
+	out, errs := buffer{numbers: shows(args)}, buffer{numbers: shows(args)}    // which are no files, so that the process gets pipes
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	must(t, cmd.Start())
 	if until != "" {

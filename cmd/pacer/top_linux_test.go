@@ -49,6 +49,7 @@ func readUntil(t *testing.T, person *os.File, words string) string {
 			t.Fatalf("%v before %q in %q", err, words, all)
 		}
 	}
+	witness(string(all))
 	return string(all)
 }
 

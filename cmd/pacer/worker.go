@@ -182,7 +182,7 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 		mux := h.handler(metrics)
 		b.mount(mux)
 		background.Go(func() {
-			if err := serve(serving, l, mux); err != nil {
+			if err := serve(serving, l, mux, answersWithin); err != nil {
 				log.Error("pacer worker: /healthz, /readyz and /metrics are not served any more", "error", err)
 			}
 		})

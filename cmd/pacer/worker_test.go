@@ -142,6 +142,7 @@ func get(t *testing.T, url string) (int, string) {
 	if err != nil {
 		t.Error(err)
 	}
+	witness(string(body))
 	return resp.StatusCode, string(body)
 }
 

@@ -208,6 +208,9 @@ func (v *view) read(ctx context.Context) (s *snapshot, total *queue.LaneDepth, a
 		return s, nil, at, err
 	}
 	o := &s.overview
+	if len(v.names) > 2*len(stats.Lanes) { // most are of lanes that the store has no more
+		clear(v.names)
+	}
 	for i := range stats.Lanes {
 		s.lanes = append(s.lanes, v.laneOf(&stats.Lanes[i], stats.Time))
 		if s.lanes[i].busy() {

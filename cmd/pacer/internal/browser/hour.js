@@ -1,0 +1,57 @@
+// Leaves each page open for an hour, of which the server makes seconds, and the overview for three: node hour.js URL ID. It
+// prints, as JSON, how many pages there were, and how many events each has had at least. It ends with an error if a page grows.
+import assert from "node:assert/strict";
+import { url, browser, faults, visit, go, countEvents } from "./open.js";
+
+const perMinute = 24; // events
+const most = 128 << 10; // bytes by which the heap may grow
+const pages = ["lanes", "campaigns", "campaign/spring", "doubt", "job/" + process.argv[3], "holds", "limits", "workers", "overview"];
+let events = Infinity;
+
+// measured opens a page, and returns what it has after a quarter of an hour and after so many hours.
+async function measured(name, hours) {
+  const page = await visit({ viewport: { width: 1440, height: 900 } });
+  let pending = 0;
+  page.on("request", (r) => r.url().endsWith("/events") || pending++);
+  for (const end of ["requestfinished", "requestfailed"]) page.on(end, (r) => r.url().endsWith("/events") || pending--);
+  await countEvents(page);
+  await go(page, name);
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Performance.enable");
+
+  let wanted = await page.evaluate(() => window.heard);
+  const pass = async (quarters) => {
+    for (let i = 0; i < quarters; i++) {
+      const made = await fetch(`${url}/advance?events=${15 * perMinute}`);
+      assert.equal(made.status, 200);
+      wanted += 15 * perMinute;
+      await page.waitForFunction((n) => window.heard >= n, wanted);
+      while (pending > 0) await page.waitForTimeout(10);
+    }
+  };
+  const measure = async () => {
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));
+    for (let i = 0; i < 3; i++) await devtools.send("HeapProfiler.collectGarbage");
+    const { metrics } = await devtools.send("Performance.getMetrics");
+    const of = (key) => metrics.find((m) => m.name === key).value;
+    return { nodes: of("Nodes"), listeners: of("JSEventListeners"), heap: of("JSHeapUsedSize") };
+  };
+  await pass(1);
+  const early = await measure();
+  await pass(4 * hours);
+  const late = await measure();
+  events = Math.min(events, wanted);
+  await page.context().close();
+  return { early, late };
+}
+
+for (const name of pages) {
+  const began = Date.now();
+  const { early, late } = await measured(name, name === "overview" ? 3 : 1);
+  const said = `${name}: early ${JSON.stringify(early)}, late ${JSON.stringify(late)}`;
+  console.log(`${Date.now() - began} ms: ${said}`);
+  if (late.nodes > early.nodes || late.listeners > early.listeners || late.heap > early.heap + most) faults.push(said);
+}
+await browser.close();
+assert.deepEqual(faults, []);
+console.log(JSON.stringify({ pages: pages.length, events }));
