@@ -24,7 +24,7 @@ const (
 	wideShare = 0.2              // of requests throttled for fresh keys, from which on it is about all
 	wideFor   = 10 * time.Minute // for which a limit of the whole resource is remembered
 
-	coincidences = 2 // cool-downs of a key in a row that may be by the resource's limit
+	coincidences = 2 // cool-downs of a key in a row, or other keys, that may be by chance
 )
 
 func (e *spread) accepts(k *key) {
@@ -47,7 +47,8 @@ func (e *spread) wide(h *keyState, mostly bool) bool {
 		e.widened = e.at
 		return true
 	}
-	if h != nil && h.times >= coincidences {
+	// Where many other keys are throttled, one of them is throttled again and again by chance.
+	if h != nil && h.times >= coincidences && e.fresh < coincidences {
 		e.widened = time.Time{}
 	}
 	return false
