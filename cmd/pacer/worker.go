@@ -134,7 +134,7 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 	if err != nil {
 		return err
 	}
-	q, err := a.openQueue(ctx, false, log)
+	q, err := a.awaitQueue(ctx, log)
 	if err != nil {
 		return err
 	}
