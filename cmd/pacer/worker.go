@@ -149,7 +149,7 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, stopClient()) }()
-	worker, err := queue.NewWorker(q, client, append(c.options(log), alerts)...)
+	worker, err := queue.NewWorker(q, client, append(c.options(log), alerts, a.credentialsFrom())...)
 	if err != nil {
 		return err
 	}
