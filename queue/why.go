@@ -53,6 +53,7 @@ type Reason struct {
 	Campaign string    // that it is about; "": none
 	Held     Hold      // that stops it, for EndHold; zero: none does
 	ID       ID        // of the request, or of one of them; "": none
+	Learned  bool      // a limit: throttled answers have shown it
 	Since    time.Time // by the engine's clock; zero: not known
 	Until    time.Time // the same
 	Text     string    // a sentence. It holds no phone number and no text of a message

@@ -33,7 +33,7 @@ func (w *inquiry) limits() {
 		what := "the limit in force"
 		if bucket.Learned > 0 {
 			what = "a limit that throttled answers have shown"
-			r.Do = fmt.Sprintf("Twilio throttles at %.3g a second: set the limit to that, or ask Twilio for more", bucket.Learned)
+			r.Learned, r.Do = true, fmt.Sprintf("Twilio throttles at %.3g a second: set the limit to that, or ask Twilio for more", bucket.Learned)
 		}
 		r.Text = fmt.Sprintf("%s may send %.3g a second, by %s: %d wait, which takes %v.", l.Lane.Resource, bucket.Pace, what, r.Waiting, takes.Round(time.Second))
 	}

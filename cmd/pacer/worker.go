@@ -154,7 +154,7 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 		return err
 	}
 
-	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure}
+	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure, shared: a.share != ""}
 	if err := b.open(q, client, a.limitsKept(), c.Listen, log); err != nil {
 		return err
 	}
