@@ -100,7 +100,7 @@ func (w *inquiry) mendCredentials() string {
 	const restart = ", and restart it; then end the hold, or wait a minute"
 	var ways []string
 	for _, b := range w.beats {
-		way := ""
+		var way string
 		switch {
 		case b.Credentials == "":
 			continue
