@@ -112,7 +112,7 @@ const (
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"
 	adviceResults      = "mend the function given to WithOnResult; results stay in the store and are told again"
-	adviceNoWorker     = "start a worker, or look why it does not run; what waits is sent afterwards"
+	adviceNoWorker     = "start a worker (pacer worker, or systemctl start pacer), or look why it does not run; what waits is sent afterwards"
 	adviceStopped      = "give Run a longer grace (WithGrace), and let OnResult end with its context; what is left is looked after by the next Run"
 )
 

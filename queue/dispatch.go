@@ -153,6 +153,11 @@ func (d *dispatcher) campaignsOf(ctx context.Context, lanes []ReadyLane) (map[st
 		d.raise(Alert{Kind: AlertStore, Err: err, Advice: adviceStore})
 		d.complained = err.Error()
 	}
+	for name, c := range campaigns {
+		if was := d.campaigns[name]; was != nil && was.State == CampaignPaused && c.State == CampaignRunning {
+			d.tally.resumed(name, time.Now())
+		}
+	}
 	d.campaigns = campaigns
 	return campaigns, nil
 }

@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,9 +22,7 @@ const HeartbeatPrefix = "worker/"
 const (
 	beatEvery   = 5 * time.Second
 	deadAfter   = 20 * time.Second
-	paceBeats   = 6   // beats over which a pace is measured
-	beatBuckets = 50  // of a heartbeat at most
-	beatRates   = 100 // campaigns of a heartbeat at most
+	beatBuckets = 50 // of a heartbeat at most
 	lastBeat    = 2 * time.Second
 )
 
@@ -44,6 +41,8 @@ type heartbeat struct {
 	OnWire      int                `json:"onWire"`
 	Pace        float64            `json:"pace"`
 	Campaigns   map[string]float64 `json:"campaigns,omitempty"` // their paces
+	Credentials string             `json:"credentials,omitempty"`
+	Watched     bool               `json:"watched,omitempty"` // the source of the credentials
 	Buckets     []beatBucket       `json:"buckets,omitempty"`
 }
 
@@ -65,66 +64,6 @@ type heart struct {
 	version int64 // of the document
 }
 
-// A tally counts the requests that were sent, by campaign, since the heart has asked last. It is safe for
-// concurrent use.
-type tally struct {
-	mu    sync.Mutex
-	since time.Time
-	sent  map[string]int64 // by campaign; "": those of none
-	beats []beatCount      // the last ones
-}
-
-// A beatCount is what was sent between two beats.
-type beatCount struct {
-	took time.Duration
-	sent map[string]int64
-}
-
-// add counts a request of a campaign as sent.
-func (t *tally) add(campaign string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.sent == nil {
-		t.sent = make(map[string]int64)
-	}
-	t.sent[campaign]++
-}
-
-// paces returns requests per second over the last 30 s: of all, and of each campaign since it began.
-func (t *tally) paces(now time.Time) (all float64, of map[string]float64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.beats = append(t.beats, beatCount{now.Sub(t.since), t.sent})
-	if len(t.beats) > paceBeats {
-		t.beats = slices.Delete(t.beats, 0, 1)
-	}
-	t.since, t.sent = now, nil
-	counts, spans, total, took := make(map[string]int64), make(map[string]time.Duration), int64(0), time.Duration(0)
-	for _, b := range t.beats {
-		for name, n := range b.sent {
-			counts[name] += n
-			total += n
-			if _, began := spans[name]; !began {
-				spans[name] = 0
-			}
-		}
-		for name := range spans {
-			spans[name] += b.took
-		}
-		took += b.took
-	}
-	of = make(map[string]float64, min(len(counts), beatRates))
-	for name, n := range counts {
-		if name != "" && spans[name] > 0 && len(of) < beatRates {
-			of[name] = float64(n) / spans[name].Seconds()
-		}
-	}
-	if took > 0 {
-		all = float64(total) / took.Seconds()
-	}
-	return all, of
-}
-
 // beat writes a heartbeat every 5 s until ctx ends, and then takes the document away. That the store
 // fails only the log tells: the loops that work raise alerts of that.
 func (w *Worker) beat(ctx context.Context) error {
@@ -133,7 +72,8 @@ func (w *Worker) beat(ctx context.Context) error {
 		host = "unknown"
 	}
 	h := &heart{base: w.base, tally: &w.board.tally, slot: -1, heartbeat: heartbeat{
-		Format: formatVersion, ID: uuid.NewString(), Host: host, PID: os.Getpid(), Version: moduleVersion(), Concurrency: w.slots.size}}
+		Format: formatVersion, ID: uuid.NewString(), Host: host, PID: os.Getpid(), Version: moduleVersion(), Concurrency: w.slots.size,
+		Credentials: w.credentials, Watched: w.credentialsWatched}}
 	for on := true; on; on = pause(ctx, beatEvery) {
 		if err := h.write(ctx); err != nil && ctx.Err() == nil {
 			h.warn("cannot tell that this worker lives", "error", err)

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio/twilio-go/client"
@@ -61,6 +63,7 @@ func judge(a attempt) (meaning, Outcome) {
 	case pacer.Unauthorized(a.err):
 		return wasBarred, o
 	case pacer.InDoubt(a.err):
+		o.Reason = unansweredReason(fact, a.err, o.Reason)
 		return wasUnproved, o
 	case fact.Fate == pacer.Answered && twilioCode(fact.Code):
 		return wasRefused, o
@@ -142,6 +145,17 @@ func answeredReason(fact pacer.Attempt, err error) string {
 		return fmt.Sprintf("status %d without Twilio's code: somebody else answers in Twilio's place", fact.Status)
 	}
 	return fmt.Sprintf("status %d", fact.Status)
+}
+
+// unansweredReason says in words of people that no answer came, where reason has those of a library.
+func unansweredReason(fact pacer.Attempt, err error, reason string) string {
+	switch {
+	case fact.Fate != pacer.PerhapsWritten:
+		return reason
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended before an answer"
+	}
+	return strings.TrimSuffix(reason, " (Twilio may have processed it)")
 }
 
 // saidBy reads what is recorded of an error: Twilio's code, and the text without the URL.

@@ -2,7 +2,10 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/twilio-pacer/pacer"
 )
 
 // This file finds out what limits a campaign, from the lanes, their holds and what workers say.
@@ -30,6 +33,7 @@ type scene struct {
 	lanes []LaneStats
 	beats []heartbeat // of the workers that live
 	dead  []heartbeat // of those that have vanished
+	holds []Hold      // none is looked for if no lane is held
 	at    time.Time   // by the engine's clock
 	now   time.Time   // by this process's
 }
@@ -51,7 +55,10 @@ func (q *Queue) scene(ctx context.Context) (s scene, err error) {
 			s.dead = append(s.dead, b)
 		}
 	}
-	return s, nil
+	if slices.ContainsFunc(s.lanes, func(l LaneStats) bool { return l.Parked.After(at) }) {
+		s.holds, err = q.Holds(ctx)
+	}
+	return s, err
 }
 
 // busy reports whether there are workers, all of which have on the wire nearly as much as they may.
@@ -106,6 +113,22 @@ func (s *scene) heldUntil(keep func(Lane) bool) (until time.Time) {
 	return until
 }
 
+// barred reports whether something ready of the lanes that keep chooses is of an account for which Twilio does
+// nothing. Then nobody knows when it goes on.
+func (s *scene) barred(keep func(Lane) bool) bool {
+	for _, h := range s.holds {
+		if h.Reason != HoldUnauthorized || h.Resource != (pacer.Resource{Account: h.Resource.Account}) {
+			continue
+		}
+		if slices.ContainsFunc(s.lanes, func(l LaneStats) bool {
+			return l.Ready > 0 && keep(l.Lane) && l.Lane.Resource.Account == h.Resource.Account
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
 // limit fills in what limits the campaign, and puts the ETA right by the pace that is really kept.
 func (c *campaignDoc) limit(p *Progress, s *scene) {
 	for _, b := range s.beats {
@@ -139,7 +162,13 @@ func (c *campaignDoc) limit(p *Progress, s *scene) {
 	switch {
 	case !held.IsZero():
 		p.LimitedBy, p.LimitedUntil = LimitedByHold, held
+		if s.barred(own) {
+			p.ETA = time.Time{}
+			return
+		}
 		from = s.now.Add(held.Sub(s.at))
+	case len(senders) > 0 && allowed < c.Rate:
+		p.LimitedBy = LimitedBySender
 	case kept >= nearly*c.Rate:
 		p.LimitedBy = LimitedByRate
 		kept = c.Rate

@@ -95,6 +95,52 @@ func TestProgressSaysWhatLimitsACampaign(t *testing.T) {
 	})
 }
 
+// A sender that may send a little less than the campaign is what limits it, and the only reason.
+func TestOnlyTheLowerOfTwoLimitsIsAReason(t *testing.T) {
+	for rate, want := range map[float64]queue.Cause{10: queue.CauseLimit, 5: queue.CauseRate} {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, twiliotest.Config{})
+			c := w.campaign("spring", queue.CampaignOptions{Rate: rate}, 900)
+			w.work(w.client(pacer.Limit{Resource: pacer.Messages, Rate: 9.8}))
+			time.Sleep(40 * time.Second)
+			reasons, err := w.q.Why(t.Context(), queue.About{Campaign: "spring"})
+			if err != nil || len(reasons) != 1 || reasons[0].Kind != want {
+				t.Errorf("at %v a second: %+v, %v: expected %q alone", rate, reasons, err, want)
+			}
+			if p := w.progress(c); (p.LimitedBy == queue.LimitedBySender) != (want == queue.CauseLimit) {
+				t.Errorf("at %v a second: limited by %q", rate, p.LimitedBy)
+			}
+		})
+	}
+}
+
+// Neither a pause nor credentials that are wrong make a time of which nobody knows anything.
+func TestTheEndOfACampaignIsNotInvented(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		c := w.campaign("spring", queue.CampaignOptions{Rate: 5}, 2000)
+		w.work(w.client(unlimited))
+		time.Sleep(40 * time.Second)
+		if err := c.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		if err := c.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(7 * time.Second)
+		p := w.progress(c)
+		if left, want := time.Until(p.ETA), time.Duration(p.Waiting)*time.Second/5; left < want*9/10 || left > want*11/10 {
+			t.Errorf("after the pause: pace %v, it ends in %v, expected about %v", p.Pace, left, want)
+		}
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003})
+		time.Sleep(30 * time.Second)
+		if p := w.progress(c); !p.ETA.IsZero() || p.LimitedBy != queue.LimitedByHold {
+			t.Errorf("with credentials that are wrong: it ends at %v, limited by %q", p.ETA, p.LimitedBy)
+		}
+	})
+}
+
 func TestResultsAndFailuresNameTheirRecipient(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})

@@ -24,6 +24,9 @@ type settings struct {
 	policy   Policy            // for what policies does not name; "": the default
 	policies map[string]Policy // by operation
 
+	credentials        string // where the client's credentials come from; "": not known
+	credentialsWatched bool   // a change there is in force within seconds
+
 	keepResponses bool
 	noDiscovery   bool                                // of the senders of Messaging Services
 	onResult      func(context.Context, Result) error // nil: nobody is told of results
@@ -62,6 +65,19 @@ func WithConcurrency(n int) WorkerOption {
 			return fmt.Errorf("queue: WithConcurrency: %d: expected at least 1", n)
 		}
 		w.slots = newSlots(n)
+		return nil
+	}
+}
+
+// WithCredentialsFrom says where the client's credentials come from, such as "/etc/pacer/token" or "TWILIO_AUTH_TOKEN".
+// It must be no secret: other processes see it, and [Queue.Why] names it if Twilio refuses them. watched says that a
+// change is in force within seconds. Otherwise the worker must be restarted for it.
+func WithCredentialsFrom(source string, watched bool) WorkerOption {
+	return func(w *Worker) error {
+		if source == "" {
+			return errors.New("queue: WithCredentialsFrom: no source: expected the name of a file or of an environment variable")
+		}
+		w.credentials, w.credentialsWatched = source, watched
 		return nil
 	}
 }

@@ -38,8 +38,8 @@ type Progress struct {
 	// ETA is when the last one that waits will have been sent at the pace that is really kept. Until half
 	// a minute after its creation, or where nothing was sent recently, that is Options.Rate, or the sender's
 	// limit if that is lower. Only time in which the campaign may send counts. It may lie after
-	// Expires: then not all will be sent. Zero: nothing waits, the campaign is paused or cancelled, or
-	// it would take more than ten years.
+	// Expires: then not all will be sent. Zero: nothing waits, the campaign is paused or cancelled,
+	// Twilio does nothing for the account, or it would take more than ten years.
 	ETA time.Time
 	// NextOpen is when a campaign that is scheduled or outside its window may send next.
 	NextOpen time.Time

@@ -53,6 +53,7 @@ type Reason struct {
 	Campaign string    // that it is about; "": none
 	Held     Hold      // that stops it, for EndHold; zero: none does
 	ID       ID        // of the request, or of one of them; "": none
+	Learned  bool      // a limit: throttled answers have shown it
 	Since    time.Time // by the engine's clock; zero: not known
 	Until    time.Time // the same
 	Text     string    // a sentence. It holds no phone number and no text of a message
@@ -99,6 +100,7 @@ type inquiry struct {
 	ready    int64  // requests that are ready in the lanes it is about
 	sending  int64  // requests that are on the wire in these lanes
 	reasons  []Reason
+	atRate   map[string]bool // campaigns that their own rate limits, and no sender
 }
 
 // keep reports whether the inquiry is about a lane.
@@ -138,9 +140,7 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 		w.vanished()
 	}
 	w.clocksOff()
-	if err := w.held(ctx); err != nil {
-		return err
-	}
+	w.held()
 	if err := w.campaigns(ctx); err != nil {
 		return err
 	}
@@ -172,6 +172,9 @@ func (w *inquiry) fate() {
 		r.Kind, r.Since, r.Until, r.Text = CauseSending, j.Began, j.Lease, "A worker is sending it."
 	case j.State == Delayed:
 		r.Kind, r.Stops, r.Waiting, r.Until, r.Text = CauseDelayed, true, 1, j.Due, "It is not due yet."
+		if j.Claim > 0 {
+			r.Text = "It was sent without success, and is tried again."
+		}
 	case j.State == InDoubt && j.Look.IsZero():
 		r.Kind, r.Stops, r.Waiting, r.Since, r.Do = CauseInDoubt, true, 1, j.Began, adviceInDoubt
 		r.Text = fmt.Sprintf("It may have been sent (%s), and a person has to decide.", why)

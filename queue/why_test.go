@@ -48,7 +48,7 @@ var situations = map[string]struct {
 	make  func(*world) queue.About
 	want  queue.Cause
 	stops bool
-	text  string // a part of it
+	text  string // a part of it, or of what to do
 }{
 	"no worker alive": {func(w *world) queue.About {
 		w.enqueue("one")
@@ -61,6 +61,20 @@ var situations = map[string]struct {
 		time.Sleep(10 * time.Second)
 		return queue.About{}
 	}, queue.CauseUnauthorized, true, "does not take the worker's credentials (code 20003)."},
+	"wrong token in a file": {func(w *world) queue.About {
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003})
+		w.enqueue("one")
+		w.work(w.client(unlimited), queue.WithCredentialsFrom("/etc/pacer/token", true))
+		time.Sleep(10 * time.Second)
+		return queue.About{}
+	}, queue.CauseUnauthorized, true, "Do: write the account's present token into /etc/pacer/token on "},
+	"wrong token in the environment": {func(w *world) queue.About {
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003})
+		w.enqueue("one")
+		w.work(w.client(unlimited), queue.WithCredentialsFrom("TWILIO_AUTH_TOKEN", false))
+		time.Sleep(10 * time.Second)
+		return queue.About{}
+	}, queue.CauseUnauthorized, true, "Do: set TWILIO_AUTH_TOKEN of process "},
 	"account suspended": {func(w *world) queue.About {
 		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 403, Code: 20005})
 		id := w.enqueue("one")
@@ -91,7 +105,22 @@ var situations = map[string]struct {
 		w.work(w.client(unlimited))
 		time.Sleep(2 * time.Second)
 		return queue.About{Lane: queue.Lane{Resource: w.of(id)}}
-	}, queue.CauseHeld, true, "api/Messages:create is held: Twilio was throttling, and asks to wait (code 20429)."},
+	}, queue.CauseHeld, true, "api/Messages:create is held: Twilio was throttling, so that pacer waits (code 20429)."},
+	"requests of a campaign that were throttled": {func(w *world) queue.About {
+		w.noise(4, "20")
+		w.campaign("spring", queue.CampaignOptions{Rate: 10}, 200)
+		w.work(w.client(unlimited))
+		time.Sleep(35 * time.Second)
+		return queue.About{Campaign: "spring"}
+	}, queue.CauseDelayed, false, "were throttled, and are tried again."},
+	"a limit that Twilio has shown": {func(w *world) queue.About {
+		for range 2000 {
+			w.enqueue("one")
+		}
+		w.work(w.client(pacer.Limit{Resource: "*", Rate: 20}))
+		time.Sleep(60 * time.Second)
+		return queue.About{}
+	}, queue.CauseLimit, false, " a second: set the limit to that, or ask Twilio for more"},
 	"limit far too low": {func(w *world) queue.About {
 		for range 50 {
 			w.enqueue("one")
@@ -107,6 +136,13 @@ var situations = map[string]struct {
 		time.Sleep(2 * time.Second)
 		return queue.About{}
 	}, queue.CauseInDoubt, true, "A request may have been sent, and a person has to decide."},
+	"a connection that has ended": {func(w *world) queue.About {
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.DropAfterAccept, Times: 1, Match: isMessage})
+		id := w.enqueue("one")
+		w.work(w.client(unlimited), queue.WithInDoubt(queue.ParkInDoubt))
+		time.Sleep(2 * time.Second)
+		return queue.About{ID: id}
+	}, queue.CauseInDoubt, true, "It may have been sent (the connection ended before an answer), and a person has to decide."},
 	"everything expired": {func(w *world) queue.About {
 		w.campaign("spring", queue.CampaignOptions{Rate: 0.001, Expires: time.Now().Add(time.Minute)}, 10)
 		w.work(w.client(unlimited))
@@ -141,8 +177,12 @@ func TestWhy(t *testing.T) {
 	for name, s := range situations {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
-				w := newWorld(t, twiliotest.Config{})
-				if r := w.why(s.make(w), s.want); r.Stops != s.stops || !strings.Contains(r.Text, s.text) || r.Stops && r.Waiting == 0 {
+				config := twiliotest.Config{}
+				if name == "a limit that Twilio has shown" {
+					config.Limits = []twiliotest.Limit{{Resource: "Messages", Rate: 10}}
+				}
+				w := newWorld(t, config)
+				if r := w.why(s.make(w), s.want); r.Stops != s.stops || !strings.Contains(r.Text+" Do: "+r.Do, s.text) || r.Stops && r.Waiting == 0 {
 					t.Errorf("%+v: expected %q, stops: %v", r, s.text, s.stops)
 				}
 			})

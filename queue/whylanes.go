@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/twilio-pacer/pacer"
 )
@@ -15,18 +15,14 @@ import (
 var suspendedCodes = map[int]bool{10001: true, 20005: true, 20403: true, 70051: true, 90010: true}
 
 // held finds the holds of what is ready.
-func (w *inquiry) held(ctx context.Context) error {
-	holds, err := w.q.Holds(ctx)
-	if err != nil {
-		return err
-	}
+func (w *inquiry) held() {
 	barred := make(map[string]bool) // accounts
-	for _, h := range holds {
+	for _, h := range w.holds {
 		if h.Resource == (pacer.Resource{Account: h.Resource.Account}) && h.Reason == HoldUnauthorized {
 			barred[h.Resource.Account] = true
 		}
 	}
-	for _, h := range holds {
+	for _, h := range w.holds {
 		account := h.Resource == pacer.Resource{Account: h.Resource.Account}
 		if !account && h.Reason == HoldUnauthorized && barred[h.Resource.Account] {
 			continue // that of the account says it
@@ -54,11 +50,10 @@ func (w *inquiry) held(ctx context.Context) error {
 			r.Kind = CauseSuspended
 			r.Text, r.Do = what+": the account is suspended or closed"+codeIn(h.Code)+".", "look at the account in Twilio's console; one request a minute tries again, or end the hold"
 		case h.Reason == HoldUnauthorized:
-			r.Kind = CauseUnauthorized
+			r.Kind, r.Do = CauseUnauthorized, w.mendCredentials()
 		}
 		w.add(r)
 	}
-	return nil
 }
 
 func codeIn(code int) string {
@@ -72,7 +67,7 @@ func codeIn(code int) string {
 func meaningOf(r HoldReason) string {
 	switch r {
 	case HoldThrottled:
-		return "Twilio was throttling, and asks to wait"
+		return "Twilio was throttling, so that pacer waits"
 	case HoldQuota:
 		return "a quota is used up"
 	case HoldQueueFull:
@@ -91,16 +86,41 @@ func meaningOf(r HoldReason) string {
 func doAbout(r HoldReason) string {
 	switch r {
 	case HoldThrottled:
-		return "wait, or end the hold if you know better; if it comes again, configure the limit"
+		return "wait; if it comes again, configure a lower limit, use other senders, or ask Twilio for more"
 	case HoldQuota, HoldQueueFull:
 		return adviceHeld + "; to end the hold tries again at once"
 	case HoldUnreachable:
 		return adviceUnreachable
-	case HoldUnauthorized:
-		return "give the worker credentials that are right; one request a minute tries again, or end the hold"
 	}
 	return "end the hold"
 }
+
+// mendCredentials says how to give the workers that live credentials that are right.
+func (w *inquiry) mendCredentials() string {
+	const restart = ", and restart it; then end the hold, or wait a minute"
+	var ways []string
+	for _, b := range w.beats {
+		var way string
+		switch {
+		case b.Credentials == "":
+			continue
+		case b.Watched:
+			way = fmt.Sprintf("write the account's present token into %s on %s; the worker tries it within a second", b.Credentials, b.Host)
+		default:
+			way = fmt.Sprintf("set %s of process %d on %s to the account's present token%s", b.Credentials, b.PID, b.Host, restart)
+		}
+		if !slices.Contains(ways, way) && len(ways) < fewWorkers {
+			ways = append(ways, way)
+		}
+	}
+	if len(ways) == 0 {
+		return "set the worker's TWILIO_AUTH_TOKEN" + restart + ". Or mend its file of credentials, which its log names at the start; that is tried within a second"
+	}
+	return strings.Join(ways, ". And ")
+}
+
+// fewWorkers is how many workers a sentence names at most.
+const fewWorkers = 3
 
 // campaigns finds the campaigns that do not send what waits.
 func (w *inquiry) campaigns(ctx context.Context) error {
@@ -110,6 +130,7 @@ func (w *inquiry) campaigns(ctx context.Context) error {
 		}
 	}
 	waiting := make(map[string]Reason)
+	w.atRate = make(map[string]bool)
 	for _, l := range w.lanes {
 		if name := l.Lane.Campaign; name != "" && w.keep(l.Lane) && (l.Ready+l.Delayed > 0 || name == w.about.Campaign) {
 			r := waiting[name]
@@ -164,94 +185,9 @@ func (w *inquiry) campaignSays(c *campaignDoc, r Reason) {
 	case p.LimitedBy == LimitedByRate:
 		r.Kind, r.Stops, r.Until = CauseRate, false, p.ETA
 		r.Text, r.Do = fmt.Sprintf("Campaign %s sends at its rate, %.3g a second.", c.name, c.Rate), "raise the rate, if it is to go faster"
+		w.atRate[c.name] = true
 	default:
 		return // others say what limits it
 	}
 	w.add(r)
-}
-
-// limits finds the buckets whose limits keep what is ready.
-func (w *inquiry) limits() {
-	of := w.buckets()
-	seen := make(map[string]int) // places in reasons
-	for _, l := range w.lanes {
-		key := BucketKey(l.Lane.Resource)
-		bucket, limited := of[key]
-		if !limited || !w.keep(l.Lane) || l.Ready == 0 || l.Parked.After(w.at) {
-			continue
-		}
-		at, known := seen[key]
-		if !known {
-			at = len(w.reasons)
-			seen[key] = at
-			w.add(Reason{Kind: CauseLimit, Lane: l.Lane, Do: "if Twilio allows more, raise the limit in the worker's limits"})
-		}
-		r := &w.reasons[at]
-		r.Lanes++
-		r.Waiting += l.Ready
-		takes := time.Duration(float64(r.Waiting) / bucket.Pace * float64(time.Second))
-		r.Until = w.at.Add(takes)
-		what := "the limit in force"
-		if bucket.Learned > 0 {
-			what = "a limit that throttled answers have shown"
-		}
-		r.Text = fmt.Sprintf("%s may send %.3g a second, by %s: %d wait, which takes %v.", l.Lane.Resource, bucket.Pace, what, r.Waiting, takes.Round(time.Second))
-	}
-}
-
-// others finds what is in doubt, and what is not due yet.
-func (w *inquiry) others(ctx context.Context) error {
-	doubt, later := false, Reason{Kind: CauseDelayed, Text: "Requests wait for the time that was given when they were enqueued."}
-	for _, l := range w.lanes {
-		if !w.keep(l.Lane) {
-			continue
-		}
-		doubt = doubt || l.InDoubt > 0
-		if l.Delayed > 0 {
-			if later.Lanes++; later.Lanes == 1 {
-				later.Lane = l.Lane
-			}
-			later.Waiting += l.Delayed
-		}
-	}
-	if later.Waiting > 0 {
-		later.Stops = w.ready == 0
-		w.add(later)
-	}
-	if !doubt {
-		return nil
-	}
-	f := Filter{States: []State{InDoubt}, Campaign: w.campaign}
-	if w.lane != (Lane{}) {
-		f.Lane = &w.lane
-	}
-	jobs, err := w.q.engine.List(ctx, f, "", page)
-	if err != nil {
-		return err
-	}
-	r := Reason{Kind: CauseInDoubt, Stops: true, Do: adviceInDoubt}
-	asked := Reason{Kind: CauseInDoubt}
-	for _, j := range jobs {
-		of := &r
-		if !j.Look.IsZero() {
-			of = &asked
-		}
-		if of.Waiting++; of.Waiting == 1 {
-			of.ID, of.Lane, of.Lanes, of.Campaign, of.Since, of.Until = j.ID, j.Lane, 1, j.Lane.Campaign, j.Began, j.Look
-		}
-	}
-	if asked.Waiting > 0 {
-		asked.Text = fmt.Sprintf("%d in doubt: a worker looks at Twilio whether they were sent.", asked.Waiting)
-		w.add(asked)
-	}
-	switch r.Waiting {
-	case 0:
-		return nil
-	case 1:
-		r.Text = "A request may have been sent, and a person has to decide."
-	default:
-		r.Text = fmt.Sprintf("%d requests may have been sent, and a person has to decide.", r.Waiting)
-	}
-	w.add(r)
-	return nil
 }

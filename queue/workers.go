@@ -27,6 +27,9 @@ type WorkerStatus struct {
 	Clock  time.Duration // by how much its machine's clock is ahead of the engine's; below 0: behind
 	Twilio time.Duration // by how much Twilio's clock is ahead of the engine's at least; below 0: behind; 0: not known, or it is right
 
+	// CredentialsFrom is where its credentials come from, by [WithCredentialsFrom]; "": it has not said so.
+	CredentialsFrom string
+
 	// Campaigns has the requests per second of each campaign over the last 30 s, or since it began.
 	// Those are left out of which nothing was sent.
 	Campaigns map[string]float64
@@ -79,6 +82,7 @@ func (b *heartbeat) status(now time.Time) WorkerStatus {
 	s := WorkerStatus{
 		ID: b.ID, Host: b.Host, PID: b.PID, Version: b.Version, Started: b.Started, Seen: b.Seen, Alive: b.alive(now),
 		Concurrency: b.Concurrency, OnWire: b.OnWire, Pace: b.Pace, Clock: b.Clock, Twilio: b.Twilio, Campaigns: b.Campaigns,
+		CredentialsFrom: b.Credentials,
 	}
 	for _, of := range b.Buckets {
 		if l, err := ParseLane("|" + of.Key); err == nil {

@@ -16,6 +16,7 @@ type board struct {
 	address  string // "auto", "off", or an address of its own
 	token    string // "": none
 	insecure bool
+	shared   bool // the limits are those of all processes
 
 	handler  *dashboard.Dashboard // nil: there is none
 	listener net.Listener         // nil: it has no address of its own
@@ -45,6 +46,9 @@ func (b *board) open(q *queue.Queue, client *pacer.Client, kept, beside string, 
 		}
 	}
 	opts := []dashboard.Option{dashboard.WithLog(log), dashboard.WithLimits(client, kept), dashboard.WithStats(client.Stats)}
+	if b.shared {
+		opts = append(opts, dashboard.WithSharedLimits())
+	}
 	if b.token != "" {
 		opts = append(opts, dashboard.WithToken(b.token))
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -55,6 +56,18 @@ func (a *app) accountSID() string { return cmp.Or(a.account, os.Getenv("TWILIO_A
 // credentialsPath returns the file of credentials; "": there is none.
 func (a *app) credentialsPath() string {
 	return cmp.Or(a.credentialsFile, os.Getenv("PACER_CREDENTIALS_FILE"))
+}
+
+// credentialsFrom tells others where a worker's credentials come from.
+func (a *app) credentialsFrom() queue.WorkerOption {
+	path := a.credentialsPath()
+	if path == "" {
+		return queue.WithCredentialsFrom("TWILIO_AUTH_TOKEN", false)
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	return queue.WithCredentialsFrom(path, true)
 }
 
 // params returns whom a client sends as.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
+	"github.com/twilio-pacer/pacer/queue/engineurl"
 	"github.com/twilio-pacer/pacer/twiliotest"
 )
 
@@ -71,6 +72,19 @@ func TestCredentialsAreRotatedWhileTheWorkerRuns(t *testing.T) {
 	}
 	logged("pacer worker: starts")
 	sends(twiliotest.AccountSid)
+	eventually(t, "a heartbeat that names the file", func() bool {
+		e, err := engineurl.Open(ctx, q)
+		if err != nil {
+			return false
+		}
+		all, err := queue.Open(e)
+		if err != nil {
+			return false
+		}
+		defer all.Close()
+		workers, err := all.Workers(ctx)
+		return err == nil && len(workers) == 1 && workers[0].CredentialsFrom == path
+	})
 	write("one two three")
 	logged("expected the auth token alone")
 	write(key + " wrong" + keySecret)

@@ -59,7 +59,8 @@ func (a *app) doubtShow() *cobra.Command {
 
 func (a *app) doubtConfirm() *cobra.Command {
 	return &cobra.Command{
-		Use: "confirm ID SID", Short: "Say that Twilio has it, and under which SID", Args: exactly("ID", "SID"),
+		Use: "confirm ID SID", Short: "Say that Twilio has it, and under which SID (unchecked)", Args: exactly("ID", "SID"),
+		Long:    "Says that Twilio has it. Copy the SID from Twilio's console: Twilio is not asked whether there is one.",
 		Example: "  pacer doubt confirm 01938c5e-6f1a-7c2d-9d4e-0123456789ab SM0123456789abcdef0123456789abcdef",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withQueue(cmd.Context(), func(q *queue.Queue) error {

@@ -183,7 +183,10 @@ func (p *paper) reasons(s *sight) section {
 		for i := range s.reasons[:shown] {
 			r := &s.reasons[i]
 			mark, of := "- ", yellow
-			if r.Stops {
+			switch {
+			case r.Stops && r.Kind == queue.CauseWindow: // as it was told to
+				mark = "! "
+			case r.Stops:
 				mark, of = "! ", red
 			}
 			lines = append(lines, line{mark + p.reason(r, clock), of})
@@ -196,6 +199,10 @@ func (p *paper) reasons(s *sight) section {
 func (p *paper) reason(r *queue.Reason, clock time.Time) string {
 	room := p.width - 2
 	run := commandFor(r)
+	known := brief[r.Kind]
+	if r.Kind == queue.CauseLimit && r.Learned {
+		known = "set the limit to that, or ask for more"
+	}
 	ends := ""
 	if r.Stops && r.Until.After(clock) {
 		ends = "ends in " + span(r.Until.Sub(clock))
@@ -213,7 +220,7 @@ func (p *paper) reason(r *queue.Reason, clock time.Time) string {
 	if textWidth(r.Text)+4+textWidth(do) <= room {
 		return r.Text + " -> " + do
 	}
-	short := cmp.Or(brief[r.Kind], run, r.Do, do)
+	short := cmp.Or(known, run, r.Do, do)
 	if ends != "" && textWidth(short)+textWidth(ends) < room/2 {
 		short = ends + "; " + short
 	}

@@ -44,7 +44,7 @@ func storm() *sight {
 	for i := range 7 {
 		s.reasons = append(s.reasons, queue.Reason{
 			Kind: queue.CauseHeld, Stops: true, Held: hold, Until: hold.Until, Do: "wait, or end the hold if you know better",
-			Text: fmt.Sprintf("api/Messages:create is held: Twilio was throttling, and asks to wait (code 20429), for the time number %d.", i),
+			Text: fmt.Sprintf("api/Messages:create is held: Twilio was throttling, so that pacer waits (code 20429), for the time number %d.", i),
 		})
 		s.holds = append(s.holds, hold)
 		s.workers = append(s.workers, queue.WorkerStatus{Host: strings.Repeat("long-", 20) + fmt.Sprint(i), PID: i, Seen: night.Add(-time.Minute)})

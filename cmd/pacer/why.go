@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,6 +117,8 @@ func (a *app) printReasons(reasons []queue.Reason) error {
 // commandFor returns the command by which a person ends a reason; "": there is none.
 func commandFor(r *queue.Reason) string {
 	switch {
+	case r.Kind == queue.CauseUnauthorized && !strings.Contains(r.Do, "end the hold"): // a mended file ends it
+		return ""
 	case r.Held != queue.Hold{}:
 		return "pacer hold end " + r.Held.Name()
 	case r.Kind == queue.CausePaused:

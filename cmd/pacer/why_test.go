@@ -45,6 +45,19 @@ func TestWhySaysWhatToDo(t *testing.T) {
 	fails(t, exitNotFound, "no worker", "workers", "--queue", q)
 }
 
+// Credentials that are mended in their file end the hold by themselves.
+func TestCommandIsThatOfTheAdvice(t *testing.T) {
+	h := queue.Hold{Reason: queue.HoldUnauthorized}
+	for do, want := range map[string]string{
+		"write the token into /etc/pacer/token; the worker tries it within a second": "",
+		"set TWILIO_AUTH_TOKEN, and restart it; then end the hold, or wait a minute": "pacer hold end " + h.Name(),
+	} {
+		if got := commandFor(&queue.Reason{Kind: queue.CauseUnauthorized, Held: h, Do: do}); got != want {
+			t.Errorf("%q, expected %q", got, want)
+		}
+	}
+}
+
 func TestHoldsAreListedAndEnded(t *testing.T) {
 	address := startCampaign(t)
 	fails(t, exitNotFound, "no hold", "hold", "list", "--queue", address)

@@ -149,12 +149,12 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, stopClient()) }()
-	worker, err := queue.NewWorker(q, client, append(c.options(log), alerts)...)
+	worker, err := queue.NewWorker(q, client, append(c.options(log), alerts, a.credentialsFrom())...)
 	if err != nil {
 		return err
 	}
 
-	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure}
+	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure, shared: a.share != ""}
 	if err := b.open(q, client, a.limitsKept(), c.Listen, log); err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package dashboard
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/twilio-pacer/pacer/queue"
 )
@@ -28,9 +30,10 @@ func (d *Dashboard) finish(w http.ResponseWriter, r *http.Request, err error, wh
 
 func (d *Dashboard) steerCampaign(w http.ResponseWriter, r *http.Request) {
 	var asked struct {
-		Name string  `json:"name"`
-		Do   string  `json:"do"`   // pause, resume, cancel or rate
-		Rate float64 `json:"rate"` // requests per second
+		Name   string  `json:"name"`
+		Do     string  `json:"do"`     // pause, resume, cancel, rate or window
+		Rate   float64 `json:"rate"`   // requests per second
+		Window string  `json:"window"` // as Window.UnmarshalText reads it, or always
 	}
 	if err := read(w, r, &asked); err != nil {
 		answer(w, nil, err)
@@ -53,11 +56,34 @@ func (d *Dashboard) steerCampaign(w http.ResponseWriter, r *http.Request) {
 	case "rate":
 		err = c.SetRate(r.Context(), asked.Rate)
 		attrs = append(attrs, "rate", asked.Rate)
+	case "window":
+		err = setWindow(r.Context(), c, strings.TrimSpace(asked.Window))
+		attrs = append(attrs, "window", asked.Window)
 	default:
-		answer(w, nil, wrong("expected pause, resume, cancel or rate"))
+		answer(w, nil, wrong("expected pause, resume, cancel, rate or window"))
 		return
 	}
 	d.finish(w, r, err, "campaign: "+asked.Do, attrs...)
+}
+
+// anyTime is the window of a campaign that has none, as the command pacer takes it.
+const anyTime = "always"
+
+// setWindow changes when a campaign may send.
+func setWindow(ctx context.Context, c *queue.Campaign, text string) error {
+	var window *queue.Window
+	if text != anyTime {
+		window = new(queue.Window)
+		if err := window.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("%w, or %s", err, anyTime)
+		}
+	}
+	p, err := c.Progress(ctx)
+	if err != nil {
+		return err
+	}
+	p.Options.Window = window
+	return c.Update(ctx, p.Options)
 }
 
 func (d *Dashboard) decideJob(w http.ResponseWriter, r *http.Request) {

@@ -35,13 +35,14 @@ import (
 
 // A Dashboard is the handler. It is safe for concurrent use.
 type Dashboard struct {
-	q       *queue.Queue
-	view    *view
-	guard   guard
-	limits  *limits // nil: they are not shown
-	log     *slog.Logger
-	handler http.Handler
-	streams chan struct{} // one place for each
+	q            *queue.Queue
+	view         *view
+	guard        guard
+	limits       *limits // nil: they are not shown
+	sharedLimits bool    // with all processes
+	log          *slog.Logger
+	handler      http.Handler
+	streams      chan struct{} // one place for each
 
 	stop  context.CancelFunc
 	ended sync.WaitGroup
@@ -88,6 +89,15 @@ func WithLimits(l Limits, kept string) Option {
 			return errors.New("dashboard: WithLimits: nil: expected such as a *pacer.Client")
 		}
 		d.limits = &limits{of: l, kept: kept}
+		return nil
+	}
+}
+
+// WithSharedLimits says that the limits of WithLimits are those of all processes. Without it the page says that a change
+// is for this process only, and how many other workers have limits of their own.
+func WithSharedLimits() Option {
+	return func(d *Dashboard) error {
+		d.sharedLimits = true
 		return nil
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -85,10 +86,13 @@ func some[T any](list []T) []T {
 	return list
 }
 
+// inside is how errors begin that say where in a program they come from.
+var inside = regexp.MustCompile(`^(dashboard|queue): ((confirm|cancel|requeue) [^:]*: |campaign "[^"]*": (set rate|update): )?`)
+
 // answer writes what was asked for, or the error. Numbers in errors are masked.
 func answer(w http.ResponseWriter, v any, err error) {
 	if err != nil {
-		http.Error(w, pacer.MaskNumbers(err.Error()), statusOf(err))
+		http.Error(w, pacer.MaskNumbers(inside.ReplaceAllString(err.Error(), "")), statusOf(err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

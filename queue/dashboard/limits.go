@@ -32,6 +32,7 @@ type limitsPage struct {
 	Text     string         `json:"text"`    // JSON, with masked senders
 	Version  string         `json:"version"` // of these limits
 	Kept     string         `json:"kept"`
+	Where    string         `json:"where"` // they are in force
 	Defaults []defaultLimit `json:"defaults"`
 }
 
@@ -46,6 +47,7 @@ type limitsCheck struct {
 	Error   string   `json:"error,omitempty"` // "": they are valid
 	Changes []string `json:"changes"`
 	Applied bool     `json:"applied"`
+	Where   string   `json:"where,omitempty"` // they are in force now
 }
 
 func (l *limits) page() (limitsPage, error) {
@@ -190,12 +192,40 @@ func words(l pacer.Limit) string {
 	return cmp.Or(strings.Join(all, ", "), "no limit")
 }
 
-func (d *Dashboard) showLimits(w http.ResponseWriter, _ *http.Request) {
+// whereLimits says for which processes the limits hold.
+func (d *Dashboard) whereLimits(r *http.Request) (string, error) {
+	if d.sharedLimits {
+		return "in all processes that share them", nil
+	}
+	s, _, err := d.view.get(r.Context())
+	if err != nil {
+		return "", err
+	}
+	others := 0
+	for i := range s.workers {
+		if w := &s.workers[i]; w.Alive && !d.view.server.is(w) {
+			others++
+		}
+	}
+	where := "only in this process (" + d.view.server.String() + ")"
+	switch others {
+	case 0:
+		return where, nil
+	case 1:
+		return where + "; 1 other worker has limits of its own", nil
+	}
+	return fmt.Sprintf("%s; %d other workers have limits of their own", where, others), nil
+}
+
+func (d *Dashboard) showLimits(w http.ResponseWriter, r *http.Request) {
 	if d.limits == nil {
 		http.Error(w, "dashboard: limits are not shown here", http.StatusNotFound)
 		return
 	}
 	p, err := d.limits.page()
+	if err == nil {
+		p.Where, err = d.whereLimits(r)
+	}
 	answer(w, &p, err)
 }
 
@@ -216,6 +246,7 @@ func (d *Dashboard) setLimits(w http.ResponseWriter, r *http.Request) {
 	c, wanted, err := d.limits.check(asked.Text, asked.Version, asked.Apply)
 	if c.Applied {
 		d.changed(r, "limits", "rules", len(wanted), "changes", len(c.Changes))
+		c.Where, err = d.whereLimits(r)
 	}
 	answer(w, &c, err)
 }

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -84,7 +85,7 @@ type job struct {
 	Created   string      `json:"created"`
 	Due       string      `json:"due,omitempty"`
 	Deadline  string      `json:"deadline,omitempty"`
-	Began     string      `json:"began,omitempty"`
+	Began     string      `json:"began,omitempty"` // with milliseconds, to find it at Twilio
 	Lease     string      `json:"lease,omitempty"`
 	Look      string      `json:"look,omitempty"` // when Twilio is asked again
 	Finished  string      `json:"finished,omitempty"`
@@ -96,10 +97,14 @@ type job struct {
 }
 
 func jobOf(j *queue.Job) job {
+	began := ""
+	if !j.Began.IsZero() {
+		began = j.Began.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	}
 	return job{
 		j.ID, j.State, j.Lane.Resource.String(), j.Lane.ID(), j.Lane.Campaign, pacer.MaskNumbers(j.Lane.Resource.Sender),
 		pacer.MaskNumbers(j.Recipient()), pacer.MaskNumbers(j.Key()), int(j.Priority), j.Attempts, j.Claim, j.Looks,
-		moment(j.Created), moment(j.Due), moment(j.Deadline), moment(j.Began), moment(j.Lease), moment(j.Look), moment(j.Finished),
+		moment(j.Created), moment(j.Due), moment(j.Deadline), began, moment(j.Lease), moment(j.Look), moment(j.Finished),
 		j.Outcome.SID, j.Outcome.Status, j.Outcome.Code, pacer.MaskNumbers(j.Outcome.Reason), j.State == queue.InDoubt && j.Look.IsZero(),
 	}
 }
@@ -174,7 +179,7 @@ func reasonsOf(all []queue.Reason) []reason {
 // doings are what a person can do about a cause with the dashboard. For the others Queue.Why says it.
 var doings = map[queue.Cause]string{
 	queue.CausePaused:    "Resume the campaign.",
-	queue.CauseWindow:    "Wait, or change the window by the command: pacer campaign window.",
+	queue.CauseWindow:    "Wait, or change the window on the page of the campaign.",
 	queue.CauseExpired:   "Requests that still make sense can be sent again from their own page, or in a new campaign.",
 	queue.CauseCancelled: "A request can be sent again from its page. A cancelled campaign needs a new name.",
 	queue.CauseInDoubt:   "Look for it in Twilio's console. Then say on the page In doubt whether Twilio has it.",
@@ -182,7 +187,7 @@ var doings = map[queue.Cause]string{
 	queue.CauseLimit:     "If Twilio allows your account more, raise the limit on the page Limits.",
 	queue.CauseRate:      "Raise the campaign's rate, if it is to go faster.",
 	queue.CauseBusy:      "Start another worker, or give this one a higher concurrency.",
-	queue.CauseNoWorker:  "Start a worker: pacer worker. Its log says why the last one has ended.",
+	queue.CauseNoWorker:  "Start a worker: pacer worker, or systemctl start pacer. Its log says why the last one has ended.",
 }
 
 // advice says in the words of the page what a person can do.
@@ -190,16 +195,13 @@ func advice(r *queue.Reason) string {
 	switch text, known := doings[r.Kind]; {
 	case r.Do == "":
 		return "It ends by itself."
+	case r.Kind == queue.CauseLimit && r.Learned:
 	case known:
 		return text
-	case r.Kind == queue.CauseHeld:
-		return "Wait, or end the hold on the page Holds if you know better."
-	case r.Kind == queue.CauseUnauthorized:
-		return "Give the worker credentials that are right. Then end the hold on the page Holds, or wait a minute."
 	case r.Kind == queue.CauseSuspended:
 		return "Settle it with Twilio. Then end the hold on the page Holds, or wait a minute."
 	}
-	return r.Do
+	return strings.ToUpper(r.Do[:1]) + r.Do[1:] + "."
 }
 
 // moment returns a time as it is shown; "": the zero time.

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -47,11 +49,24 @@ type overview struct {
 	Holds     int        `json:"holds"`
 	Campaigns int        `json:"campaigns"`
 	Limits    bool       `json:"limits"` // they can be seen
+	Server    process    `json:"server"` // that serves the page
 	Reasons   []reason   `json:"reasons"`
 	Foremost  []lane     `json:"foremost"`
 	Running   []campaign `json:"running"` // and those that wait or are paused
 	Point     *point     `json:"point,omitempty"`
 }
+
+// A process is one that serves a dashboard.
+type process struct {
+	Host  string `json:"host"`
+	PID   int    `json:"pid"`
+	Works bool   `json:"works"` // it has a worker that lives
+}
+
+// is reports whether a worker runs in the process.
+func (p *process) is(w *worker) bool { return w.Host == p.Host && w.PID == p.PID }
+
+func (p *process) String() string { return fmt.Sprintf("process %d on %s", p.PID, p.Host) }
 
 // A view has the snapshot of now. It is safe for concurrent use.
 type view struct {
@@ -59,6 +74,7 @@ type view struct {
 	q         *queue.Queue       // on the reader
 	stats     func() pacer.Stats // nil: none are known
 	hasLimits bool
+	server    process
 	looked    atomic.Int64 // when somebody did so, in nanoseconds since 1970
 	again     chan struct{}
 	over      chan struct{} // closed at the end
@@ -81,9 +97,10 @@ const nobody = "AC00000000000000000000000000000000"
 func newView(e queue.Engine) (*view, error) {
 	r := &reader{Engine: e, pace: pace{every: askEvery}}
 	q, err := queue.Open(r, queue.WithAccount(nobody))
+	host, _ := os.Hostname() // heartbeats name the machine in the same way
 	return &view{
 		reader: r, q: q, again: make(chan struct{}, 1), over: make(chan struct{}),
-		news: make(chan struct{}), names: make(map[queue.Lane]name),
+		server: process{Host: cmp.Or(host, "unknown"), PID: os.Getpid()}, news: make(chan struct{}), names: make(map[queue.Lane]name),
 	}, err
 }
 
@@ -152,7 +169,7 @@ func (v *view) hour() []point {
 func (v *view) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTakes)
 	defer cancel()
-	s, total, at, err := v.read(ctx)
+	s, total, at, err := v.read(context.WithValue(ctx, forAll{}, true))
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err != nil {
@@ -186,7 +203,7 @@ func (v *view) look(ctx context.Context) {
 
 // read asks the store. With an error the snapshot is an empty one.
 func (v *view) read(ctx context.Context) (s *snapshot, total *queue.LaneDepth, at time.Time, err error) {
-	s = &snapshot{overview: overview{Reasons: []reason{}, Foremost: []lane{}, Running: []campaign{}, Limits: v.hasLimits}}
+	s = &snapshot{overview: overview{Reasons: []reason{}, Foremost: []lane{}, Running: []campaign{}, Limits: v.hasLimits, Server: v.server}}
 	stats, err := v.q.Stats(ctx)
 	if err != nil {
 		return s, nil, at, err
@@ -228,6 +245,7 @@ func (v *view) read(ctx context.Context) (s *snapshot, total *queue.LaneDepth, a
 		s.workers = append(s.workers, workerOf(&workers[i]))
 		if workers[i].Alive {
 			o.Workers++
+			o.Server.Works = o.Server.Works || v.server.is(&s.workers[i])
 		}
 	}
 	for i := range holds {

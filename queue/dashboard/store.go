@@ -245,6 +245,9 @@ func (r *reader) List(ctx context.Context, f queue.Filter, after queue.ID, most 
 	return slices.Clone(found), err
 }
 
+// forAll marks the context of what all look at. It goes before what one person looks at, and is never refused.
+type forAll struct{}
+
 func (r *reader) jobs(ctx context.Context, key string, ask func(context.Context) ([]queue.Job, error)) ([]queue.Job, error) {
 	r.mu.Lock()
 	of := r.listed[key]
@@ -256,7 +259,7 @@ func (r *reader) jobs(ctx context.Context, key string, ask func(context.Context)
 		r.listed[key] = of
 	}
 	r.mu.Unlock()
-	return of.get(ctx, &r.pace, true, fresh, ask)
+	return of.get(ctx, &r.pace, ctx.Value(forAll{}) == nil, fresh, ask)
 }
 
 // forgetJobs is for after a change of a job.

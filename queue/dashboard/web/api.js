@@ -1,6 +1,10 @@
 // Talks to the server the page comes from. Paths are relative, so that it works wherever it is mounted.
+import { away, quiet } from "./server.js";
 
-async function answered(r) {
+async function ask(path, options) {
+  const r = await fetch(path, options).catch(() => {
+    throw new Error(away());
+  });
   if (r.status === 401) {
     location.reload();
     throw new Error("signed out");
@@ -9,8 +13,8 @@ async function answered(r) {
   return r.json();
 }
 
-export const get = async (path) => answered(await fetch(path));
-export const post = async (path, body) => answered(await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
+export const get = (path) => ask(path);
+export const post = (path, body) => ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 // listen calls news with each overview, and lost when the server does not answer. Where there is no stream left it asks instead.
 export function listen(news, lost) {
@@ -25,3 +29,6 @@ export function listen(news, lost) {
     if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(news, lost), 5000);
   };
 }
+
+// watch calls lost when nothing was heard for long, as from a machine without power.
+export const watch = (lost) => setInterval(() => quiet() && lost(), 5000);

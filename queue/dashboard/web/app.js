@@ -1,8 +1,10 @@
 // Opens the page that the address names, and tells it of each change in the queue.
 import { h, show, empty, head } from "./dom.js";
-import { count, clock } from "./words.js";
-import { listen } from "./api.js";
+import { count } from "./words.js";
+import { listen, watch } from "./api.js";
+import * as server from "./server.js";
 import { say } from "./ask.js";
+import { planned } from "./reasons.js";
 import * as overview from "./overview.js";
 import * as lanes from "./lanes.js";
 import * as campaigns from "./campaigns.js";
@@ -58,16 +60,24 @@ function state(text, level) {
 
 function news(o) {
   now = o;
-  clock(o.time || Date.now());
+  server.hears(o);
+  delete main.dataset.old;
   overview.note(o);
-  const stops = o.reasons.filter((r) => r.stops).length;
+  const stopping = o.reasons.filter((r) => r.stops), stops = stopping.filter((r) => !planned[r.kind]).length;
   if (o.error) state("The store does not answer, and what you see is old: " + o.error, "bad");
   else if (stops) state(stops === 1 ? "Something does not go on" : "Some things do not go on", "bad");
+  else if (stopping.length) state(planned[stopping[0].kind], "warn");
   else if (!o.workers) state("Nothing waits, and no worker lives", "warn");
   else if (o.total.ready + o.total.sending) state("Sending", "good");
   else state("All is sent", "good");
   navigation();
   refresh();
+}
+
+function lost() {
+  server.lost();
+  main.dataset.old = "";
+  state(server.away(), "bad");
 }
 
 addEventListener("hashchange", () => {
@@ -95,4 +105,5 @@ main.addEventListener("click", async (e) => {
 
 go();
 await overview.load().catch(() => {});
-listen(news, () => state("The dashboard's server does not answer; what you see is old", "bad"));
+listen(news, lost);
+watch(lost);

@@ -17,7 +17,7 @@ function bar(c) {
 }
 
 const columns = [
-  { label: "Campaign", wide: true }, { label: "Done", wide: true }, { label: "Waiting", num: true }, { label: "Failed", num: true }, { label: "Pace", num: true }, { label: "Done at about", num: true }, { label: "", act: true },
+  { label: "Campaign", wide: true }, { label: "Done", wide: true }, { label: "Waiting", num: true }, { label: "Failed", num: true }, { label: "Pace, over 30 s", num: true }, { label: "Done at about", num: true }, { label: "", act: true },
 ];
 
 function buttons(c, big) {
@@ -25,7 +25,7 @@ function buttons(c, big) {
   const of = { type: "button", "data-name": c.name };
   return [
     c.state === "paused" ? h("button", { ...of, "data-do": "resume", "aria-label": "Resume " + c.name }, "Resume") : h("button", { ...of, "data-do": "pause", "aria-label": "Pause " + c.name }, "Pause"),
-    big && [" ", h("button", { ...of, "data-do": "rate", "data-rate": c.rate }, "Change the rate"), " ", h("button", { ...of, class: "danger", "data-do": "cancel", "data-waiting": c.waiting }, "Cancel")],
+    big && [" ", h("button", { ...of, "data-do": "rate", "data-rate": c.rate }, "Change the rate"), " ", h("button", { ...of, "data-do": "window", "data-window": c.window || "always" }, "Change the window"), " ", h("button", { ...of, class: "danger", "data-do": "cancel", "data-waiting": c.waiting }, "Cancel")],
   ];
 }
 
@@ -44,15 +44,22 @@ export function campaignTable(campaigns) {
 // steer changes a campaign, after a question where it cannot be taken back.
 export async function steer(what, data) {
   const body = { name: data.name, do: what };
-  if (what === "cancel" && (await ask(`Cancel ${data.name}?`, `It ends for good, and ${count(data.waiting)} who wait get nothing.`, "Cancel the campaign")) === null) return;
-  if (what === "rate") {
-    const typed = await ask(`Rate of ${data.name}`, "Messages a second. The sender's limit holds all the same.", "Set the rate", { label: "Messages a second", value: data.rate });
-    if (typed === null) return;
-    body.rate = Number(typed);
-    if (!(body.rate > 0)) return say("Nothing was changed: expected a number above 0.");
+  const change = (more) => post("api/campaign", { ...body, ...more });
+  let done = true;
+  if (what === "cancel") {
+    done = await ask(`Cancel ${data.name}?`, `It ends for good, and ${count(data.waiting)} who wait get nothing.`, "Cancel the campaign", () => change(), { danger: true });
+  } else if (what === "rate") {
+    done = await ask(`Rate of ${data.name}`, "Messages a second. The sender's limit holds all the same.", "Set the rate", (typed) => {
+      if (!(Number(typed) > 0)) throw new Error("Expected a number above 0.");
+      return change({ rate: Number(typed) });
+    }, { field: { label: "Messages a second", value: data.rate } });
+  } else if (what === "window") {
+    done = await ask(`Window of ${data.name}`, "It sends only then. An example: mon-sat 08:00-21:00 Europe/Berlin. Or: always.", "Set the window", (window) => change({ window }), { field: { label: "Days, times and zone", value: data.window } });
+  } else {
+    await change();
   }
-  await post("api/campaign", body);
-  say({ pause: "Paused", resume: "Resumed", cancel: "Cancelled", rate: "The rate is set" }[what] + ": workers heed it within a second.");
+  if (!done) return;
+  say({ pause: "Paused", resume: "Resumed", cancel: "Cancelled", rate: "The rate is set", window: "The window is set" }[what] + ": workers heed it within a second.");
 }
 
 export function open(main) {
@@ -83,7 +90,7 @@ export function openOne(main, name) {
           .map(([name, n, level]) => h("div", { class: "tile" }, h("dt", null, name), h("dd", { class: n ? level : null }, count(n))))),
         h("section", { "aria-label": "What limits it" }, h("h2", null, "What limits it"), reasons(c.reasons, c.limitedBy ? "It is limited by " + c.limitedBy + "." : "Nothing.", true)),
         h("section", { "aria-label": "Settings" }, h("h2", null, "Settings"), h("dl", { class: "panel facts-list" },
-          fact("Rate", rate(c.rate)), fact("Pace kept", rate(c.pace)), fact("Window", c.window || "at any time"), fact("Starts", moment(c.start)), fact("Expires", moment(c.expires)),
+          fact("Rate", rate(c.rate)), fact("Pace kept, over 30 s", rate(c.pace)), fact("Window", c.window || "at any time"), fact("Starts", moment(c.start)), fact("Expires", moment(c.expires)),
           fact("Sends again", moment(c.nextOpen)), !over(c) && c.eta && fact("Done at about", [moment(c.eta), " (" + left(c.eta) + ")"]))),
         h("p", null, h("a", { class: "button", href: "api/failures.csv?name=" + encodeURIComponent(name), download: "failures.csv" }, "Failures as CSV, numbers masked")));
     },

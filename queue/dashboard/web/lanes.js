@@ -5,7 +5,7 @@ import { post } from "./api.js";
 
 const columns = [
   { label: "Lane", wide: true }, { label: "Ready", num: true }, { label: "Later", num: true }, { label: "On the wire", num: true },
-  { label: "In doubt", num: true }, { label: "Sent", num: true }, { label: "Failed", num: true }, { label: "Oldest waits", num: true }, { label: "Finished", num: true },
+  { label: "In doubt", num: true }, { label: "Sent", num: true }, { label: "Failed", num: true }, { label: "Oldest waits", num: true }, { label: "Finished, over 30 s", num: true },
 ];
 
 export function laneTable(lanes) {

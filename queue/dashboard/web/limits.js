@@ -10,9 +10,15 @@ export function open(main) {
   const text = h("textarea", { id: "limits-text", "aria-label": "Limits as JSON", "aria-describedby": "limits-said", spellcheck: "false", autocomplete: "off" });
   const said = h("div", { id: "limits-said", role: "status" });
   const apply = h("button", { type: "button", class: "strong", "data-do": "apply", disabled: true }, "Apply");
+  const hint = h("span", { class: "note", id: "limits-hint" }, "Check first.");
+  apply.setAttribute("aria-describedby", "limits-hint");
+  const allow = (on) => {
+    apply.disabled = !on;
+    hint.hidden = on;
+  };
   text.addEventListener("input", () => {
     checked = null;
-    apply.disabled = true;
+    allow(false);
     show(said);
   });
 
@@ -20,11 +26,11 @@ export function open(main) {
     const page = await get("api/limits");
     version = page.version;
     checked = null;
-    apply.disabled = true;
+    allow(false);
     text.value = page.text;
     const edit = h("section", { "aria-label": "Limits in force" });
-    edit.append(h("p", { class: "note" }, "These rules are in force, in JSON. Senders are masked; leave a masked one as it is, or write a whole number. A change is in force ", page.kept, "."),
-      text, h("div", { class: "buttons" }, h("button", { type: "button", "data-do": "check" }, "Check"), apply, h("button", { type: "button", "data-do": "again" }, "Read again")), said);
+    edit.append(h("p", { class: "note" }, "These rules are in force, in JSON. Senders are masked; leave a masked one as it is, or write a whole number. A change is in force ", page.kept, ". It is so ", page.where, "."),
+      text, h("div", { class: "buttons" }, h("button", { type: "button", "data-do": "check" }, "Check"), apply, hint, h("button", { type: "button", "data-do": "again" }, "Read again")), said);
     main.replaceChildren(head("Limits"), edit,
       h("section", { "aria-label": "Defaults" }, h("h2", null, "Defaults, where no rule matches"), table("Defaults", [{ label: "Resource", wide: true }, { label: "Senders" }, { label: "Rate", num: true }, { label: "In flight", num: true }, { label: "Twilio says so" }],
         page.defaults.map((d, i) => ({
@@ -50,12 +56,12 @@ export function open(main) {
       if (found.error) {
         show(said, h("p", { class: "bad" }, found.error));
       } else if (found.applied) {
-        say("The limits are in force.");
+        say(`The limits are in force ${found.where}.`);
         show(said);
         return load();
       } else {
         checked = body.text;
-        apply.disabled = found.changes.length === 0;
+        allow(found.changes.length > 0);
         show(said, h("p", { class: "good" }, found.changes.length ? "Valid. This would change:" : "Valid, and the same as in force."), found.changes.length > 0 && h("ul", { class: "changes" }, found.changes.map((c) => h("li", null, c))));
       }
     },

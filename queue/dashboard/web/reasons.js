@@ -18,7 +18,10 @@ function where(r) {
 
 const harmless = ["rate", "done", "sending", "cancelled"];
 
-export const level = (r) => (r.stops ? "bad" : harmless.includes(r.kind) ? null : "warn");
+// planned are the causes that somebody has ordered, with what the page says of them.
+export const planned = { window: "Waits for its window", "not due": "Waits for its time" };
+
+export const level = (r) => (r.stops && !planned[r.kind] ? "bad" : harmless.includes(r.kind) ? null : "warn");
 
 export function reasons(all, none, limits) {
   if (!all.length) return h("p", { class: "note" }, none);

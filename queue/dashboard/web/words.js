@@ -33,18 +33,24 @@ export function lasts(seconds) {
 
 // ahead is by how many milliseconds the store's clock is ahead of this browser's.
 let ahead = 0;
+let stopped = null; // when the clock was stopped
 export function clock(storeTime) {
   ahead = new Date(storeTime) - Date.now();
+  stopped = null;
 }
-const since = (time) => (Date.now() + ahead - new Date(time)) / 1000;
+// stop has "ago" and "in" stand still, since nobody knows whether they are true.
+export function stop() {
+  if (stopped === null) stopped = Date.now();
+}
+const since = (time) => ((stopped === null ? Date.now() : stopped) + ahead - new Date(time)) / 1000;
 
-// moment is a time in the reader's zone; today's without the date. It has the whole time as its title.
+// moment is a time in the reader's zone, which it names; today's without the date. It has the whole time as its title.
 export function moment(time) {
   if (!time) return "";
   const d = new Date(time);
   const today = d.toDateString() === new Date().toDateString();
-  const text = today ? d.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" })
-    : d.toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const text = today ? d.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short" })
+    : d.toLocaleString([], { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
   return h("time", { datetime: time, title: time }, text);
 }
 

@@ -9,7 +9,7 @@ export function open(main) {
     title: "Workers",
     async update() {
       const all = await get("api/workers");
-      const columns = [{ label: "Worker", wide: true }, { label: "Pace", num: true }, { label: "On the wire", num: true }, { label: "Runs since" }, { label: "Last seen" }, { label: "Version" }];
+      const columns = [{ label: "Worker", wide: true }, { label: "Pace, over 30 s", num: true }, { label: "On the wire", num: true }, { label: "Runs since" }, { label: "Last seen" }, { label: "Version" }];
       show(main, head("Workers", h("span", { class: "note" }, count(all.filter((w) => w.alive).length) + " alive")),
         h("p", { class: "note" }, "Each worker says every five seconds that it lives. One that has vanished without a word is shown for an hour."),
         all.length ? table("Workers", columns, all.map((w) => ({
@@ -19,7 +19,7 @@ export function open(main) {
               Math.abs(w.clock) >= 30 && h("span", { class: "sub warn" }, `its clock is ${lasts(Math.abs(w.clock))} ${w.clock > 0 ? "ahead" : "behind"}`)],
             rate(w.pace), `${count(w.onWire)} of ${count(w.concurrency)}`, [moment(w.started)], [ago(w.seen)], w.version || "–",
           ],
-        }))) : empty("No worker has lived within the last hour. Start one: pacer worker."));
+        }))) : empty("No worker has lived within the last hour. Start one: pacer worker, or systemctl start pacer."));
     },
   };
 }
@@ -29,25 +29,31 @@ const whys = {
   unreachable: "Twilio cannot be reached, or does not answer properly", unauthorized: "Twilio does not take the credentials, or the account is suspended", "by a person": "a person has held it",
 };
 
+// ends says what happens when a person ends a hold.
+const ends = {
+  throttled: "If Twilio throttles again, there is a new hold.", "quota used up": "If the quota is still used up, there is a new hold.",
+  "queue full": "If the queue is still full, there is a new hold.", unreachable: "If Twilio still cannot be reached, there is a new hold.",
+  unauthorized: "If Twilio still refuses the credentials or the account, there is a new hold.", "by a person": "A person has held it: make sure that the reason is gone.",
+};
+
 export function openHolds(main) {
   return {
     title: "Holds",
     async act(what, of) {
-      if ((await ask("End the hold?", `${of.what} is sent again at once. If Twilio throttles again, there is a new hold.`, "End the hold")) === null) return;
-      await post("api/hold", { hold: of.hold });
-      say("The hold has ended.");
+      const done = await ask("End the hold?", `${of.what} is sent again at once. ${ends[of.reason] || ""}`, "End the hold", () => post("api/hold", { hold: of.hold }));
+      if (done) say("The hold has ended.");
     },
     async update() {
       const all = await get("api/holds");
       const columns = [{ label: "What is held", wide: true }, { label: "Why", wide: true }, { label: "Since" }, { label: "Until" }, { label: "", act: true }];
       const what = (d) => (d.resource || "Everything of the account") + (d.sender ? " from " + d.sender : "");
       show(main, head("Holds", h("span", { class: "note" }, count(all.length) + " in all")),
-        h("p", { class: "note" }, "Nothing of what is held is sent, whatever is ready. A hold ends by itself."),
+        h("p", { class: "note" }, "Nothing of what is held is sent, whatever is ready. A hold ends by itself, and comes again while its cause lasts. Wrong credentials and a suspended account last until a person mends them."),
         all.length ? table("Holds", columns, all.map((d) => ({
           key: d.hold,
           cells: [
             what(d), [whys[d.reason] || d.reason || "not known", d.code > 0 && h("span", { class: "sub" }, "code " + d.code)], d.since ? [moment(d.since), h("span", { class: "sub" }, ago(d.since))] : "–",
-            [moment(d.until), h("span", { class: "sub" }, left(d.until))], h("button", { type: "button", "data-do": "end", "data-hold": d.hold, "data-what": what(d), "aria-label": "End it: the hold of " + what(d) }, "End it"),
+            [moment(d.until), h("span", { class: "sub" }, left(d.until))], h("button", { type: "button", "data-do": "end", "data-hold": d.hold, "data-what": what(d), "data-reason": d.reason, "aria-label": "End it: the hold of " + what(d) }, "End it"),
           ],
         }))) : empty("Nothing is held."));
     },

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
+import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { url, scene, pictures, browser, faults, visit, go } from "./open.js";
 
@@ -57,6 +58,43 @@ const press = (name) => first.getByRole("button", { name, exact: true }).click()
 const inDialog = (name) => first.locator("dialog").getByRole("button", { name, exact: true }).click();
 const says = (text) => first.getByText(text).first().waitFor();
 
+// dies looks at pages whose server ends: what they show is old, and they say so.
+async function dies() {
+  const between = createServer((q, s) => {
+    const to = request(url + q.url, { method: q.method, headers: q.headers }, (a) => {
+      delete a.headers["content-length"];
+      s.writeHead(a.statusCode, a.headers);
+      a.on("data", (d) => s.write(String(d).replace('"works":false', '"works":true'))).on("end", () => s.end());
+    }).on("error", () => s.destroy());
+    s.on("close", () => to.destroy()); // else it keeps this program from ending
+    q.pipe(to);
+  });
+  await new Promise((resolve) => between.listen(0, "127.0.0.1", resolve));
+  const page = await (await browser.newContext({ timezoneId: "Europe/Berlin", locale: "en-US" })).newPage();
+  await page.goto(`http://127.0.0.1:${between.address().port}/#overview`);
+  await page.locator("#state", { hasText: "no worker lives" }).waitFor();
+  between.close();
+  between.closeAllConnections();
+  await page.locator("#main[data-old]").waitFor();
+  for (const name of ["overview", "campaigns", "holds"]) {
+    await page.evaluate((hash) => (location.hash = hash), name);
+    const said = page.locator("#state", { hasText: /^The worker that serves this page \(process \d+ on .+\) has not answered since \d\d:\d\d:\d\d \S+\. Unless another one runs, nothing is sent\. Start it: pacer worker/ });
+    await said.waitFor();
+    if (name !== "overview") await page.locator("#main", { hasText: "has not answered since" }).waitFor();
+    assert.doesNotMatch(await page.evaluate(() => document.body.innerText), /Failed to fetch/);
+  }
+  await page.context().close();
+}
+
+// refused presses a button of the dialog, which stays open with what was typed and says what is wrong.
+async function refused(name, typed, text) {
+  await first.fill("#ask-input", typed);
+  await inDialog(name);
+  await first.locator("#ask-fault", { hasText: text }).waitFor();
+  assert.equal(await first.inputValue("#ask-input"), typed);
+  assert.doesNotMatch(await first.textContent("#ask-fault"), /queue:|dashboard:/);
+}
+
 if (scene === "empty") {
   for (const [name, text] of [["overview", "Nothing, and nothing waits."], ["lanes", "Nothing waits in any lane."], ["campaigns", "No campaign runs or waits."], ["doubt", "Nothing is in doubt."], ["holds", "Nothing is held."], ["workers", "No worker has lived"]]) {
     await go(first, name);
@@ -65,6 +103,7 @@ if (scene === "empty") {
   await first.fill("#find-id", "no-such-request");
   await first.press("#find-id", "Enter");
   await says("no such job");
+  await dies();
 }
 
 if (scene === "large") {
@@ -101,9 +140,19 @@ if (scene === "small") {
   await first.locator(".badge", { hasText: "cancelled" }).waitFor();
   await go(first, "campaign/spring");
   await press("Change the rate");
+  await refused("Set the rate", "fast", "above 0");
   await first.fill("#ask-input", "7.5");
   await first.press("#ask-input", "Enter");
   await first.locator(".facts-list", { hasText: "7.5/s" }).waitFor();
+  await press("Change the window");
+  await refused("Set the window", "at night", "expected days");
+  await first.fill("#ask-input", "mon-fri 09:00-20:00 Europe/Berlin");
+  await first.press("#ask-input", "Enter");
+  await first.locator(".facts-list", { hasText: "Europe/Berlin" }).waitFor();
+  await press("Change the window");
+  await first.fill("#ask-input", "always");
+  await inDialog("Set the window");
+  await first.locator(".facts-list", { hasText: "at any time" }).waitFor();
   const [download] = await Promise.all([first.waitForEvent("download"), first.getByText("Failures as CSV").click()]);
   const csv = readFileSync(await download.path(), "utf8");
   assert.match(csv, /21211/);
@@ -113,13 +162,11 @@ if (scene === "small") {
   const ids = await first.locator("tbody tr a.mono").allTextContents();
   assert.equal(ids.length, 4);
   await press("Twilio has it: " + ids[0]);
-  await first.fill("#ask-input", "no SID");
-  await inDialog("It was sent");
-  await says("Not done");
-  await press("Twilio has it: " + ids[0]);
+  await refused("It was sent", "", "expected that of a message");
+  await refused("It was sent", "no SID", "expected that of a message");
   await first.fill("#ask-input", "SM0123456789abcdef0123456789abcdef");
   await inDialog("It was sent");
-  await says("It counts as sent.");
+  await says("It counts as sent, by your word.");
   await press("Send again: " + ids[1]);
   await inDialog("Send it again");
   await says("It is sent again.");
@@ -148,6 +195,7 @@ if (scene === "small") {
   await go(first, "limits");
   const text = await first.inputValue("#limits-text");
   await first.fill("#limits-text", text.replace('"rate":20', '"rate":-1'));
+  await says("Check first.");
   await press("Check");
   await first.locator("#limits-said .bad").waitFor();
   assert.ok(await first.getByRole("button", { name: "Apply" }).isDisabled());
@@ -157,7 +205,7 @@ if (scene === "small") {
   await press("Check");
   await says("Messages: 20/s becomes 30/s");
   await press("Apply");
-  await says("The limits are in force.");
+  await says("The limits are in force only in this process");
 
   // Focus and typed text stay while the page is drawn anew with each event.
   await go(first, "lanes");

@@ -1,0 +1,148 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// This file finds the limits that keep what is ready, and what waits for something else.
+
+// limits finds the buckets whose limits keep what is ready.
+func (w *inquiry) limits() {
+	of := w.buckets()
+	seen := make(map[string]int) // places in reasons
+	for _, l := range w.lanes {
+		key := BucketKey(l.Lane.Resource)
+		bucket, limited := of[key]
+		if !limited || !w.keep(l.Lane) || l.Ready == 0 || l.Parked.After(w.at) || w.atRate[l.Lane.Campaign] {
+			continue
+		}
+		at, known := seen[key]
+		if !known {
+			at = len(w.reasons)
+			seen[key] = at
+			w.add(Reason{Kind: CauseLimit, Lane: l.Lane, Do: "if Twilio allows more, raise the limit in the worker's limits"})
+		}
+		r := &w.reasons[at]
+		r.Lanes++
+		r.Waiting += l.Ready
+		takes := time.Duration(float64(r.Waiting) / bucket.Pace * float64(time.Second))
+		r.Until = w.at.Add(takes)
+		what := "the limit in force"
+		if bucket.Learned > 0 {
+			what = "a limit that throttled answers have shown"
+			r.Learned, r.Do = true, fmt.Sprintf("Twilio throttles at %.3g a second: set the limit to that, or ask Twilio for more", bucket.Learned)
+		}
+		r.Text = fmt.Sprintf("%s may send %.3g a second, by %s: %d wait, which takes %v.", l.Lane.Resource, bucket.Pace, what, r.Waiting, takes.Round(time.Second))
+	}
+}
+
+// some returns some of the requests in a state that the inquiry is about.
+func (w *inquiry) some(ctx context.Context, s State) ([]Job, error) {
+	f := Filter{States: []State{s}, Campaign: w.campaign}
+	if w.lane != (Lane{}) {
+		f.Lane = &w.lane
+	}
+	return w.q.engine.List(ctx, f, "", page)
+}
+
+// later tells why requests are delayed. r has how many are, and their lanes. If they are more than a page, the
+// first ones stand for all.
+func (w *inquiry) later(ctx context.Context, r Reason) error {
+	jobs, err := w.some(ctx, Delayed)
+	if err != nil {
+		return err
+	}
+	again, given := r, r
+	again.Waiting, again.Text = 0, againThrottled
+	for i := range jobs {
+		if jobs[i].Claim == 0 {
+			continue
+		}
+		if again.Waiting++; jobs[i].Due.After(again.Until) {
+			again.Until = jobs[i].Due
+		}
+		if text := againText(&jobs[i]); text != againThrottled {
+			again.Text = text
+		}
+	}
+	if again.Waiting > 0 && again.Waiting == int64(len(jobs)) {
+		again.Waiting = r.Waiting
+	}
+	if again.Waiting > 0 {
+		again.Text = fmt.Sprintf("%d %s", again.Waiting, again.Text)
+		w.add(again)
+	}
+	if given.Waiting -= again.Waiting; given.Waiting > 0 {
+		given.Text = "Requests wait for the time that was given when they were enqueued."
+		w.add(given)
+	}
+	return nil
+}
+
+const againThrottled = "were throttled, and are tried again."
+
+// againText says why a request that was sent already waits, for several of them.
+func againText(j *Job) string {
+	if j.Outcome.Status == http.StatusTooManyRequests {
+		return againThrottled
+	}
+	return "did not get through, and are tried again."
+}
+
+// others finds what is in doubt, and what is not due yet.
+func (w *inquiry) others(ctx context.Context) error {
+	doubt, later := false, Reason{Kind: CauseDelayed}
+	for _, l := range w.lanes {
+		if !w.keep(l.Lane) {
+			continue
+		}
+		doubt = doubt || l.InDoubt > 0
+		if l.Delayed > 0 {
+			if later.Lanes++; later.Lanes == 1 {
+				later.Lane = l.Lane
+			}
+			later.Waiting += l.Delayed
+		}
+	}
+	if later.Waiting > 0 {
+		later.Stops = w.ready == 0
+		if err := w.later(ctx, later); err != nil {
+			return err
+		}
+	}
+	if !doubt {
+		return nil
+	}
+	jobs, err := w.some(ctx, InDoubt)
+	if err != nil {
+		return err
+	}
+	r := Reason{Kind: CauseInDoubt, Stops: true, Do: adviceInDoubt}
+	asked := Reason{Kind: CauseInDoubt}
+	for _, j := range jobs {
+		of := &r
+		if !j.Look.IsZero() {
+			of = &asked
+		}
+		if of.Waiting++; of.Waiting == 1 {
+			of.ID, of.Lane, of.Lanes, of.Campaign, of.Since, of.Until = j.ID, j.Lane, 1, j.Lane.Campaign, j.Began, j.Look
+		}
+	}
+	if asked.Waiting > 0 {
+		asked.Text = fmt.Sprintf("%d in doubt: a worker looks at Twilio whether they were sent.", asked.Waiting)
+		w.add(asked)
+	}
+	switch r.Waiting {
+	case 0:
+		return nil
+	case 1:
+		r.Text = "A request may have been sent, and a person has to decide."
+	default:
+		r.Text = fmt.Sprintf("%d requests may have been sent, and a person has to decide.", r.Waiting)
+	}
+	w.add(r)
+	return nil
+}
