@@ -110,6 +110,12 @@ func TestOnlyTheLowerOfTwoLimitsIsAReason(t *testing.T) {
 			if p := w.progress(c); (p.LimitedBy == queue.LimitedBySender) != (want == queue.CauseLimit) {
 				t.Errorf("at %v a second: limited by %q", rate, p.LimitedBy)
 			}
+			if err := c.Pause(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if reasons, err = w.q.Why(t.Context(), queue.About{}); err != nil || len(reasons) != 1 || reasons[0].Kind != queue.CausePaused {
+				t.Errorf("paused: %+v, %v: expected no limit, as none is in its way", reasons, err)
+			}
 		})
 	}
 }

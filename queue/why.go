@@ -100,7 +100,7 @@ type inquiry struct {
 	ready    int64  // requests that are ready in the lanes it is about
 	sending  int64  // requests that are on the wire in these lanes
 	reasons  []Reason
-	atRate   map[string]bool // campaigns that their own rate limits, and no sender
+	waits    map[string]bool // campaigns that their own settings keep waiting, and no sender
 }
 
 // keep reports whether the inquiry is about a lane.

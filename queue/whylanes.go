@@ -130,7 +130,7 @@ func (w *inquiry) campaigns(ctx context.Context) error {
 		}
 	}
 	waiting := make(map[string]Reason)
-	w.atRate = make(map[string]bool)
+	w.waits = make(map[string]bool)
 	for _, l := range w.lanes {
 		if name := l.Lane.Campaign; name != "" && w.keep(l.Lane) && (l.Ready+l.Delayed > 0 || name == w.about.Campaign) {
 			r := waiting[name]
@@ -185,9 +185,9 @@ func (w *inquiry) campaignSays(c *campaignDoc, r Reason) {
 	case p.LimitedBy == LimitedByRate:
 		r.Kind, r.Stops, r.Until = CauseRate, false, p.ETA
 		r.Text, r.Do = fmt.Sprintf("Campaign %s sends at its rate, %.3g a second.", c.name, c.Rate), "raise the rate, if it is to go faster"
-		w.atRate[c.name] = true
 	default:
 		return // others say what limits it
 	}
+	w.waits[c.name] = true
 	w.add(r)
 }

@@ -16,7 +16,7 @@ func (w *inquiry) limits() {
 	for _, l := range w.lanes {
 		key := BucketKey(l.Lane.Resource)
 		bucket, limited := of[key]
-		if !limited || !w.keep(l.Lane) || l.Ready == 0 || l.Parked.After(w.at) || w.atRate[l.Lane.Campaign] {
+		if !limited || !w.keep(l.Lane) || l.Ready == 0 || l.Parked.After(w.at) || w.waits[l.Lane.Campaign] {
 			continue
 		}
 		at, known := seen[key]

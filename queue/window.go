@@ -66,7 +66,11 @@ func (w Window) hours() (*hours, error) {
 	}
 	var err error
 	if h.zone, err = time.LoadLocation(w.Zone); err != nil {
-		return nil, fmt.Errorf(`queue: window: Zone: %.60q: expected the name of a zone, such as Europe/Berlin; if it is one, this machine has no time zone database: import _ "time/tzdata" in the program: %w`, w.Zone, err)
+		const known = "Europe/Berlin"
+		if _, none := time.LoadLocation(known); none != nil {
+			return nil, fmt.Errorf(`queue: window: Zone: %.60q: this machine has no time zone database: import _ "time/tzdata" in the program: %w`, w.Zone, err)
+		}
+		return nil, fmt.Errorf("queue: window: Zone: %.60q: there is no such time zone: expected one such as %s", w.Zone, known)
 	}
 	return h, nil
 }

@@ -104,7 +104,7 @@ func (a *app) limitsKept() string {
 	case a.share != "":
 		return "in all processes that share the limits, and stays"
 	case a.limitsFile != "":
-		return "until the worker restarts or its file changes. To keep it, write it into " + a.limitsFile
+		return "until the worker restarts or its file changes. To keep it, write it into " + absolute(a.limitsFile) + ", with whole numbers in place of masked ones"
 	}
 	return "until the worker restarts. To keep it, start the worker with a file of limits"
 }

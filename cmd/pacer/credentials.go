@@ -64,10 +64,15 @@ func (a *app) credentialsFrom() queue.WorkerOption {
 	if path == "" {
 		return queue.WithCredentialsFrom("TWILIO_AUTH_TOKEN", false)
 	}
-	if absolute, err := filepath.Abs(path); err == nil {
-		path = absolute
+	return queue.WithCredentialsFrom(absolute(path), true)
+}
+
+// absolute is a path that means the same in another folder.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
 	}
-	return queue.WithCredentialsFrom(path, true)
+	return path
 }
 
 // params returns whom a client sends as.

@@ -75,7 +75,7 @@ func setWindow(ctx context.Context, c *queue.Campaign, text string) error {
 	if text != anyTime {
 		window = new(queue.Window)
 		if err := window.UnmarshalText([]byte(text)); err != nil {
-			return fmt.Errorf("%w, or %s", err, anyTime)
+			return fmt.Errorf("%w (or write %s: then there is no window)", err, anyTime)
 		}
 	}
 	p, err := c.Progress(ctx)

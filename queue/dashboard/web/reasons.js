@@ -29,7 +29,7 @@ export function reasons(all, none, limits) {
     let link = where(r);
     if (link && link[0] === "#limits" && !limits) link = null;
     const facts = [];
-    if (r.sender) facts.push("sender " + r.sender + (r.lanes > 1 ? " and " + count(r.lanes - 1) + " more lanes" : ""));
+    if (r.sender) facts.push("sender " + r.sender + (r.lanes > 1 ? " and " + count(r.lanes - 1) + (r.lanes === 2 ? " more lane" : " more lanes") : ""));
     if (r.waiting) facts.push(count(r.waiting) + " wait");
     if (r.since) facts.push(h("span", null, "since ", moment(r.since), " (" + ago(r.since) + ")"));
     if (r.until) facts.push(h("span", null, "until ", moment(r.until), " (" + left(r.until) + ")"));
