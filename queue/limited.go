@@ -169,13 +169,13 @@ func (c *campaignDoc) limit(p *Progress, s *scene) {
 		from = s.now.Add(held.Sub(s.at))
 	case len(senders) > 0 && allowed < c.Rate:
 		p.LimitedBy = LimitedBySender
+	case s.busy() && p.Pace < nearly*c.Rate:
+		p.LimitedBy = LimitedByWorker
 	case kept >= nearly*c.Rate:
 		p.LimitedBy = LimitedByRate
 		kept = c.Rate
 	case len(senders) > 0:
 		p.LimitedBy = LimitedBySender
-	case s.busy():
-		p.LimitedBy = LimitedByWorker
 	default:
 		p.LimitedBy = LimitedByRate // it has just begun, or was slowed down a moment ago
 	}
