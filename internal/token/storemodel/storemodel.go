@@ -253,7 +253,7 @@ func (m *Member[K]) take(key K, d token.Demand) token.Grant {
 		}
 		if g.N == 0 {
 			again := now.Add(time.Duration(max(0, float64(ahead)+1-room)/g.Pace*1e9) + time.Millisecond)
-			b.line[m.who] = again
+			b.line[m.who] = again.Round(time.Microsecond) // as the script keeps it: of two that come in the same one, the name decides
 			g.Again = local(again)
 			break
 		}
