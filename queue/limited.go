@@ -113,20 +113,24 @@ func (s *scene) heldUntil(keep func(Lane) bool) (until time.Time) {
 	return until
 }
 
-// barred reports whether something ready of the lanes that keep chooses is of an account for which Twilio does
-// nothing. Then nobody knows when it goes on.
-func (s *scene) barred(keep func(Lane) bool) bool {
+// barredAccounts returns the accounts for which Twilio does nothing.
+func (s *scene) barredAccounts() map[string]bool {
+	barred := make(map[string]bool)
 	for _, h := range s.holds {
-		if h.Reason != HoldUnauthorized || h.Resource != (pacer.Resource{Account: h.Resource.Account}) {
-			continue
-		}
-		if slices.ContainsFunc(s.lanes, func(l LaneStats) bool {
-			return l.Ready > 0 && keep(l.Lane) && l.Lane.Resource.Account == h.Resource.Account
-		}) {
-			return true
+		if h.Resource == (pacer.Resource{Account: h.Resource.Account}) && h.Reason == HoldUnauthorized {
+			barred[h.Resource.Account] = true
 		}
 	}
-	return false
+	return barred
+}
+
+// barred reports whether something ready of the lanes that keep chooses is of such an account. Then nobody knows when it
+// goes on.
+func (s *scene) barred(keep func(Lane) bool) bool {
+	accounts := s.barredAccounts()
+	return slices.ContainsFunc(s.lanes, func(l LaneStats) bool {
+		return l.Ready > 0 && keep(l.Lane) && accounts[l.Lane.Resource.Account]
+	})
 }
 
 // limit fills in what limits the campaign, and puts the ETA right by the pace that is really kept.

@@ -16,12 +16,7 @@ var suspendedCodes = map[int]bool{10001: true, 20005: true, 20403: true, 70051: 
 
 // held finds the holds of what is ready.
 func (w *inquiry) held() {
-	barred := make(map[string]bool) // accounts
-	for _, h := range w.holds {
-		if h.Resource == (pacer.Resource{Account: h.Resource.Account}) && h.Reason == HoldUnauthorized {
-			barred[h.Resource.Account] = true
-		}
-	}
+	barred := w.barredAccounts()
 	for _, h := range w.holds {
 		account := h.Resource == pacer.Resource{Account: h.Resource.Account}
 		if !account && h.Reason == HoldUnauthorized && barred[h.Resource.Account] {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -80,12 +79,7 @@ func TestSlowClientsOfTheDaemon(t *testing.T) {
 	q, err := queue.Open(e, queue.WithAccount(twiliotest.AccountSid))
 	must(t, err)
 	defer q.Close()
-	cmd := exec.Command(os.Args[0], "worker", "--queue", where, "--base-url", url, "--listen", address, "--limits", limits)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
-	var log buffer
-	cmd.Stderr = &log
-	must(t, cmd.Start())
-	defer cmd.Process.Kill()
+	cmd, log := daemon(t, "--queue", where, "--base-url", url, "--listen", address, "--limits", limits)
 	eventually(t, "ready", func() bool { code, _ := get(t, "http://"+address+"/readyz"); return code == http.StatusOK })
 
 	want := 0

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,12 +48,7 @@ func TestWorkerWaitsForItsStore(t *testing.T) {
 	must(t, store.Kill())
 	_, url := server(t, twiliotest.Config{})
 	address := freeAddress(t)
-	cmd := exec.Command(os.Args[0], "worker", "--queue", "redis://"+store.Addr+"/0", "--base-url", url, "--listen", address)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
-	var log buffer
-	cmd.Stderr = &log
-	must(t, cmd.Start())
-	defer cmd.Process.Kill()
+	cmd, log := daemon(t, "--queue", "redis://"+store.Addr+"/0", "--base-url", url, "--listen", address)
 	eventually(t, "it says that it tries again", func() bool { return strings.Contains(log.String(), "is tried again") })
 	must(t, store.Restart())
 	eventually(t, "ready", func() bool { code, _ := get(t, "http://"+address+"/readyz"); return code == http.StatusOK })

@@ -204,19 +204,23 @@ func hangUp(t *testing.T) {
 	}
 }
 
+// daemon starts the worker in a process of its own, which ends with the test at the latest. It returns its log, too.
+func daemon(t *testing.T, args ...string) (*exec.Cmd, *buffer) {
+	t.Helper()
+	cmd, log := exec.Command(os.Args[0], append([]string{"worker"}, args...)...), new(buffer)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	cmd.Stderr = log
+	must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd, log
+}
+
 // The daemon in a process of its own, with a request that hangs: SIGTERM waits for it, a second one does not.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
 	fake, url := server(t, twiliotest.Config{Latency: time.Hour})
 	q, address := file(t), freeAddress(t)
 	ok(t, "send", "--queue", q, "--to", receiver, "--from", "+15005550006", "--body", text)
-	cmd := exec.Command(os.Args[0], "worker", "--queue", q, "--base-url", url, "--listen", address, "--grace", "1h")
-	cmd.Env = append(os.Environ(), asProgram+"=1")
-	var log buffer
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Process.Kill()
+	cmd, log := daemon(t, "--queue", q, "--base-url", url, "--listen", address, "--grace", "1h")
 	eventually(t, "the request is on the wire", func() bool { return fake.Stats().Received == 1 })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
