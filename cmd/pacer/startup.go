@@ -22,7 +22,7 @@ const startsWithin = 2 * time.Minute
 func (a *app) awaitQueue(ctx context.Context, log *slog.Logger) (*queue.Queue, error) {
 	pauses := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(500*time.Millisecond), backoff.WithMaxInterval(10*time.Second), backoff.WithMaxElapsedTime(startsWithin))
-	return backoff.RetryNotifyWithData(func() (*queue.Queue, error) {
+	q, err := backoff.RetryNotifyWithData(func() (*queue.Queue, error) {
 		q, err := a.openQueue(ctx, false, log)
 		if err != nil && !away(err) {
 			err = backoff.Permanent(err)
@@ -31,6 +31,10 @@ func (a *app) awaitQueue(ctx context.Context, log *slog.Logger) (*queue.Queue, e
 	}, backoff.WithContext(pauses, ctx), func(err error, in time.Duration) {
 		log.Warn("pacer worker: the store cannot be reached, and is tried again: start it, or correct --queue", "error", err, "in", in.Round(time.Millisecond))
 	})
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = errors.New("stopped while the store could not be reached")
+	}
+	return q, err
 }
 
 // starting are the beginnings of Redis' errors while a server or a Cluster is not ready.

@@ -57,3 +57,13 @@ func TestWorkerWaitsForItsStore(t *testing.T) {
 		t.Error(err, log.String())
 	}
 }
+
+func TestWorkerIsStoppedWhileItWaitsForItsStore(t *testing.T) {
+	_, url := server(t, twiliotest.Config{})
+	cmd, log := daemon(t, "--queue", "redis://"+freeAddress(t)+"/0", "--base-url", url, "--listen", "off")
+	eventually(t, "it says that it tries again", func() bool { return strings.Contains(log.String(), "is tried again") })
+	must(t, cmd.Process.Signal(syscall.SIGTERM))
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(log.String(), "pacer: stopped while the store could not be reached") {
+		t.Error(err, log.String())
+	}
+}
