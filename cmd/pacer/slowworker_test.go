@@ -65,7 +65,8 @@ func usageOf(pid int) (kilobytes, files int) {
 }
 
 // The daemon in a process of its own sends the same number of requests by turns with a thousand slow clients and without.
-// How much longer it takes with them is logged; more than twice as long is an error. Its memory and files are bounded.
+// Its memory and files are bounded, and it answers. How much longer it takes with them is logged, and no more than that,
+// as it hangs on what else the machine does. TestSlowClientsTakeNothingFromTheWorker asserts the rate, in virtual time.
 func TestSlowClientsOfTheDaemon(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it holds a thousand connections, and measures")
@@ -127,9 +128,6 @@ func TestSlowClientsOfTheDaemon(t *testing.T) {
 	slices.Sort(ratios)
 	t.Logf("with %d slow clients %d requests take %.2f times as long (of %.2f)", clients, jobs, ratios[pairs/2], ratios)
 	t.Logf("the slowest answer has taken %v; memory %d KB before, %d at most", slowest, memory, most)
-	if ratios[pairs/2] > 2 {
-		t.Errorf("slow clients slow the worker down: %.2f", ratios)
-	}
 	if most > memory+clients*100 {
 		t.Errorf("%d KB before, %d with slow clients", memory, most)
 	}

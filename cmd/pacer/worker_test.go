@@ -208,7 +208,8 @@ func hangUp(t *testing.T) {
 func daemon(t *testing.T, args ...string) (*exec.Cmd, *buffer) {
 	t.Helper()
 	cmd, log := exec.Command(os.Args[0], append([]string{"worker"}, args...)...), new(buffer)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
+	// The tests themselves may run with another GOGC, with which a process takes more memory than at an operator's.
+	cmd.Env = append(os.Environ(), asProgram+"=1", "GOGC=100")
 	cmd.Stderr = log
 	must(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
