@@ -41,10 +41,10 @@ func (l Limit) validateFields() error {
 	case name == "", name != "*" && !fixedWords(name), product != "api" && !endpoint.IsWord(product),
 		product == "api" && name != "*" && !('A' <= name[0] && name[0] <= 'Z'):
 		return malformedResource(l.Resource)
+	case !(endpoint.Name{Product: product, Name: name}).Known(): // before the sender, which a slip in the resource must not be blamed on
+		return unknownResource(l.Resource)
 	case l.Sender != "" && (product != "api" || name != Messages):
 		return fmt.Errorf("sender: set for resource %s: expected only with resource \"Messages\" or \"*\", as only messages have a sender of their own", quoted(l.Resource))
-	case !(endpoint.Name{Product: product, Name: name}).Known():
-		return unknownResource(l.Resource)
 	}
 	switch l.Op {
 	case "", Read, Create, Write:

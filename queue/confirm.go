@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/twilio-pacer/pacer"
 )
@@ -67,21 +67,30 @@ var (
 
 // checkSID reports why sid cannot be that of what a request of the resource has created.
 func checkSID(r pacer.Resource, sid string) error {
-	form, expected := anySID, "two letters and 32 hexadecimal digits"
+	form, expected := anySID, "two letters and 32 hexadecimal digits, 34 characters in all"
 	switch r.String() {
 	case createMessage:
-		form, expected = messageSID, "that of a message, SM or MM and 32 hexadecimal digits"
+		form, expected = messageSID, "that of a message, SM or MM and 32 hexadecimal digits, 34 characters in all"
 	case createCall:
-		form, expected = callSID, "that of a call, CA and 32 hexadecimal digits"
+		form, expected = callSID, "that of a call, CA and 32 hexadecimal digits, 34 characters in all"
 	}
 	switch {
 	case form.MatchString(sid), sid == "" && r.Op != pacer.Create:
 		return nil
 	case sid == "":
 		return errors.New("no SID: expected " + expected)
-	case len(sid) <= 5:
-		return fmt.Errorf("SID %q: expected %s", sid, expected)
 	}
 	// The whole is not told: it may be a phone number or a text in the wrong place.
-	return fmt.Errorf("SID %.4q... of %d characters: expected %s", sid, utf8.RuneCountInString(sid), expected)
+	runes := []rune(sid)
+	if len(runes) != 34 {
+		return fmt.Errorf("the SID has %d characters: expected %s", len(runes), expected)
+	}
+	if at := 2 + slices.IndexFunc(runes[2:], notHex); at >= 2 {
+		return fmt.Errorf("character %d of the SID is %q: expected %s", 1+at, runes[at], expected)
+	}
+	return fmt.Errorf("the SID begins with %q: expected %s", string(runes[:2]), expected)
+}
+
+func notHex(r rune) bool {
+	return !('0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F')
 }

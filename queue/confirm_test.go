@@ -64,6 +64,21 @@ func TestConfirmTakesOnlyTheSIDOfWhatTheRequestCreates(t *testing.T) {
 	}
 }
 
+// The error says what is wrong with a SID that was copied badly.
+func TestConfirmSaysWhatIsWrongWithASID(t *testing.T) {
+	w := newWorld(t, twiliotest.Config{})
+	id := w.storedInDoubt("POST", "https://api.twilio.com/2010-04-01/Accounts/"+twiliotest.AccountSid+"/Messages.json")
+	for sid, want := range map[string]string{
+		"SM0123456789abcdef0123456789abcde":  "the SID has 33 characters: expected that of a message",
+		"SM0123456789abcdef0123456789abcdeO": `character 34 of the SID is 'O': expected that of a message`,
+		"CA0123456789abcdef0123456789abcdef": `the SID begins with "CA": expected that of a message`,
+	} {
+		if err := w.q.Confirm(t.Context(), id, sid); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, expected %q", sid, err, want)
+		}
+	}
+}
+
 // Two requests cannot have created the same message.
 func TestConfirmRefusesTheSIDOfAnotherRequest(t *testing.T) {
 	const (

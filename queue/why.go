@@ -54,6 +54,7 @@ type Reason struct {
 	Held     Hold      // that stops it, for EndHold; zero: none does
 	ID       ID        // of the request, or of one of them; "": none
 	Learned  bool      // a limit: throttled answers have shown it
+	Watched  bool      // unauthorized: all workers that live read their credentials again when these change, and then end the hold
 	Since    time.Time // by the engine's clock; zero: not known
 	Until    time.Time // the same
 	Text     string    // a sentence. It holds no phone number and no text of a message

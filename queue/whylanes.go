@@ -45,7 +45,8 @@ func (w *inquiry) held() {
 			r.Kind = CauseSuspended
 			r.Text, r.Do = what+": the account is suspended or closed"+codeIn(h.Code)+".", "look at the account in Twilio's console; one request a minute tries again, or end the hold"
 		case h.Reason == HoldUnauthorized:
-			r.Kind, r.Do = CauseUnauthorized, w.mendCredentials()
+			r.Kind = CauseUnauthorized
+			r.Do, r.Watched = w.mendCredentials()
 		}
 		w.add(r)
 	}
@@ -90,18 +91,22 @@ func doAbout(r HoldReason) string {
 	return "end the hold"
 }
 
-// mendCredentials says how to give the workers that live credentials that are right.
-func (w *inquiry) mendCredentials() string {
+// mendCredentials says how to give the workers that live credentials that are right. watched reports that this is
+// enough, since all of them watch where theirs come from.
+func (w *inquiry) mendCredentials() (do string, watched bool) {
 	const restart = ", and restart it; then end the hold, or wait a minute"
 	var ways []string
+	watched = true
 	for _, b := range w.beats {
 		var way string
 		switch {
 		case b.Credentials == "":
+			watched = false
 			continue
 		case b.Watched:
 			way = fmt.Sprintf("write the account's present token into %s on %s; the worker tries it within a second", b.Credentials, b.Host)
 		default:
+			watched = false
 			way = fmt.Sprintf("set %s of process %d on %s to the account's present token%s", b.Credentials, b.PID, b.Host, restart)
 		}
 		if !slices.Contains(ways, way) && len(ways) < fewWorkers {
@@ -109,9 +114,9 @@ func (w *inquiry) mendCredentials() string {
 		}
 	}
 	if len(ways) == 0 {
-		return "set the worker's TWILIO_AUTH_TOKEN" + restart + ". Or mend its file of credentials, which its log names at the start; that is tried within a second"
+		return "set the worker's TWILIO_AUTH_TOKEN" + restart + ". Or mend its file of credentials, which its log names at the start; that is tried within a second", false
 	}
-	return strings.Join(ways, ". And ")
+	return strings.Join(ways, ". And "), watched
 }
 
 // fewWorkers is how many workers a sentence names at most.

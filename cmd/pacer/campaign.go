@@ -39,6 +39,13 @@ type campaignInfo struct {
 	LimitedUntil string              `json:"limitedUntil"`
 }
 
+// startedInfo is what "campaign start --json" prints.
+type startedInfo struct {
+	New      int          `json:"new"`   // recipients of the file that this start has added
+	Known    int          `json:"known"` // recipients of the file that the campaign had already
+	Campaign campaignInfo `json:"campaign"`
+}
+
 func infoOf(p queue.Progress) campaignInfo {
 	window := ""
 	if p.Options.Window != nil {
@@ -125,8 +132,15 @@ To run it again enqueues only whom the campaign does not know yet.`,
 				if err != nil {
 					return err
 				}
-				a.say("%d enqueued, %d were known already", done.New, done.Known)
-				return a.showCampaign(ctx, c)
+				if !a.json {
+					a.say("%d enqueued, %d were known already", done.New, done.Known)
+					return a.showCampaign(ctx, c)
+				}
+				now, err := c.Progress(ctx)
+				if err != nil {
+					return err
+				}
+				return a.printJSON(startedInfo{done.New, done.Known, infoOf(now)})
 			})
 		},
 	}

@@ -88,9 +88,15 @@ func TestCampaignWindow(t *testing.T) {
 		t.Errorf("%+v: expected no window, and no end that is known, as no worker lives", c)
 	}
 	list := written(t, "more.csv", "to\n+15555550126\n")
-	p := do(t, "campaign", "start", "spring", "--queue", q, "--csv", list, "--from", "+15005550006", "--body", "Hello", "--rate", "9")
-	if p.code != exitDone || !strings.Contains(p.err, "keeps its rate") || show().Rate != 20 {
-		t.Error(p)
+	start := []string{"campaign", "start", "spring", "--queue", q, "--csv", list, "--from", "+15005550006", "--body", "Hello", "--rate", "9", "--json"}
+	for n, want := range []startedInfo{{New: 1}, {Known: 1}} {
+		p := do(t, start...)
+		if p.code != exitDone || !strings.Contains(p.err, "keeps its rate") || show().Rate != 20 {
+			t.Error(p)
+		}
+		if s := decode[startedInfo](t, p.out); s.New != want.New || s.Known != want.Known || s.Campaign.Name != "spring" || s.Campaign.Total != 4 {
+			t.Errorf("start %d: %+v", n, s)
+		}
 	}
 }
 

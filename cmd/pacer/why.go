@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,7 +116,7 @@ func (a *app) printReasons(reasons []queue.Reason) error {
 // commandFor returns the command by which a person ends a reason; "": there is none.
 func commandFor(r *queue.Reason) string {
 	switch {
-	case r.Kind == queue.CauseUnauthorized && !strings.Contains(r.Do, "end the hold"): // a mended file ends it
+	case r.Watched: // a mended file ends the hold
 		return ""
 	case r.Held != queue.Hold{}:
 		return "pacer hold end " + r.Held.Name()

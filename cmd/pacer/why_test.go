@@ -48,12 +48,9 @@ func TestWhySaysWhatToDo(t *testing.T) {
 // Credentials that are mended in their file end the hold by themselves.
 func TestCommandIsThatOfTheAdvice(t *testing.T) {
 	h := queue.Hold{Reason: queue.HoldUnauthorized}
-	for do, want := range map[string]string{
-		"write the token into /etc/pacer/token; the worker tries it within a second": "",
-		"set TWILIO_AUTH_TOKEN, and restart it; then end the hold, or wait a minute": "pacer hold end " + h.Name(),
-	} {
-		if got := commandFor(&queue.Reason{Kind: queue.CauseUnauthorized, Held: h, Do: do}); got != want {
-			t.Errorf("%q, expected %q", got, want)
+	for watched, want := range map[bool]string{true: "", false: "pacer hold end " + h.Name()} {
+		if got := commandFor(&queue.Reason{Kind: queue.CauseUnauthorized, Held: h, Watched: watched, Do: "any words"}); got != want {
+			t.Errorf("watched %v: %q, expected %q", watched, got, want)
 		}
 	}
 }

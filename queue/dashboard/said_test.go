@@ -34,7 +34,7 @@ func TestErrorsDoNotNamePackages(t *testing.T) {
 	s := open(t)
 	_, doubtful := s.fill()
 	for body, want := range map[[2]string]string{
-		{"job", `{"id": "` + string(doubtful) + `", "do": "confirm", "sid": "no SID"}`}: `SID "no S"... of 6 characters: expected that of a message`,
+		{"job", `{"id": "` + string(doubtful) + `", "do": "confirm", "sid": "no SID"}`}: `the SID has 6 characters: expected that of a message, SM or MM and 32 hexadecimal digits, 34 characters in all`,
 		{"job", `{"id": "` + string(doubtful) + `", "do": "confirm", "sid": ""}`}:       "no SID: expected that of a message",
 		{"campaign", `{"name": "spring", "do": "window", "window": "at night"}`}:        `window: "at night": expected days`,
 		{"campaign", `{"name": "spring", "do": "rate", "rate": -1}`}:                    "",

@@ -182,6 +182,7 @@ func (v *view) look(ctx context.Context) {
 			s.overview.Point = nil
 		}
 		s.overview.Error = pacer.MaskNumbers(err.Error())
+		v.history.missed = true
 	} else {
 		throttled := -1.0
 		if v.stats != nil {

@@ -181,6 +181,15 @@ func TestAStoreThatFailsIsSaid(t *testing.T) {
 		if o := overviewNow(); o.Error != "" || o.Total.Ready != 7 {
 			t.Errorf("%+v", o)
 		}
+		gaps := 0
+		for _, p := range decode[[]point](t, ask(d, "/api/history").Body.String()) {
+			if p.Gap {
+				gaps++
+			}
+		}
+		if gaps != 2 {
+			t.Errorf("%d gaps, expected one before the first point and one for the outage", gaps)
+		}
 		d.Close()
 	})
 }

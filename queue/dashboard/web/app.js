@@ -61,6 +61,7 @@ function state(text, level) {
 function news(o) {
   now = o;
   server.hears(o);
+  if ("old" in main.dataset) overview.load().catch(() => {}); // what was not heard meanwhile
   delete main.dataset.old;
   overview.note(o);
   const stopping = o.reasons.filter((r) => r.stops), stops = stopping.filter((r) => !planned[r.kind]).length;
@@ -77,7 +78,7 @@ function news(o) {
 function lost() {
   server.lost();
   main.dataset.old = "";
-  state(server.away(), "bad");
+  state(server.away(), "gone");
 }
 
 addEventListener("hashchange", () => {

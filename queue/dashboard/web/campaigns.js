@@ -17,7 +17,7 @@ function bar(c) {
 }
 
 const columns = [
-  { label: "Campaign", wide: true }, { label: "Done", wide: true }, { label: "Waiting", num: true }, { label: "Failed", num: true }, { label: "Pace, over 30 s", num: true }, { label: "Done at about", num: true }, { label: "", act: true },
+  { label: "Campaign", wide: true }, { label: "Done", wide: true }, { label: "Waiting", num: true }, { label: "Failed", num: true }, { label: "Workers send", num: true }, { label: "Done at about", num: true }, { label: "", act: true },
 ];
 
 function buttons(c, big) {
@@ -90,7 +90,7 @@ export function openOne(main, name) {
           .map(([name, n, level]) => h("div", { class: "tile" }, h("dt", null, name), h("dd", { class: n ? level : null }, count(n))))),
         h("section", { "aria-label": "What limits it" }, h("h2", null, "What limits it"), reasons(c.reasons, c.limitedBy ? "It is limited by " + c.limitedBy + "." : "Nothing.", true)),
         h("section", { "aria-label": "Settings" }, h("h2", null, "Settings"), h("dl", { class: "panel facts-list" },
-          fact("Rate", rate(c.rate)), fact("Pace kept, over 30 s", rate(c.pace)), fact("Window", c.window || "at any time"), fact("Starts", moment(c.start)), fact("Expires", moment(c.expires)),
+          fact("Rate", rate(c.rate)), fact("Workers send, over 30 s", rate(c.pace)), fact("Window", c.window || "at any time"), fact("Starts", moment(c.start)), fact("Expires", moment(c.expires)),
           fact("Sends again", moment(c.nextOpen)), !over(c) && c.eta && fact("Done at about", [moment(c.eta), " (" + left(c.eta) + ")"]))),
         h("p", null, h("a", { class: "button", href: "api/failures.csv?name=" + encodeURIComponent(name), download: "failures.csv" }, "Failures as CSV, numbers masked")));
     },

@@ -5,7 +5,7 @@ import { post } from "./api.js";
 
 const columns = [
   { label: "Lane", wide: true }, { label: "Ready", num: true }, { label: "Later", num: true }, { label: "On the wire", num: true },
-  { label: "In doubt", num: true }, { label: "Sent", num: true }, { label: "Failed", num: true }, { label: "Oldest waits", num: true }, { label: "Finished, over 30 s", num: true },
+  { label: "In doubt", num: true }, { label: "Sent", num: true }, { label: "Failed", num: true }, { label: "Oldest waits", num: true }, { label: "Finished, over 30–60 s", num: true },
 ];
 
 export function laneTable(lanes) {
@@ -26,7 +26,7 @@ export function open(main) {
   const box = h("input", { type: "search", id: "lane-search", placeholder: "resource, campaign, last digits", autocomplete: "off", spellcheck: "false", maxlength: "60" });
   const all = h("input", { type: "checkbox", id: "lane-all" });
   const list = h("div", { id: "lane-list" });
-  show(main, head("Lanes"), h("p", { class: "note" }, "A lane is what keeps its order: the requests of one resource and sender, or those of a campaign among them."),
+  show(main, head("Lanes"), h("p", { class: "note" }, "A lane is what keeps its order: the requests of one resource and sender, or those of a campaign among them. Finished is what the store counts as sent, failed or cancelled. What workers say that they send is another figure: see Campaigns and Workers."),
     h("div", { class: "bar" }, h("label", null, "Search"), h("span")), h("div"));
   main.querySelector(".bar label").append(box);
   main.querySelector(".bar span").replaceWith(h("label", { class: "check" }, all, "also those in which nothing waits"));

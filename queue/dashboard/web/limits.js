@@ -32,11 +32,11 @@ export function open(main) {
     edit.append(h("p", { class: "note" }, "These rules are in force, in JSON. Senders are masked; leave a masked one as it is, or write a whole number. A change is in force ", page.kept, ". It is so ", page.where, "."),
       text, h("div", { class: "buttons" }, h("button", { type: "button", "data-do": "check" }, "Check"), apply, hint, h("button", { type: "button", "data-do": "again" }, "Read again")), said);
     main.replaceChildren(head("Limits"), edit,
-      h("section", { "aria-label": "Defaults" }, h("h2", null, "Defaults, where no rule matches"), table("Defaults", [{ label: "Resource", wide: true }, { label: "Senders" }, { label: "Rate", num: true }, { label: "In flight", num: true }, { label: "Twilio says so" }],
+      h("section", { "aria-label": "Defaults" }, h("h2", null, "Defaults, where no rule matches"), h("p", { class: "note" }, "Pacer has these figures from Twilio's own pages. The last column links to the page that names a figure, or says why there is none."), table("Defaults", [{ label: "Resource", wide: true }, { label: "Senders" }, { label: "Rate", num: true }, { label: "In flight", num: true }, { label: "Where Twilio says so" }],
         page.defaults.map((d, i) => ({
           key: String(i),
           cells: [d.limit.resource + (d.limit.op ? ":" + d.limit.op : ""), d.senders || "all", d.limit.rate > 0 ? rate(d.limit.rate) : "–", d.limit.maxInFlight ? count(d.limit.maxInFlight) : "–",
-            /^https:/.test(d.source) ? h("a", { href: d.source, rel: "noreferrer noopener", target: "_blank", "aria-label": "Source of " + d.limit.resource + " " + (d.senders || "") }, "source") : d.source],
+            /^https:/.test(d.source) ? h("a", { href: d.source, rel: "noreferrer noopener", target: "_blank", "aria-label": "Twilio's page about " + d.limit.resource + " " + (d.senders || "") }, "Twilio's page") : d.source],
         })))));
   }
 

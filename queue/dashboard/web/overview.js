@@ -18,8 +18,10 @@ export function note(overview) {
   if (points.length > most) points.splice(0, points.length - most);
 }
 
+// load reads the last hour. What the page knows of before is kept, as a server that has begun anew knows less.
 export async function load() {
-  points = await get("api/history");
+  const read = await get("api/history");
+  points = [...(points || []).filter((p) => !read.length || p.time < read[0].time), ...read].slice(-most);
 }
 
 const tile = (name, value, level, more) => h("div", { class: "tile" }, h("dt", null, name), h("dd", { class: level || null }, value, more && h("small", null, " " + more)));
@@ -33,7 +35,7 @@ export function open(main) {
         head("Overview"),
         h("dl", { class: "panel tiles" },
           tile("Ready", count(t.ready)), tile("Later", count(t.delayed)), tile("On the wire", count(t.sending)),
-          tile("Finished (30\u00a0s)", rate(o.rate)), tile("Oldest waits", lasts(t.age)),
+          tile("Finished (30–60\u00a0s)", rate(o.rate)), tile("Oldest waits", lasts(t.age)),
           tile("In doubt", count(t.inDoubt), t.inDoubt ? "warn" : null), tile("Failed", count(t.failed)),
           tile("Workers", count(o.workers), o.workers ? null : "warn", o.vanished ? o.vanished + " vanished" : "")),
         h("section", { "aria-label": "What stands in the way" }, h("h2", null, "What stands in the way"),

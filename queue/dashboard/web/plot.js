@@ -8,7 +8,7 @@ const spans = [[300, "5 min ago"], [900, "15 min ago"], [3600, "1 h ago"]]; // s
 export const spanOf = (points, now) => spans.find(([s]) => !points.length || now - points[0].time <= s) || spans[spans.length - 1];
 
 // plot draws points {time, ...} up to the time now, in seconds. of gets the value; below 0 it is not known. words
-// says a value. low is the least value that fills the plot.
+// says a value. The line has a gap before a point of gap, and where the value is not known. low is the least value that fills the plot.
 export function plot(title, points, now, of, words, low) {
   const [span, begin] = spanOf(points, now);
   const known = points.filter((p) => of(p) >= 0 && p.time > now - span);
@@ -16,21 +16,28 @@ export function plot(title, points, now, of, words, low) {
   const top = nice(Math.max(most, low || 0));
   const x = (p) => (width * (1 - (now - p.time) / span)).toFixed(1);
   const y = (p) => (height - (height - 2) * (of(p) / top)).toFixed(1);
-  let line = "", area = "", from = null;
-  known.forEach((p, i) => {
-    const before = known[i - 1];
-    if (i === 0 || p.time - before.time > 60) {
-      if (before) area += `L${x(before)} ${height}L${x(from)} ${height}Z`;
+  let line = "", area = "", from = null, before = null;
+  const end = () => before && (area += `L${x(before)} ${height}L${x(from)} ${height}Z`);
+  for (const p of points) {
+    if (p.time <= now - span) continue;
+    const joined = before && of(p) >= 0 && !p.gap;
+    if (before && !joined) {
+      end();
+      before = null;
+    }
+    if (!(of(p) >= 0)) continue;
+    if (!joined) {
       from = p;
-      line += `M${x(p)} ${y(p)}`;
+      line += `M${x(p)} ${y(p)}h0`; // so that a point by itself is a dot
       area += `M${x(p)} ${y(p)}`;
     } else {
       line += `L${x(p)} ${y(p)}`;
       area += `L${x(p)} ${y(p)}`;
     }
-  });
+    before = p;
+  }
+  end();
   const last = known[known.length - 1];
-  if (last) area += `L${x(last)} ${height}L${x(from)} ${height}Z`;
   const value = last ? words(of(last)) : "–";
   return h("div", { class: "panel plot", "data-key": title },
     h("div", { class: "head" }, h("h3", null, title), h("span", { class: "now" }, value)),

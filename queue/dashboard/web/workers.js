@@ -9,7 +9,7 @@ export function open(main) {
     title: "Workers",
     async update() {
       const all = await get("api/workers");
-      const columns = [{ label: "Worker", wide: true }, { label: "Pace, over 30 s", num: true }, { label: "On the wire", num: true }, { label: "Runs since" }, { label: "Last seen" }, { label: "Version" }];
+      const columns = [{ label: "Worker", wide: true }, { label: "Sends, over 30 s", num: true }, { label: "On the wire", num: true }, { label: "Runs since" }, { label: "Last seen" }, { label: "Version" }];
       show(main, head("Workers", h("span", { class: "note" }, count(all.filter((w) => w.alive).length) + " alive")),
         h("p", { class: "note" }, "Each worker says every five seconds that it lives. One that has vanished without a word is shown for an hour."),
         all.length ? table("Workers", columns, all.map((w) => ({

@@ -80,6 +80,8 @@ async function dies() {
     await page.evaluate((hash) => (location.hash = hash), name);
     const said = page.locator("#state", { hasText: /^The worker that serves this page \(process \d+ on .+\) has not answered since \d\d:\d\d:\d\d \S+\. Unless another one runs, nothing is sent\. Start it: pacer worker/ });
     await said.waitFor();
+    const { height, width, whole } = await page.evaluate(() => ({ ...document.getElementById("state").getBoundingClientRect().toJSON(), whole: document.documentElement.clientWidth }));
+    assert.ok(height >= 48 && width === whole, `what says that the worker is dead is no banner: ${width} of ${whole} px, ${height} px high`);
     if (name !== "overview") await page.locator("#main", { hasText: "has not answered since" }).waitFor();
     assert.doesNotMatch(await page.evaluate(() => document.body.innerText), /Failed to fetch/);
   }
