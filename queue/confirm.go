@@ -13,6 +13,10 @@ import (
 
 // This file records what a person, or a status callback, knows about a request.
 
+// ReasonConfirmed begins the Outcome.Reason of a request that [Queue.Confirm] has made Sent. What it was before, and
+// why, follows.
+const ReasonConfirmed = "a person, or a program that calls Confirm, has said that Twilio has it"
+
 // Confirm says that Twilio has a request, with the SID of what it has created: a status
 // callback proves it, or a person has looked. The request may be in doubt, wait to be sent
 // again, or have failed wrongly. One that is Sent or Cancelled is a [*StateError].
@@ -41,7 +45,11 @@ func (q *Queue) Confirm(ctx context.Context, id ID, sid string) error {
 			return fmt.Errorf("queue: confirm %s: SID %s: expected that of this request; it is the result of request %s already", id, sid, other)
 		}
 	}
-	return q.move(ctx, "confirm", Move{ID: id, From: []State{InDoubt, Sending, Ready, Delayed, Failed}, To: Sent, Outcome: &Outcome{SID: sid}})
+	o := Outcome{SID: sid, Reason: ReasonConfirmed + "; before that it was " + string(j.State)}
+	if j.Outcome.Reason != "" {
+		o.Reason += ": " + j.Outcome.Reason
+	}
+	return q.move(ctx, "confirm", Move{ID: id, From: []State{InDoubt, Sending, Ready, Delayed, Failed}, To: Sent, Outcome: &o})
 }
 
 // creator returns the request, other than not, that has created what has this SID; "": none

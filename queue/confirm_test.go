@@ -64,6 +64,25 @@ func TestConfirmTakesOnlyTheSIDOfWhatTheRequestCreates(t *testing.T) {
 	}
 }
 
+// What was in doubt before is kept with what was confirmed.
+func TestConfirmKeepsWhatWasInDoubt(t *testing.T) {
+	w := newWorld(t, twiliotest.Config{})
+	id := w.storedInDoubt("POST", "https://api.twilio.com/2010-04-01/Accounts/"+twiliotest.AccountSid+"/Messages.json")
+	if err := w.q.Engine().Move(t.Context(), queue.Move{ID: id, From: []queue.State{queue.InDoubt}, To: queue.InDoubt, Outcome: &queue.Outcome{Reason: "no answer came"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.q.Confirm(t.Context(), id, "SM0123456789abcdef0123456789abcdef"); err != nil {
+		t.Fatal(err)
+	}
+	r := w.why(queue.About{ID: id}, queue.CauseDone)
+	if want := "has said that Twilio has it; before that it was in doubt: no answer came."; !strings.HasSuffix(r.Text, want) || r.Since.IsZero() {
+		t.Errorf("%+v, expected %q", r, want)
+	}
+	if r, err := w.q.Result(t.Context(), id); err != nil || r.Err != nil {
+		t.Errorf("%v, %v: expected that nothing is wrong", r, err)
+	}
+}
+
 // The error says what is wrong with a SID that was copied badly.
 func TestConfirmSaysWhatIsWrongWithASID(t *testing.T) {
 	w := newWorld(t, twiliotest.Config{})

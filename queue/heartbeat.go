@@ -43,6 +43,7 @@ type heartbeat struct {
 	Campaigns   map[string]float64 `json:"campaigns,omitempty"` // their paces
 	Credentials string             `json:"credentials,omitempty"`
 	Watched     bool               `json:"watched,omitempty"` // the source of the credentials
+	Refusals    []beatRefusal      `json:"refusals,omitempty"`
 	Buckets     []beatBucket       `json:"buckets,omitempty"`
 }
 
@@ -131,12 +132,9 @@ func (h *heart) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for slot := 0; ; slot++ {
+	for _, slot := range freeSlots(used, h.ID, now) {
 		version := int64(0)
-		if slot < len(used) && used[slot].version > 0 {
-			if at := &used[slot]; at.ID != h.ID && at.alive(now) { // its own: the answer to its Put was lost
-				continue
-			}
+		if slot < len(used) {
 			version = used[slot].version
 		}
 		switch err := h.engine.Put(ctx, slotName(slot), value, version); {
@@ -147,6 +145,28 @@ func (h *heart) write(ctx context.Context) error {
 			return err
 		}
 	}
+	return fmt.Errorf("other workers have taken all slots for heartbeats: it is tried again in %v", beatEvery)
+}
+
+// freeSlots returns the slots that a Run may take, the best ones first. A worker that has vanished keeps its slot for as
+// long as it is shown, unless so many have vanished that the first slots are full.
+func freeSlots(used []beatSlot, id string, now time.Time) (free []int) {
+	var dead []int
+	for slot := range used {
+		switch b := &used[slot]; {
+		case b.version > 0 && b.ID == id: // its own: the answer to its Put was lost
+			return []int{slot}
+		case b.version == 0 || b.shownFor(now) <= 0:
+			free = append(free, slot)
+		case !b.alive(now):
+			dead = append(dead, slot)
+		}
+	}
+	slices.SortStableFunc(dead, func(a, b int) int { return used[a].Seen.Compare(used[b].Seen) })
+	if len(free) == 0 || free[0] >= slotsAtOnce-1 { // the last one stays free, as a full page has another one read
+		return append(dead, free...)
+	}
+	return append(free, dead...)
 }
 
 // look fills in what the worker does now. engineNow is the engine's clock.
@@ -156,6 +176,7 @@ func (h *heart) look(engineNow, now time.Time) {
 	}
 	h.Seen, h.OnWire = engineNow, h.slots.used()
 	h.Clock = now.Round(0).Sub(engineNow).Round(time.Millisecond)
+	h.Refusals = h.refusals.stored(h.Clock)
 	h.Twilio = 0
 	if ahead, ok := h.clocks.ahead(); ok && ahead.lo > 0 {
 		h.Twilio = ahead.lo.Round(time.Millisecond)
@@ -183,6 +204,9 @@ type beatSlot struct {
 
 // alive reports whether the heartbeat is young, by the engine's clock.
 func (b *heartbeat) alive(now time.Time) bool { return now.Sub(b.Seen).Abs() < deadAfter }
+
+// shownFor returns for how much longer a heartbeat is shown, by the engine's clock.
+func (b *heartbeat) shownFor(now time.Time) time.Duration { return deadShown - now.Sub(b.Seen).Abs() }
 
 // slotsAtOnce is how many slots are read at a time, and how many there are at least.
 const slotsAtOnce = 64

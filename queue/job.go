@@ -93,7 +93,7 @@ type Outcome struct {
 	SID      string `json:"sid,omitempty"`      // of what Twilio has created
 	Status   int    `json:"status,omitempty"`   // of the last answer; 0: none came
 	Code     int    `json:"code,omitempty"`     // Twilio's error code; 0: none
-	Reason   string `json:"reason,omitempty"`   // why it is Failed, InDoubt or waits again
+	Reason   string `json:"reason,omitempty"`   // why it is Failed, InDoubt or waits again, or how it was confirmed
 	Response []byte `json:"response,omitempty"` // the body of a success, JSON; see WithResponses
 }
 

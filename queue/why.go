@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twilio-pacer/pacer"
@@ -34,6 +35,7 @@ const (
 	CauseRate         Cause = "rate"         // of a campaign: it goes as fast as it is to
 	CauseBusy         Cause = "busy"         // all workers have as much on the wire as they may
 	CauseClock        Cause = "clock"        // one is far off
+	CauseRefused      Cause = "refused"      // a worker has read something new, such as credentials, and has not taken it
 )
 
 // About is what [Queue.Why] is asked about: one of the fields, or with none of them the whole queue.
@@ -142,6 +144,7 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 	}
 	w.clocksOff()
 	w.held()
+	w.refused()
 	if err := w.campaigns(ctx); err != nil {
 		return err
 	}
@@ -161,6 +164,8 @@ func (w *inquiry) fate() {
 	r := Reason{ID: j.ID, Lane: j.Lane, Lanes: 1, Campaign: j.Lane.Campaign, Since: j.Finished}
 	why := pacer.MaskNumbers(j.Outcome.Reason)
 	switch {
+	case j.State == Sent && strings.HasPrefix(j.Outcome.Reason, ReasonConfirmed):
+		r.Kind, r.Text = CauseDone, sentence(why)
 	case j.State == Sent:
 		r.Kind, r.Text = CauseDone, "Twilio has accepted it."
 	case j.State == Cancelled:
@@ -187,6 +192,9 @@ func (w *inquiry) fate() {
 	}
 	w.add(r)
 }
+
+// sentence begins a text as a sentence does, and ends it so.
+func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
 // probeSize is what Why writes to see whether the store is full.
 const probeSize = 32 << 10
@@ -243,13 +251,17 @@ func (w *inquiry) absent() {
 	w.add(r)
 }
 
+// doubtfulFor is how long after a worker has vanished its requests may not yet be in doubt. It is longer than
+// a lease is by default.
+const doubtfulFor = 2 * time.Minute
+
 // vanished finds requests that were on the wire of workers that have vanished, while others live.
 func (w *inquiry) vanished() {
 	if len(w.beats) == 0 || w.sending == 0 {
 		return
 	}
 	for _, b := range w.dead {
-		if b.OnWire > 0 {
+		if b.OnWire > 0 && w.at.Sub(b.Seen) < doubtfulFor {
 			w.add(Reason{Kind: CauseSending, Waiting: int64(b.OnWire), Since: b.Seen, Text: fmt.Sprintf(
 				"Process %d on %s has vanished. What it had on the wire, %d at most, is in doubt when its lease ends.", b.PID, b.Host, b.OnWire)})
 		}

@@ -68,6 +68,20 @@ var situations = map[string]struct {
 		time.Sleep(10 * time.Second)
 		return queue.About{}
 	}, queue.CauseUnauthorized, true, "Do: write the account's present token into /etc/pacer/token on "},
+	"a second wrong token in a file": {func(w *world) queue.About {
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003})
+		w.enqueue("one")
+		first := queue.Refusal{What: "credentials", From: "/etc/pacer/token", Time: time.Now(), Why: "another"}
+		second := queue.Refusal{What: "credentials", From: "/etc/pacer/token", Time: time.Date(2000, 1, 1, 0, 0, 7, 0, time.UTC), Why: "Twilio does not take them for " + receiver}
+		w.work(w.client(unlimited), queue.WithCredentialsFrom("/etc/pacer/token", true), refuses(first), refuses(second))
+		time.Sleep(10 * time.Second)
+		return queue.About{}
+	}, queue.CauseUnauthorized, true, " has read new credentials from /etc/pacer/token of 00:00:07 UTC, which are not taken either: Twilio does not take them for +1500•••0009. Do: write"},
+	"limits that are wrong": {func(w *world) queue.About {
+		w.work(w.client(unlimited), refuses(queue.Refusal{What: "limits", From: "limits.json", Why: "line 2: no rule"}))
+		time.Sleep(time.Second)
+		return queue.About{}
+	}, queue.CauseRefused, false, " has read new limits from limits.json, which are not taken: line 2: no rule. Do: mend limits.json"},
 	"wrong token in the environment": {func(w *world) queue.About {
 		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003})
 		w.enqueue("one")
@@ -173,6 +187,14 @@ var situations = map[string]struct {
 	}, queue.CauseBusy, false, "All workers have as many requests on the wire as they may."},
 }
 
+// refuses has a worker say that it has not taken something.
+func refuses(r queue.Refusal) queue.WorkerOption {
+	return func(w *queue.Worker) error {
+		w.Refuse(r)
+		return nil
+	}
+}
+
 func TestWhy(t *testing.T) {
 	for name, s := range situations {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +204,11 @@ func TestWhy(t *testing.T) {
 					config.Limits = []twiliotest.Limit{{Resource: "Messages", Rate: 10}}
 				}
 				w := newWorld(t, config)
-				if r := w.why(s.make(w), s.want); r.Stops != s.stops || !strings.Contains(r.Text+" Do: "+r.Do, s.text) || r.Stops && r.Waiting == 0 {
+				r := w.why(s.make(w), s.want)
+				if watched := strings.Contains(name, "token in a file"); r.Watched != watched {
+					t.Errorf("%+v: watched, expected %v", r, watched)
+				}
+				if r.Stops != s.stops || !strings.Contains(r.Text+" Do: "+r.Do, s.text) || r.Stops && r.Waiting == 0 {
 					t.Errorf("%+v: expected %q, stops: %v", r, s.text, s.stops)
 				}
 			})

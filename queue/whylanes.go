@@ -46,6 +46,7 @@ func (w *inquiry) held() {
 			r.Text, r.Do = what+": the account is suspended or closed"+codeIn(h.Code)+".", "look at the account in Twilio's console; one request a minute tries again, or end the hold"
 		case h.Reason == HoldUnauthorized:
 			r.Kind = CauseUnauthorized
+			r.Text += w.refusedToo()
 			r.Do, r.Watched = w.mendCredentials()
 		}
 		w.add(r)

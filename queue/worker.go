@@ -54,7 +54,9 @@ type base struct {
 	notifier
 	clocks clocks
 	slots  *slots // one for each request on the wire
-	*run          // the present Run, or the last one; nil before the first
+
+	refusals refusals
+	*run     // the present Run, or the last one; nil before the first
 }
 
 // A run is one call of [Worker.Run].

@@ -20,6 +20,8 @@ type WorkerStatus struct {
 	Seen    time.Time // when it has said this
 	Alive   bool      // that was less than 20 s ago
 
+	// The zero values of OnWire, Pace, Campaigns and Buckets are also those of a worker that is not Alive.
+
 	Concurrency int     // requests on the wire at most: see WithConcurrency
 	OnWire      int     // requests on the wire
 	Pace        float64 // requests per second that it has sent over the last 30 s
@@ -29,6 +31,8 @@ type WorkerStatus struct {
 
 	// CredentialsFrom is where its credentials come from, by [WithCredentialsFrom]; "": it has not said so.
 	CredentialsFrom string
+	// Refusals are what it has read while it runs and has not taken, see [Worker.Refuse].
+	Refusals []Refusal
 
 	// Campaigns has the requests per second of each campaign over the last 30 s, or since it began.
 	// Those are left out of which nothing was sent.
@@ -60,7 +64,7 @@ func (q *Queue) Workers(ctx context.Context) ([]WorkerStatus, error) {
 	}
 	workers := make([]WorkerStatus, 0, len(all))
 	for i := range all {
-		if now.Sub(all[i].Seen).Abs() < deadShown {
+		if all[i].shownFor(now) > 0 {
 			workers = append(workers, all[i].status(now))
 		}
 	}
@@ -83,6 +87,13 @@ func (b *heartbeat) status(now time.Time) WorkerStatus {
 		ID: b.ID, Host: b.Host, PID: b.PID, Version: b.Version, Started: b.Started, Seen: b.Seen, Alive: b.alive(now),
 		Concurrency: b.Concurrency, OnWire: b.OnWire, Pace: b.Pace, Clock: b.Clock, Twilio: b.Twilio, Campaigns: b.Campaigns,
 		CredentialsFrom: b.Credentials,
+	}
+	for _, r := range b.Refusals {
+		s.Refusals = append(s.Refusals, Refusal(r))
+	}
+	if !s.Alive {
+		s.OnWire, s.Pace, s.Campaigns = 0, 0, nil
+		return s
 	}
 	for _, of := range b.Buckets {
 		if l, err := ParseLane("|" + of.Key); err == nil {

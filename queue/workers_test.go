@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -73,7 +74,7 @@ func TestWorkersSayHowFastTheySend(t *testing.T) {
 	})
 }
 
-// A worker that was killed is shown as dead, and a new one takes over its document.
+// A worker that was killed is shown as dead for an hour, also while another one works on its host.
 func TestVanishedWorkerIsShownAsDead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
@@ -98,8 +99,12 @@ func TestVanishedWorkerIsShownAsDead(t *testing.T) {
 		}
 		w.work(w.client(unlimited))
 		synctest.Wait()
+		if all := w.workers(); len(all) != 2 || all[0].Alive || !all[1].Alive {
+			t.Errorf("workers %+v: expected the dead one and the new one", all)
+		}
+		time.Sleep(time.Hour)
 		if all := w.workers(); len(all) != 1 || !all[0].Alive {
-			t.Errorf("workers %+v: expected the new one in the place of the dead one", all)
+			t.Errorf("workers %+v: expected that the dead one is shown for an hour", all)
 		}
 	})
 }
@@ -115,6 +120,37 @@ func TestManyWorkersHaveASlotEach(t *testing.T) {
 		time.Sleep(12 * time.Second)
 		if all := w.workers(); len(all) != n {
 			t.Errorf("%d workers: expected %d", len(all), n)
+		}
+	})
+}
+
+// A worker that ends again and again at its start does not fill the store with heartbeats.
+func TestVanishedWorkersTakeABoundedNumberOfSlots(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		now, err := w.q.Engine().Now(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for slot := range 63 {
+			seen := now.Add(-time.Duration(60+slot) * time.Second)
+			value := fmt.Appendf(nil, `{"v": "1.0", "id": "dead %02d", "host": "h", "started": %q, "seen": %q, "onWire": 3, "pace": 20}`, slot, seen.Format(time.RFC3339Nano), seen.Format(time.RFC3339Nano))
+			if err := w.q.Engine().Put(t.Context(), fmt.Sprintf("%s%02d", queue.HeartbeatPrefix, slot), value, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.work(w.client(unlimited))
+		synctest.Wait()
+		all, alive := w.workers(), 0
+		for _, s := range all {
+			if s.Alive {
+				alive++
+			} else if s.OnWire != 0 || s.Pace != 0 || s.ID == "dead 62" {
+				t.Errorf("%+v: expected no live figures, and that the oldest one has made room", s)
+			}
+		}
+		if len(all) != 63 || alive != 1 {
+			t.Errorf("%d workers, of which %d live", len(all), alive)
 		}
 	})
 }

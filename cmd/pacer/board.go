@@ -18,6 +18,8 @@ type board struct {
 	insecure bool
 	shared   bool // the limits are those of all processes
 
+	limitsFile string // that is watched; "": none is
+
 	handler  *dashboard.Dashboard // nil: there is none
 	listener net.Listener         // nil: it has no address of its own
 }
@@ -48,6 +50,8 @@ func (b *board) open(q *queue.Queue, client *pacer.Client, kept, beside string, 
 	opts := []dashboard.Option{dashboard.WithLog(log), dashboard.WithLimits(client, kept), dashboard.WithStats(client.Stats)}
 	if b.shared {
 		opts = append(opts, dashboard.WithSharedLimits())
+	} else if b.limitsFile != "" {
+		opts = append(opts, dashboard.WithLimitsFile(absolute(b.limitsFile)))
 	}
 	if b.token != "" {
 		opts = append(opts, dashboard.WithToken(b.token))

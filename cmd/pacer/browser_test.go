@@ -89,7 +89,8 @@ func openPageOn(t *testing.T, e queue.Engine) page {
 // serve starts the dashboard, when all that it is to show is there.
 func (p *page) serve(t *testing.T) {
 	t.Helper()
-	d, err := dashboard.New(p.q, dashboard.WithLimits(p.client, "until the end of the test"), dashboard.WithStats(p.client.Stats),
+	limits := written(t, "limits.json", `[{"resource": "Messages", "rate": 10}, {"resource": "Messages", "sender": "+15005550006", "rate": 2}]`)
+	d, err := dashboard.New(p.q, dashboard.WithLimits(p.client, "until the end of the test"), dashboard.WithLimitsFile(limits), dashboard.WithStats(p.client.Stats),
 		dashboard.WithLog(slog.New(slog.NewTextHandler(io.Discard, nil))))
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +172,8 @@ func (p *page) fill(t *testing.T) []queue.Job {
 	}
 	p.enqueue(t, "summer", "+15005550007", 20)
 	p.enqueue(t, "winter", "+15005550008", 5)
+	beat := fmt.Appendf(nil, `{"v": "1.0", "id": "gone", "host": "sender-1", "pid": 4711, "started": %q, "seen": %[1]q, "concurrency": 200, "onWire": 17, "pace": 19.5}`, time.Now().Add(-10*time.Minute).Format(time.RFC3339))
+	must(t, e.Put(ctx, queue.HeartbeatPrefix+"00", beat, 0))
 	if _, err := p.q.Hold(ctx, lanes[0].Lane.Resource, time.Hour); err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,7 @@ type rotation struct {
 	path    string
 	client  *pacer.Client
 	q       *queue.Queue
+	refuse  func(queue.Refusal) // tells others
 	log     *slog.Logger
 	now     secret // in force
 	refused secret // that Twilio has refused last
@@ -107,8 +108,8 @@ const (
 )
 
 // rotate reads the file each second, and at once with each SIGHUP, until ctx ends.
-func (a *app) rotate(ctx context.Context, c *pacer.Client, q *queue.Queue, log *slog.Logger) {
-	r := &rotation{a: a, path: a.credentialsPath(), client: c, q: q, log: log}
+func (a *app) rotate(ctx context.Context, c *pacer.Client, q *queue.Queue, refuse func(queue.Refusal), log *slog.Logger) {
+	r := &rotation{a: a, path: a.credentialsPath(), client: c, q: q, refuse: refuse, log: log}
 	if r.path == "" {
 		return
 	}
@@ -138,7 +139,7 @@ func (r *rotation) look(ctx context.Context) {
 		r.keep(err)
 		return
 	case s == r.now:
-		r.said, r.refused = "", secret{}
+		r.takes(s)
 		return
 	case s == r.refused, time.Now().Before(r.next):
 		return
@@ -147,7 +148,7 @@ func (r *rotation) look(ctx context.Context) {
 	case ctx.Err() != nil:
 		return
 	case wrong:
-		r.refused = s
+		r.refused, r.said = s, "" // others than before, also if the error is the same
 		r.keep(fmt.Errorf("they are not taken by Twilio: %w", err))
 		return
 	case err != nil:
@@ -160,18 +161,27 @@ func (r *rotation) look(ctx context.Context) {
 		r.keep(err)
 		return
 	}
-	r.now, r.refused, r.said = s, secret{}, ""
+	r.takes(s)
 	r.log.Info("pacer worker: new credentials are in force", "file", r.path)
 	r.release(ctx)
 }
 
-// keep logs, once, that the credentials stay as they were.
+// takes says that the file's credentials are in force.
+func (r *rotation) takes(s secret) {
+	if r.said != "" {
+		r.refuse(queue.Refusal{What: "credentials"})
+	}
+	r.now, r.refused, r.said = s, secret{}, ""
+}
+
+// keep says, once, that the credentials stay as they were.
 func (r *rotation) keep(err error) {
 	text := pacer.MaskNumbers(err.Error())
 	if text == r.said {
 		return
 	}
 	r.said = text
+	r.refuse(queue.Refusal{What: "credentials", From: absolute(r.path), Time: time.Now(), Why: text})
 	r.log.Error("pacer worker: the credentials stay as they were", "file", r.path, "error", text)
 }
 

@@ -111,6 +111,66 @@ func TestCredentialsAreRotatedWhileTheWorkerRuns(t *testing.T) {
 	}
 }
 
+// Each wrong token is told, also if the error is that of the one before, until one is taken.
+func TestEachWrongTokenIsTold(t *testing.T) {
+	fake := httptest.NewServer(twiliotest.New(twiliotest.Config{Credentials: map[string]string{twiliotest.AccountSid: token}}))
+	t.Cleanup(fake.Close)
+	path := written(t, "token", "the first one")
+	e, err := engineurl.Open(t.Context(), file(t))
+	must(t, err)
+	q, err := queue.Open(e)
+	must(t, err)
+	t.Cleanup(func() { must(t, q.Close()) })
+	client, err := pacer.New(pacer.ClientParams{Username: twiliotest.AccountSid, Password: "before"})
+	must(t, err)
+	var told []queue.Refusal
+	var log buffer
+	r := &rotation{a: &app{account: twiliotest.AccountSid, baseURL: fake.URL}, path: path, client: client, q: q, log: slog.New(slog.NewTextHandler(&log, nil)), refuse: func(r queue.Refusal) { told = append(told, r) }}
+	for _, content := range []string{"wrong", "wrong", "wrongtoo", token} {
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+		r.look(t.Context())
+	}
+	if len(told) != 3 || told[0].From != path || told[0].Time.IsZero() || !told[1].Time.After(told[0].Time) || !strings.Contains(told[1].Why, "not taken by Twilio") || told[2].Why != "" {
+		t.Errorf("%+v", told)
+	}
+	if n := strings.Count(log.String(), "stay as they were"); n != 2 || strings.Contains(log.String()+told[1].Why, "wrong") {
+		t.Errorf("logged %d times: %s", n, log.String())
+	}
+}
+
+func TestAFileOfLimitsThatIsWrongIsTold(t *testing.T) {
+	path := written(t, "limits.json", `[{"resource": "Messages", "rate": 1}]`)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		told := make(chan queue.Refusal, 10)
+		write := func(text string) queue.Refusal {
+			must(t, os.WriteFile(path, []byte(text), 0o600))
+			must(t, os.Chtimes(path, time.Now(), time.Now()))
+			time.Sleep(6 * time.Second)
+			select {
+			case r := <-told:
+				return r
+			default:
+				return queue.Refusal{}
+			}
+		}
+		go (&app{limitsFile: path}).checkLimits(ctx, func(r queue.Refusal) { told <- r })
+		time.Sleep(time.Second) // so that nobody reads it while it is written
+		write(`[{"resource": "Messages", "rate": 2}]`)
+		began := time.Now()
+		if r := write(`[{"resource": "Mesages", "rate": 2}]`); r.From != path || !r.Time.Equal(began) || !strings.Contains(r.Why, "line 1") {
+			t.Errorf("%+v", r)
+		}
+		if r := write(`[{"resource": "Messages", "rate": 3}]`); r != (queue.Refusal{What: "limits"}) {
+			t.Errorf("%+v", r)
+		}
+		if r := write(`[{"resource": "Messages", "rate": 4}]`); r != (queue.Refusal{}) {
+			t.Errorf("%+v: expected that it is told once", r)
+		}
+		stop()
+	})
+}
+
 func TestCredentialsFileErrorsShowNothingOfIt(t *testing.T) {
 	for _, content := range []string{"", "a " + keySecret + " c", strings.Repeat(keySecret, 200)} {
 		t.Setenv("PACER_CREDENTIALS_FILE", written(t, "token", content))

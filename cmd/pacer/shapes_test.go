@@ -54,7 +54,7 @@ func readShapes(t *testing.T) *shapesDocument {
 			if len(row) != 5 {
 				t.Fatalf("docs/json.md: %s: expected a row of 5 cells: %q", m[1], row)
 			}
-			kind, loose := strings.CutSuffix(unlinked(row[1]), ", or left out")
+			kind, loose := strings.CutSuffix(strings.ReplaceAll(unlinked(row[1]), "`", ""), ", or left out")
 			fields[strings.Trim(row[0], "`")] = shapeOf{kind, row[4] == "never", loose}
 		}
 		d.shapes[m[1]] = fields

@@ -152,11 +152,11 @@ func (p *paper) workers(s *sight) section {
 		rows := [][]string{}
 		for i := range s.workers[:shown] {
 			w := &s.workers[i]
-			heard, pace := span(clock.Sub(w.Seen))+" ago", speed(w.Pace)
-			if !w.Alive { // its pace is of before
-				heard, pace = heard+", vanished", ""
+			heard, pace, onWire := span(clock.Sub(w.Seen))+" ago", speed(w.Pace), fmt.Sprintf("%d/%d", w.OnWire, w.Concurrency)
+			if !w.Alive { // nobody knows
+				heard, pace, onWire = heard+", vanished", "", ""
 			}
-			rows = append(rows, []string{w.Host, strconv.Itoa(w.PID), fmt.Sprintf("%d/%d", w.OnWire, w.Concurrency), pace, heard})
+			rows = append(rows, []string{w.Host, strconv.Itoa(w.PID), onWire, pace, heard})
 		}
 		return p.table(columns, rows, func(i int) tint {
 			if !s.workers[i].Alive {

@@ -165,11 +165,11 @@ func (a *app) workers() *cobra.Command {
 				for _, w := range workers {
 					i := workerOf(&w)
 					all = append(all, i)
-					state := "alive"
+					state, onWire, pace := "alive", fmt.Sprintf("%d of %d", i.OnWire, i.Concurrency), fmt.Sprintf("%.1f/s", i.Pace)
 					if !i.Alive {
-						state = "vanished"
+						state, onWire, pace = "vanished", "", ""
 					}
-					rows = append(rows, []string{i.Host, strconv.Itoa(i.PID), state, i.Started, i.Seen, fmt.Sprintf("%d of %d", i.OnWire, i.Concurrency), fmt.Sprintf("%.1f/s", i.Pace), i.Version})
+					rows = append(rows, []string{i.Host, strconv.Itoa(i.PID), state, i.Started, i.Seen, onWire, pace, i.Version})
 				}
 				return a.printRows(all, "worker", []string{"HOST", "PID", "STATE", "SINCE", "SEEN", "ON THE WIRE", "PACE", "VERSION"}, rows)
 			})

@@ -154,7 +154,7 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 		return err
 	}
 
-	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure, shared: a.share != ""}
+	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure, shared: a.share != "", limitsFile: a.limitsFile}
 	if err := b.open(q, client, a.limitsKept(), c.Listen, log); err != nil {
 		return err
 	}
@@ -189,8 +189,9 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 	}
 	background.Go(func() { b.serve(serving, log) })
 	background.Go(func() { a.reload(serving, client, log) })
+	background.Go(func() { a.checkLimits(serving, worker.Refuse) })
 	background.Go(func() { minutely(ctx, q, log) })
-	background.Go(func() { a.rotate(serving, client, q, log) })
+	background.Go(func() { a.rotate(serving, client, q, worker.Refuse, log) })
 	v := buildVersion()
 	log.Info("pacer worker: starts", append([]any{"version", v.Version, "revision", v.Revision, "config", cmp.Or(c.file, "none"),
 		"credentials", cmp.Or(a.credentialsPath(), "environment"), "queue", shownAddress(a.queueAddress),
@@ -289,6 +290,39 @@ func (a *app) reload(ctx context.Context, c *pacer.Client, log *slog.Logger) {
 			continue
 		}
 		log.Info("pacer worker: SIGHUP: limits read again", "limits", a.limitsFile, "rules", len(limits))
+	}
+}
+
+// checkLimits tells others when the file of limits cannot be taken, and when it can again, until ctx ends.
+func (a *app) checkLimits(ctx context.Context, refuse func(queue.Refusal)) {
+	if a.limitsFile == "" || a.share != "" {
+		return
+	}
+	const every = 2 * time.Second // so long does a change take to be in force
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for last := (queue.Refusal{}); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r := queue.Refusal{What: "limits"}
+		if info, err := os.Stat(a.limitsFile); err == nil {
+			r.Time = info.ModTime()
+		}
+		if age := time.Since(r.Time); 0 <= age && age < every {
+			continue // somebody may be writing it
+		}
+		if _, err := pacer.LoadLimits(a.limitsFile); err != nil {
+			r.From, r.Why = absolute(a.limitsFile), strings.TrimPrefix(err.Error(), "pacer: ")
+		} else {
+			r.Time = time.Time{}
+		}
+		if r != last {
+			last = r
+			refuse(r)
+		}
 	}
 }
 

@@ -102,6 +102,18 @@ func WithSharedLimits() Option {
 	}
 }
 
+// WithLimitsFile names the file from which the limits of WithLimits come, and which is watched. The page of limits says
+// what is different from the file, and why the file is not taken if it is wrong. It goes after WithLimits.
+func WithLimitsFile(path string) Option {
+	return func(d *Dashboard) error {
+		if d.limits == nil || path == "" {
+			return errors.New("dashboard: WithLimitsFile: expected the path of a file, and WithLimits before it")
+		}
+		d.limits.file = path
+		return nil
+	}
+}
+
 // WithStats shows the share of throttled requests of a client in this process. stats is its Stats.
 func WithStats(stats func() pacer.Stats) Option {
 	return func(d *Dashboard) error {

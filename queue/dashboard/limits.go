@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 type limits struct {
 	of   Limits
 	kept string
+	file string     // that the limits come from; "": not known
 	mu   sync.Mutex // of changes
 }
 
@@ -34,6 +36,32 @@ type limitsPage struct {
 	Kept     string         `json:"kept"`
 	Where    string         `json:"where"` // they are in force
 	Defaults []defaultLimit `json:"defaults"`
+	File     *limitsFile    `json:"file,omitempty"` // nil: there is none
+}
+
+// A limitsFile is the file that limits come from, beside those in force.
+type limitsFile struct {
+	Path    string   `json:"path"`
+	Changed string   `json:"changed,omitempty"` // when it was; "": it is gone
+	Error   string   `json:"error,omitempty"`   // why it is not taken; "": it is
+	Changes []string `json:"changes"`           // what is different in force from the file
+}
+
+// besideFile compares the limits in force with their file.
+func (l *limits) besideFile(now pacer.Limits) *limitsFile {
+	if l.file == "" {
+		return nil
+	}
+	f := &limitsFile{Path: l.file, Changes: []string{}}
+	if info, err := os.Stat(l.file); err == nil {
+		f.Changed = moment(info.ModTime())
+	}
+	if of, err := pacer.LoadLimits(l.file); err != nil {
+		f.Error = pacer.MaskNumbers(strings.TrimPrefix(err.Error(), "pacer: "))
+	} else {
+		f.Changes = changes(of, now)
+	}
+	return f
 }
 
 type defaultLimit struct {
@@ -53,7 +81,7 @@ type limitsCheck struct {
 func (l *limits) page() (limitsPage, error) {
 	now := l.of.Limits()
 	text, err := masked(now)
-	p := limitsPage{Text: text, Version: version(now), Kept: l.kept}
+	p := limitsPage{Text: text, Version: version(now), Kept: l.kept, File: l.besideFile(now)}
 	for _, d := range pacer.DefaultLimits() {
 		p.Defaults = append(p.Defaults, defaultLimit{d.Limit, d.Senders, d.Source})
 	}

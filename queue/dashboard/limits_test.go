@@ -3,6 +3,8 @@ package dashboard
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -69,4 +71,36 @@ func marshal(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// The page says what is in force and not in the file, and why the file is not taken.
+func TestLimitsAreComparedWithTheirFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "limits.json")
+	s := open(t, WithLimitsFile(path))
+	beside := func(text string) *limitsFile {
+		t.Helper()
+		if text != "" {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return decode[limitsPage](t, s.ok("GET", "/api/limits", "")).File
+	}
+	if f := beside(""); f.Error == "" || f.Changed != "" || f.Path != path {
+		t.Errorf("gone: %+v", f)
+	}
+	text := string(marshal(t, s.limits.Limits()))
+	if f := beside(text); f.Error != "" || len(f.Changes) != 0 || f.Changed == "" {
+		t.Errorf("the same: %+v", f)
+	}
+	if f := beside(strings.Replace(text, "20", "25", 1)); f.Error != "" || !slices.Equal(f.Changes, []string{"Messages: 25/s becomes 20/s"}) {
+		t.Errorf("different: %+v", f)
+	}
+	if f := beside(strings.Replace(text, "Messages", "Mesages", 1)); !strings.Contains(f.Error, "line 1") || strings.Contains(f.Error, sender) || len(f.Changes) != 0 {
+		t.Errorf("wrong: %+v", f)
+	}
+	if _, err := New(s.q, WithLimitsFile(path)); err == nil {
+		t.Error("a file without limits: expected an error")
+	}
 }

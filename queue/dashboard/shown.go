@@ -110,20 +110,33 @@ func jobOf(j *queue.Job) job {
 }
 
 type worker struct {
-	Host        string  `json:"host"`
-	PID         int     `json:"pid"`
-	Version     string  `json:"version,omitempty"`
-	Alive       bool    `json:"alive"`
-	Started     string  `json:"started"`
-	Seen        string  `json:"seen"`
-	Concurrency int     `json:"concurrency"`
-	OnWire      int     `json:"onWire"`
-	Pace        float64 `json:"pace"`
-	Clock       float64 `json:"clock"` // seconds by which its clock is ahead of the store's
+	Host        string    `json:"host"`
+	PID         int       `json:"pid"`
+	Version     string    `json:"version,omitempty"`
+	Alive       bool      `json:"alive"`
+	Started     string    `json:"started"`
+	Seen        string    `json:"seen"`
+	Concurrency int       `json:"concurrency"`
+	OnWire      int       `json:"onWire"`
+	Pace        float64   `json:"pace"`
+	Clock       float64   `json:"clock"` // seconds by which its clock is ahead of the store's
+	Refusals    []refusal `json:"refusals"`
+}
+
+// A refusal is something that a worker has read while it runs and not taken.
+type refusal struct {
+	What string `json:"what"`
+	From string `json:"from"`
+	Time string `json:"time,omitempty"`
+	Why  string `json:"why"`
 }
 
 func workerOf(w *queue.WorkerStatus) worker {
-	return worker{w.Host, w.PID, w.Version, w.Alive, moment(w.Started), moment(w.Seen), w.Concurrency, w.OnWire, w.Pace, w.Clock.Seconds()}
+	refusals := []refusal{}
+	for _, r := range w.Refusals {
+		refusals = append(refusals, refusal{r.What, r.From, moment(r.Time), pacer.MaskNumbers(r.Why)})
+	}
+	return worker{w.Host, w.PID, w.Version, w.Alive, moment(w.Started), moment(w.Seen), w.Concurrency, w.OnWire, w.Pace, w.Clock.Seconds(), refusals}
 }
 
 type hold struct {
@@ -193,6 +206,8 @@ var doings = map[queue.Cause]string{
 // advice says in the words of the page what a person can do.
 func advice(r *queue.Reason) string {
 	switch text, known := doings[r.Kind]; {
+	case r.Do == "" && r.Kind == queue.CauseDone:
+		return "Nothing is left to do."
 	case r.Do == "":
 		return "It ends by itself."
 	case r.Kind == queue.CauseLimit && r.Learned:

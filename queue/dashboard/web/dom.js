@@ -59,12 +59,13 @@ function morph(old, want) {
   if (old.nodeName !== "TEXTAREA") morphChildren(old, want);
 }
 
-// table makes a table that becomes cards on a narrow screen. A column is {label, num, wide, act}; a row is {key, cells}.
+// table makes a table that becomes cards on a narrow screen. A column is {label, num, wide, act}; a row is {key, cells}, and dim if what it
+// tells is over.
 export function table(caption, columns, rows) {
   const kind = (c) => (c.num ? "num" : c.wide ? "wide" : c.act ? "act" : null);
   return h("div", { class: "panel rows" }, h("table", { role: "table", "aria-label": caption },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((c) => h("th", { role: "columnheader", scope: "col", class: kind(c) }, c.label || h("span", { class: "muted", "aria-hidden": "true" }, ""))))),
-    h("tbody", { role: "rowgroup" }, rows.map((r) => h("tr", { role: "row", "data-key": r.key },
+    h("tbody", { role: "rowgroup" }, rows.map((r) => h("tr", { role: "row", "data-key": r.key, class: r.dim ? "dim" : null },
       columns.map((c, i) => cell(c, kind(c), r.cells[i])))))));
 }
 

@@ -1,13 +1,27 @@
 // Limits: edit, see what would change, apply.
 import { h, show, table, head } from "./dom.js";
-import { rate, count } from "./words.js";
+import { rate, count, moment } from "./words.js";
 import { get, post } from "./api.js";
 import { say } from "./ask.js";
+
+// file says what is different between the file that limits come from and those in force.
+function file(f) {
+  if (!f || (!f.error && !f.changes.length)) return null;
+  const at = f.changed ? [" (changed at ", moment(f.changed), ")"] : "";
+  if (f.error) {
+    return h("div", { class: "reason", "data-level": "bad", id: "limits-file" }, h("p", { class: "what" }, "The file of limits is not taken"),
+      h("p", null, h("code", null, f.path), at, " is refused: ", f.error, "."), h("p", { class: "do" }, "What is in force stays so. Mend the file: it is read again within two seconds. A restart with it as it is fails."));
+  }
+  return h("div", { class: "reason", "data-level": "warn", id: "limits-file" }, h("p", { class: "what" }, "What is in force differs from the file"),
+    h("p", null, "The limits were changed on this page, or by the program, after ", h("code", null, f.path), at, ". In force, but not in the file:"), h("ul", { class: "changes" }, f.changes.map((c) => h("li", null, c))),
+    h("p", { class: "do" }, "To keep this, write it into the file. To go back, save the file with any change, or restart the worker."));
+}
 
 export function open(main) {
   let version = null; // of the limits that are edited
   let checked = null; // the text that was found valid
   const text = h("textarea", { id: "limits-text", "aria-label": "Limits as JSON", "aria-describedby": "limits-said", spellcheck: "false", autocomplete: "off" });
+  const beside = h("div", { role: "status" });
   const said = h("div", { id: "limits-said", role: "status" });
   const apply = h("button", { type: "button", class: "strong", "data-do": "apply", disabled: true }, "Apply");
   const hint = h("span", { class: "note", id: "limits-hint" }, "Check first.");
@@ -25,13 +39,14 @@ export function open(main) {
   async function load() {
     const page = await get("api/limits");
     version = page.version;
+    show(beside, file(page.file));
     checked = null;
     allow(false);
     text.value = page.text;
     const edit = h("section", { "aria-label": "Limits in force" });
     edit.append(h("p", { class: "note" }, "These rules are in force, in JSON. Senders are masked; leave a masked one as it is, or write a whole number. A change is in force ", page.kept, ". It is so ", page.where, "."),
       text, h("div", { class: "buttons" }, h("button", { type: "button", "data-do": "check" }, "Check"), apply, hint, h("button", { type: "button", "data-do": "again" }, "Read again")), said);
-    main.replaceChildren(head("Limits"), edit,
+    main.replaceChildren(head("Limits"), beside, edit,
       h("section", { "aria-label": "Defaults" }, h("h2", null, "Defaults, where no rule matches"), h("p", { class: "note" }, "Pacer has these figures from Twilio's own pages. The last column links to the page that names a figure, or says why there is none."), table("Defaults", [{ label: "Resource", wide: true }, { label: "Senders" }, { label: "Rate", num: true }, { label: "In flight", num: true }, { label: "Where Twilio says so" }],
         page.defaults.map((d, i) => ({
           key: String(i),
@@ -44,6 +59,7 @@ export function open(main) {
     title: "Limits",
     async update() {
       if (version === null) await load();
+      else show(beside, file((await get("api/limits")).file));
     },
     async act(what) {
       if (what === "again") {

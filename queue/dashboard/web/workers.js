@@ -10,14 +10,18 @@ export function open(main) {
     async update() {
       const all = await get("api/workers");
       const columns = [{ label: "Worker", wide: true }, { label: "Sends, over 30 s", num: true }, { label: "On the wire", num: true }, { label: "Runs since" }, { label: "Last seen" }, { label: "Version" }];
+      const unknown = () => h("span", { class: "zero" }, "–");
       show(main, head("Workers", h("span", { class: "note" }, count(all.filter((w) => w.alive).length) + " alive")),
-        h("p", { class: "note" }, "Each worker says every five seconds that it lives. One that has vanished without a word is shown for an hour."),
-        all.length ? table("Workers", columns, all.map((w) => ({
+        h("p", { class: "note" }, "Each worker says every five seconds that it lives. One that has vanished without a word is shown for an hour. Nobody knows what it does since."),
+        all.length ? table("Workers", columns, [...all.filter((w) => w.alive), ...all.filter((w) => !w.alive)].map((w) => ({
           key: w.host + w.pid + w.started,
+          dim: !w.alive,
           cells: [
-            [h("span", null, w.host, " ", h("span", { class: "muted" }, "process " + w.pid)), " ", w.alive ? badge("alive", "good") : badge("vanished", "bad"),
-              Math.abs(w.clock) >= 30 && h("span", { class: "sub warn" }, `its clock is ${lasts(Math.abs(w.clock))} ${w.clock > 0 ? "ahead" : "behind"}`)],
-            rate(w.pace), `${count(w.onWire)} of ${count(w.concurrency)}`, [moment(w.started)], [ago(w.seen)], w.version || "–",
+            [h("span", null, w.host, " ", h("span", { class: "muted" }, "process " + w.pid)), " ", w.alive ? badge("alive", "good") : badge("gone", "bad"),
+              w.alive && Math.abs(w.clock) >= 30 && h("span", { class: "sub warn" }, `its clock is ${lasts(Math.abs(w.clock))} ${w.clock > 0 ? "ahead" : "behind"}`),
+              w.alive && w.refusals.map((r) => h("span", { class: "sub warn" }, `new ${r.what} in ${r.from} are not taken`, r.time && [", of ", moment(r.time)], ": " + r.why))],
+            w.alive ? rate(w.pace) : unknown(), w.alive ? `${count(w.onWire)} of ${count(w.concurrency)}` : unknown(),
+            [moment(w.started)], w.alive ? [ago(w.seen)] : ["last heard ", moment(w.seen)], w.version || "–",
           ],
         }))) : empty("No worker has lived within the last hour. Start one: pacer worker, or systemctl start pacer."));
     },

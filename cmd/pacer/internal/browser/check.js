@@ -178,7 +178,7 @@ if (scene === "small") {
   await first.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
   await first.fill("#find-id", ids[0]);
   await first.press("#find-id", "Enter");
-  await says("Twilio has accepted it.");
+  await says("has said that Twilio has it; before that it was in doubt: no answer came for");
   await says("SM0123456789abcdef0123456789abcdef");
 
   // A failed request is found by its code, and sent again.
@@ -194,7 +194,13 @@ if (scene === "small") {
   await inDialog("End the hold");
   await says("Nothing is held.");
 
+  await go(first, "workers");
+  const gone = await first.locator("tr.dim").innerText();
+  assert.match(gone, /sender-1 process 4711[^]*gone[^]*last heard \d\d:\d\d:\d\d/);
+  assert.doesNotMatch(gone, /17|19\.5/);
+
   await go(first, "limits");
+  await first.locator("#limits-file", { hasText: "Messages: 10/s becomes 20/s" }).waitFor();
   const text = await first.inputValue("#limits-text");
   await first.fill("#limits-text", text.replace('"rate":20', '"rate":-1'));
   await says("Check first.");
