@@ -113,7 +113,7 @@ func TestTheSameSeedGivesTheSameFigures(t *testing.T) {
 func TestShortRunHasWorkInEachRow(t *testing.T) {
 	args := []string{"-short", "-client", "pacer"}
 	if testing.Short() {
-		args = append(args, "-row", "^(noise/20/5%|storm/one|narrow/verify-60212)$")
+		args = append(args, "-row", "^(known/noise/1%|load/bursts|narrow/verify-60212)$")
 	}
 	o := parsed(t, args...)
 	for _, c := range o.cells(t, &progress{Screen: output.NewScreen(io.Discard)}) {
