@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/twilio-pacer/pacer/queue"
 )
 
 // A top is one run of "pacer top".
 type top struct {
 	app    *app
+	q      *queue.Queue // for changes
 	looker *looker
 	every  time.Duration // between two looks at the store
 	once   bool
@@ -36,8 +39,11 @@ func (a *app) top() *cobra.Command {
 		Long: `Shows what happens in the queue, and goes on until q or Ctrl-C: the sums, what stands in the way and what to do, campaigns,
 the lanes where most waits, workers, and holds. What has no room is counted, beside the command that lists it.
 
-If the store does not answer, the first line says so, and it goes on trying. It changes nothing. Looking takes about ten
-queries each time. Colours are off if NO_COLOR is set.
+In a terminal j and k, or the arrows, choose a campaign. p pauses it, and resumes it again. r asks for another rate, which Enter
+sets and Escape leaves as it was. ? shows the keys. Nothing else is changed.
+
+If the store does not answer, the first line says so, and it goes on trying. Looking takes about ten queries each time. Colours
+are off if NO_COLOR is set.
 
 In a pipe or a file it prints a short block of plain lines each time. With --json it prints one JSON value in one line each time.`,
 		Example: "  pacer top\n  pacer top --once\n  pacer top --every 1m >> queue.log\n  pacer top --json | jq .total.ready",
@@ -71,6 +77,7 @@ func (a *app) runTop(ctx context.Context, every time.Duration, once bool) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, q.Close()) }()
+	t.q = q
 	if t.looker, err = newLooker(q.Engine(), a.queueOptions()...); err != nil {
 		return usageError{err}
 	}
@@ -131,6 +138,8 @@ func (t *top) watch(ctx context.Context, on *screen) (err error) {
 
 	sights := make(chan *sight)
 	looking.Go(func() { t.look(ctx, sights) })
+	var h hand
+	var doing chan string // says what became of a change; nil: none is under way
 	tick := time.NewTicker(redrawEvery)
 	defer tick.Stop()
 	keys := on.keys()
@@ -138,6 +147,7 @@ func (t *top) watch(ctx context.Context, on *screen) (err error) {
 	for s := new(sight); ; {
 		p.now = time.Now()
 		p.width, p.height = on.size()
+		p.chosen, p.said = h.chosen, h.line(s, p.now)
 		if err := on.show(draw(s, &p), p.width, p.height); err != nil {
 			return err
 		}
@@ -146,9 +156,19 @@ func (t *top) watch(ctx context.Context, on *screen) (err error) {
 			case <-ctx.Done():
 				return nil
 			case key := <-keys:
-				if quits(key) {
+				if quits(key, h.typing) {
 					return nil
 				}
+				drawn = true
+				if doing != nil {
+					h.say(time.Now(), "The change before is still under way.")
+				} else if d := h.key(key, s, time.Now()); d != nil {
+					doing = make(chan string, 1)
+					looking.Go(func() { doing <- t.do(ctx, d) })
+				}
+			case said := <-doing:
+				doing, drawn = nil, true
+				h.say(time.Now(), "%s", said)
 			case s = <-sights:
 				drawn = true
 			case <-tick.C:
@@ -156,6 +176,20 @@ func (t *top) watch(ctx context.Context, on *screen) (err error) {
 			}
 		}
 	}
+}
+
+// do changes a campaign, and returns what became of it.
+func (t *top) do(ctx context.Context, d *deed) string {
+	ctx, cancel := context.WithTimeout(ctx, lookTakes)
+	defer cancel()
+	c, err := t.q.FindCampaign(ctx, d.campaign)
+	if err == nil {
+		err = d.do(c, ctx)
+	}
+	if err != nil {
+		return "Not done: " + oneLine(err)
+	}
+	return d.done
 }
 
 // look looks at the store until ctx ends.

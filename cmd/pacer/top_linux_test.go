@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/twilio-pacer/pacer/queue"
 )
 
 // pty opens a pseudo terminal: the end of who types and reads, and that of the program.
@@ -114,4 +116,38 @@ func TestTopInATerminal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Keys pause the real campaign of a real store, resume it, and change its rate.
+func TestTopChangesACampaignByKeys(t *testing.T) {
+	address := startCampaign(t)
+	person, program := pty(t, 120, 30)
+	p := exec.CommandContext(t.Context(), os.Args[0], "top", "--queue", address)
+	p.Env = append(os.Environ(), asProgram+"=1", "TERM=xterm", "NO_COLOR=1")
+	p.Stdin, p.Stdout, p.Stderr = program, program, program
+	p.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	must(t, p.Start())
+	readUntil(t, person, "Nothing is held.")
+	for _, c := range []struct {
+		keys, said string
+		paused     bool
+		rate       float64
+	}{
+		{"p", "Campaign spring is chosen. Press p again", false, 20},
+		{"p", "spring is paused", true, 20},
+		{"", "> spring  paused", true, 20},
+		{"p", "spring is resumed", false, 20},
+		{"r7.5q\r", "spring has a rate of 7.5/s", false, 7.5},
+	} {
+		_, err := person.WriteString(c.keys)
+		must(t, err)
+		readUntil(t, person, c.said)
+		all := decode[[]campaignInfo](t, ok(t, "campaign", "list", "--json", "--queue", address))
+		if c.paused != (all[0].State == queue.CampaignPaused) || all[0].Rate != c.rate {
+			t.Errorf("%s: %+v", c.said, all[0])
+		}
+	}
+	_, err := person.WriteString("q")
+	must(t, err)
+	must(t, p.Wait())
 }

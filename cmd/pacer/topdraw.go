@@ -20,6 +20,8 @@ type paper struct {
 	number        func(string) string // how phone numbers are shown
 	now           time.Time           // by this process's clock
 	late          time.Duration       // after so long without an answer the store counts as away
+	chosen        string              // the campaign on which keys act; "": none
+	said          string              // about the last key; "": nothing
 }
 
 // A section is a part of the page, of which some rows may have no room.
@@ -73,13 +75,17 @@ func (p *paper) totals(s *sight) (lines []line) {
 	t := &s.stats.Total
 	sums := fmt.Sprintf("waiting %d  sending %d  sent %d  failed %d  in doubt %d  %s", t.Ready+t.Delayed, t.Sending, t.Sent, t.Failed, t.InDoubt, speed(s.pace()))
 	if p.screen {
-		sums = aside(sums, p.width, s.stats.Time.UTC().Format(time.TimeOnly)+" UTC  q: end", "q: end")
+		clock := s.stats.Time.UTC().Format(time.TimeOnly) + " UTC  "
+		sums = aside(sums, p.width, clock+"?: keys  q: end", "?: keys  q: end", "q: end")
 	} else {
 		sums = moment(s.stats.Time) + "  " + sums
 	}
 	lines = append(lines, line{sums, strong})
 	if s.warning != "" {
 		lines = append(lines, line{"! " + s.warning, yellow})
+	}
+	if p.said != "" {
+		lines = append(lines, line{p.said, strong})
 	}
 	return lines
 }

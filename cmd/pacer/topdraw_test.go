@@ -70,7 +70,7 @@ func sized(width, height int) *paper {
 }
 
 func TestTopDrawsAGoodDay(t *testing.T) {
-	want := `waiting 812  sending 3  sent 1185  failed 0  in doubt 0  19.7/s           q: end
+	want := `waiting 812  sending 3  sent 1185  failed 0  in doubt 0  19.7/s  ?: keys  q: end
 
 - Campaign spring sends at its rate, 20 a second. -> raise its rate, if wanted
 

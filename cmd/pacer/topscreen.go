@@ -129,5 +129,5 @@ func (s *screen) keys() <-chan byte {
 	return typed
 }
 
-// quits reports whether a key ends the view: q, or Ctrl-C, which is no signal while keys come at once.
-func quits(key byte) bool { return key == 'q' || key == 'Q' || key == 0x03 }
+// quits reports whether a key ends the view: Ctrl-C, which is no signal while keys come at once, or q, unless a rate is typed.
+func quits(key byte, typing bool) bool { return key == 0x03 || !typing && (key == 'q' || key == 'Q') }

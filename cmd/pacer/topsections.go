@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,9 +75,15 @@ func (p *paper) campaigns(s *sight) section {
 	}
 	clock := s.clock(p.now)
 	return section{"campaigns", "No campaign.", true, len(s.campaigns), func(shown int) []line {
-		rows := [][]string{}
-		for i := range s.campaigns[:shown] {
-			c := &s.campaigns[i]
+		rows, all := [][]string{}, slices.Clone(s.campaigns[:shown])
+		if at := s.campaign(p.chosen); shown > 0 && at >= shown {
+			all[shown-1] = s.campaigns[at] // the one that is chosen is always seen
+		}
+		for i := range all {
+			c, name := &all[i], all[i].Name
+			if name == p.chosen {
+				name = "> " + name
+			}
 			eta, limit, until := "", p.word(string(c.LimitedBy)), c.LimitedUntil
 			if !c.ETA.IsZero() && !c.NobodySends() {
 				eta = in + span(c.ETA.Sub(p.now))
@@ -85,12 +92,14 @@ func (p *paper) campaigns(s *sight) section {
 				limit += " for " + span(until.Sub(clock))
 			}
 			rows = append(rows, []string{
-				c.Name, p.word(string(c.State)), bar(c, width), fmt.Sprintf("%s/%s", number(c.Sent), number(c.Total)),
+				name, p.word(string(c.State)), bar(c, width), fmt.Sprintf("%s/%s", number(c.Sent), number(c.Total)),
 				speed(c.Pace), rate(c.Options.Rate), limit, eta,
 			})
 		}
 		return p.table(columns, rows, func(i int) tint {
-			switch c := &s.campaigns[i]; {
+			switch c := &all[i]; {
+			case c.Name == p.chosen:
+				return strong
 			case over(c.State) == 1:
 				return faint
 			case c.LimitedBy == queue.LimitedByHold, c.LimitedBy == queue.LimitedByWorker && c.Pace == 0:
