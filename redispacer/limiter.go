@@ -155,9 +155,28 @@ func (l *Limiter) SetLimits(limits pacer.Limits) error {
 	ctx, cancel := context.WithTimeout(l.store.ctx, 4*l.store.patience)
 	defer cancel()
 	if err := l.store.rdb.Set(ctx, l.store.limitsKey(), text, 0).Err(); err != nil {
-		return fmt.Errorf("redispacer: SetLimits: %w", l.store.explain(err))
+		return fmt.Errorf("%w; the limits were not set", l.store.explain(err))
 	}
 	return l.BucketLimiter.SetLimits(limits)
+}
+
+// StoredLimits returns the limits that are in Redis, whoever has set them. stored is false if there are none, so that each
+// process uses those that it was made with. It waits for Redis for at most a second. What is stored and is no valid
+// limits, and a Redis that does not answer, are errors. It is safe for concurrent use.
+func (l *Limiter) StoredLimits(ctx context.Context) (limits pacer.Limits, stored bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*l.store.patience)
+	defer cancel()
+	text, err := l.store.limits(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("%w; the limits were not read", l.store.explain(err))
+	}
+	if text == "" {
+		return nil, false, nil
+	}
+	if limits, err = pacer.ParseLimits([]byte(text)); err != nil {
+		return nil, true, fmt.Errorf("redispacer: StoredLimits: key %s: %w", l.store.limitsKey(), err)
+	}
+	return limits, true, nil
 }
 
 // Take takes tokens out of a bucket in one round trip: it is what calls of the limiter wait
@@ -220,9 +239,14 @@ const lookEvery = 500 * time.Millisecond
 // follow applies the limits in Redis if they have changed.
 func (l *Limiter) follow(seen *string) {
 	s, began := l.store, time.Now()
-	text, err := s.limits()
+	ask := func() (string, error) {
+		ctx, cancel := context.WithTimeout(s.ctx, s.patience)
+		defer cancel()
+		return s.limits(ctx)
+	}
+	text, err := ask()
 	if err != nil && lost(err) {
-		text, err = s.limits() // one answer may be late
+		text, err = ask() // one answer may be late
 	}
 	s.answered(err, began)
 	if err != nil || text == *seen {
@@ -245,9 +269,7 @@ func (l *Limiter) follow(seen *string) {
 }
 
 // limits returns the text of the limits in Redis; "": there are none.
-func (s *store) limits() (text string, err error) {
-	ctx, cancel := context.WithTimeout(s.ctx, s.patience)
-	defer cancel()
+func (s *store) limits(ctx context.Context) (text string, err error) {
 	text, err = s.rdb.Get(ctx, s.limitsKey()).Result()
 	if errors.Is(err, redis.Nil) {
 		return "", nil

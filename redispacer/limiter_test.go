@@ -124,10 +124,19 @@ func TestLimitsInRedis(t *testing.T) {
 	cli(t, server(t), "SET", b.name+":limits", `[{"resource": "Messages", "rate": 11}]`)
 	until(t, "those that were set by hand", is(a, perSecond(11)))
 	until(t, "those that were set by hand", is(b, perSecond(11)))
+	stored := func(want pacer.Limits, there bool, words string) {
+		t.Helper()
+		got, found, err := b.StoredLimits(t.Context())
+		if !slices.Equal(got, want) || found != there || (err != nil) != (words != "") || err != nil && (!strings.Contains(err.Error(), words) || strings.Contains(err.Error(), sender)) {
+			t.Errorf("stored: %v, %v, %v: expected %v, %v, %q", got, found, err, want, there, words)
+		}
+	}
+	stored(perSecond(11), true, "")
 
 	cli(t, server(t), "SET", b.name+":limits", `[{"resource": "Messages", "sender": "`+sender+`", "rate": -1}]`)
 	until(t, "an alert", func() bool { return b.raised(pacer.AlertLimitsRejected) == 1 })
 	time.Sleep(2 * lookEvery)
+	stored(nil, true, "limits[0].rate: -1")
 	if n := b.raised(pacer.AlertLimitsRejected); n != 1 || !is(b, perSecond(11))() {
 		t.Errorf("%d alerts, %v: expected one, and what was in force before", n, b.Limits())
 	}
@@ -139,6 +148,7 @@ func TestLimitsInRedis(t *testing.T) {
 	cli(t, server(t), "DEL", b.name+":limits")
 	until(t, "the constructor's", is(a, own))
 	until(t, "the constructor's", is(b, own))
+	stored(nil, false, "")
 
 	if err := a.SetLimits(pacer.Limits{{Resource: pacer.Messages, Rate: -3}}); err == nil || !is(a, own)() {
 		t.Errorf("%v, %v: expected an error, and nothing changed", err, a.Limits())
@@ -149,6 +159,7 @@ func TestLimitsInRedis(t *testing.T) {
 		t.Errorf("none: %v, %v", err, a.Limits())
 	}
 	until(t, "none as well", is(b, nil))
+	stored(nil, true, "")
 }
 
 // A limit that was set is felt by those who wait.

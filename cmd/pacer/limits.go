@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	_ "embed"
 	"errors"
 	"os"
@@ -65,18 +66,39 @@ func (a *app) readLimits() (pacer.Limits, error) {
 	return pacer.Limits{}, nil
 }
 
+// limitsNow returns the limits that a worker would have, and where they come from.
+func (a *app) limitsNow(ctx context.Context) (limits pacer.Limits, from string, err error) {
+	if limits, err = a.readLimits(); err != nil {
+		return nil, "", err
+	}
+	if a.share = cmp.Or(a.share, os.Getenv("PACER_SHARE")); a.share == "" {
+		return limits, a.limitsFrom(), nil
+	}
+	limiter, err := shared(a.share, limits, a.log())
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { err = errors.Join(err, limiter.Close()) }()
+	there, stored, err := limiter.StoredLimits(ctx)
+	if stored || err != nil {
+		return there, a.limitsFrom(), err
+	}
+	a.share = "" // it has none
+	return limits, a.limitsFrom(), nil
+}
+
 func (a *app) limitsShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show", Short: "Show the limits of the flags or the environment, and the defaults", Args: exactly(),
-		Long: `Shows the limits that a worker with these flags and this environment has at its start, and the defaults, which are in force
-where no limit matches. Senders are masked, unless --reveal is given.`,
-		Example: "  pacer limits show --limits limits.json",
-		RunE: func(*cobra.Command, []string) error {
-			limits, err := a.readLimits()
+		Long: `Shows the limits that a worker with these flags and this environment has, and the defaults, which are in force where no limit
+matches. With --share they are those in Redis, if there are any. Senders are masked, unless --reveal is given.`,
+		Example: "  pacer limits show --limits limits.json\n  pacer limits show --share redis://host:6379/0",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			limits, from, err := a.limitsNow(cmd.Context())
 			if err != nil {
 				return err
 			}
-			info := limitsInfo{a.limitsFrom(), pacer.Limits{}, []defaultLimit{}}
+			info := limitsInfo{from, pacer.Limits{}, []defaultLimit{}}
 			rows := [][]string{}
 			row := func(l pacer.Limit, senders, source string) {
 				flight := ""
@@ -126,7 +148,8 @@ func (a *app) limitsSet() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "set FILE", Short: "Set the limits of all processes that share their pace", Args: exactly("FILE"),
-		Long:    "Sets the limits that are in the Redis of --share. All processes that use it follow within a second. Workers with a file of limits read that file instead.",
+		Long: `Sets the limits that are in the Redis of --share. All processes that use it follow within a second. A worker's own file of limits
+counts only while Redis has none.`,
 		Example: "  pacer limits set limits.json --share redis://host:6379/0 --yes",
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			share := cmp.Or(a.share, os.Getenv("PACER_SHARE"))

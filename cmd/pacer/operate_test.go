@@ -243,6 +243,21 @@ func TestLimitsSchemaIsThatOfTheRoot(t *testing.T) {
 	}
 }
 
+// With a shared pace the limits in Redis count, and those of the file only while Redis has none.
+func TestLimitsInRedisAreShown(t *testing.T) {
+	address := redisServer(t)
+	own := written(t, "own.json", `[{"resource": "Calls", "rate": 3}]`)
+	shared := written(t, "shared.json", `[{"resource": "Messages", "rate": 20}]`)
+	for _, c := range []struct{ from, resource string }{{own, "Calls"}, {"shared at redis://", "Messages"}} {
+		i := decode[limitsInfo](t, ok(t, "limits", "show", "--json", "--share", address, "--limits", own))
+		if len(i.Limits) != 1 || i.Limits[0].Resource != c.resource || !strings.HasPrefix(i.From, c.from) {
+			t.Errorf("%+v, expected %v", i, c)
+		}
+		ok(t, "limits", "set", shared, "--share", address, "--yes")
+	}
+	fails(t, exitFailed, "pacer: redispacer: Redis cannot be reached", "limits", "show", "--share", "redis://127.0.0.1:1")
+}
+
 func TestRatesAndCountsAreReadable(t *testing.T) {
 	for r, want := range map[float64]string{1. / 3: "0.3333/s", 2.5: "2.5/s", 20: "20/s", 12345: "12345/s", 0.00001: "0.00001/s", 1234.5678: "1235/s"} {
 		if got := rate(r); got != want {

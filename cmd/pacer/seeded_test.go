@@ -57,7 +57,7 @@ var ways = map[string][]way{
 	"limits check":          {{args: "{limits}"}},
 	"limits schema":         {{}},
 	"limits set":            {{args: "{limits} --share {redis} --yes", redis: true}},
-	"limits show":           {{}, {args: "--limits {limits}"}},
+	"limits show":           {{}, {args: "--limits {limits}"}, {args: "--share {redis}", redis: true}},
 	"queue cancel":          {{args: "{delayed} --yes"}},
 	"queue failures":        {{}},
 	"queue list":            {{}, {args: "--state in-doubt"}},
