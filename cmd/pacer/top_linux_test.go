@@ -109,8 +109,8 @@ func TestTopInATerminal(t *testing.T) {
 					t.Errorf("%d lines of %d: %q", len(lines), c.height, f)
 				}
 				for _, l := range lines {
-					if l = strings.NewReplacer("\x1b[K", "", "\x1b[J", "").Replace(l); textWidth(bare(l)) > int(c.width) {
-						t.Errorf("%d columns of %d: %q", textWidth(bare(l)), c.width, l)
+					if l = strings.NewReplacer("\x1b[K", "", "\x1b[J", "").Replace(l); textWidth(l) > int(c.width) {
+						t.Errorf("%d columns of %d: %q", textWidth(l), c.width, l)
 					}
 				}
 			}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"github.com/twilio-pacer/pacer"
 	"github.com/twilio-pacer/pacer/queue"
 )
@@ -167,8 +169,8 @@ func TestTopColoursChangeNoText(t *testing.T) {
 	if strings.Contains(black, "\x1b") || !strings.Contains(coloured, "\x1b[31m! api") {
 		t.Errorf("%q", coloured)
 	}
-	if bare(coloured) != black {
-		t.Errorf("got\n%s\nwant\n%s", bare(coloured), black)
+	if ansi.Strip(coloured) != black {
+		t.Errorf("got\n%s\nwant\n%s", ansi.Strip(coloured), black)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
 )
 
 // This file fits text into the columns and lines of a terminal.
@@ -25,29 +27,8 @@ type line struct {
 	tint tint
 }
 
-// wide are the runes that take two columns: Chinese, Japanese and Korean ones, and pictures.
-var wide = &unicode.RangeTable{
-	R16: []unicode.Range16{{0x1100, 0x115f, 1}, {0x2e80, 0xa4cf, 1}, {0xac00, 0xd7a3, 1}, {0xf900, 0xfaff, 1}, {0xfe30, 0xfe6f, 1}, {0xff00, 0xff60, 1}, {0xffe0, 0xffe6, 1}},
-	R32: []unicode.Range32{{0x1f300, 0x1faff, 1}, {0x20000, 0x3fffd, 1}},
-}
-
-// runeWidth returns how many columns of a terminal a rune takes.
-func runeWidth(r rune) int {
-	switch {
-	case unicode.In(r, unicode.Mn, unicode.Me):
-		return 0
-	case unicode.Is(wide, r):
-		return 2
-	}
-	return 1
-}
-
-func textWidth(text string) (n int) {
-	for _, r := range text {
-		n += runeWidth(r)
-	}
-	return n
-}
+// textWidth returns how many columns of a terminal a text takes, without the sequences that colour it.
+func textWidth(text string) int { return ansi.StringWidth(text) }
 
 // visible returns text without control characters, and without those that turn the direction of a line.
 func visible(text string) string {
@@ -60,18 +41,7 @@ func visible(text string) string {
 }
 
 // fit returns text cut to so many columns. What was cut shows at the end.
-func fit(text string, width int) string {
-	if textWidth(text) <= width {
-		return text
-	}
-	n := 0
-	for i, r := range text {
-		if n += runeWidth(r); n > width-1 {
-			return text[:i] + strings.Repeat("…", min(1, max(0, width)))
-		}
-	}
-	return text
-}
+func fit(text string, width int) string { return ansi.Truncate(text, width, "…") }
 
 // A column is one of a grid.
 type column struct {

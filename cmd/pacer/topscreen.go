@@ -84,26 +84,12 @@ func frame(text string, width, height int) string {
 			b.WriteString("\r\n")
 		}
 		b.WriteString(l)
-		if textWidth(bare(l)) < width {
+		if textWidth(l) < width {
 			b.WriteString("\x1b[K")
 		}
 	}
 	if len(lines) < height {
 		b.WriteString("\r\n\x1b[J")
-	}
-	return b.String()
-}
-
-// bare returns a line without its colours.
-func bare(text string) string {
-	var b strings.Builder
-	for text != "" {
-		before, after, found := strings.Cut(text, "\x1b[")
-		b.WriteString(before)
-		if !found {
-			break
-		}
-		_, text, _ = strings.Cut(after, "m")
 	}
 	return b.String()
 }
