@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	redis.SetLogger(silent{})
 	a := &app{in: in, out: out, errs: errs}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
