@@ -209,6 +209,29 @@ if (scene === "small") {
   assert.ok(await first.getByRole("button", { name: "Apply" }).isDisabled());
   await press("Read again");
   await first.waitForFunction((was) => document.getElementById("limits-text").value === was, text);
+  // Somebody else changes the limits. An editor in which nobody has written follows, and another one says so.
+  const elsewhere = async (rate) => {
+    const { version } = await (await fetch(url + "/api/limits")).json();
+    const body = JSON.stringify({ text: text.replace('"rate":20', '"rate":' + rate), version, apply: true });
+    assert.equal((await (await fetch(url + "/api/limits", { method: "POST", headers: { "Content-Type": "application/json" }, body })).json()).applied, true);
+  };
+  await press("Check");
+  await says("Valid, and the same as in force.");
+  await elsewhere(25);
+  await first.waitForFunction(() => document.getElementById("limits-text").value.includes('"rate":25'));
+  await first.fill("#limits-text", text.replace('"rate":20', '"rate":40'));
+  await press("Check");
+  await says("Messages: 25/s becomes 40/s");
+  await elsewhere(20);
+  await first.locator("#limits-meanwhile", { hasText: "The limits in force were changed meanwhile" }).waitFor();
+  await says("Read again first.");
+  assert.equal(await first.textContent("#limits-said"), "");
+  await press("Check");
+  await first.waitForTimeout(300);
+  await first.locator("#limits-meanwhile .reason").waitFor();
+  await press("Read again");
+  await first.waitForFunction((was) => document.getElementById("limits-text").value === was, text);
+  await first.locator("#limits-meanwhile .reason").waitFor({ state: "detached" });
   await first.fill("#limits-text", text.replace('"rate":20', '"rate":30'));
   await press("Check");
   await says("Messages: 20/s becomes 30/s");
