@@ -160,11 +160,14 @@ func (t *top) watch(ctx context.Context, on *screen) (err error) {
 					return nil
 				}
 				drawn = true
-				if doing != nil {
-					h.say(time.Now(), "The change before is still under way.")
-				} else if d := h.key(key, s, time.Now()); d != nil {
-					doing = make(chan string, 1)
-					looking.Go(func() { doing <- t.do(ctx, d) })
+				switch d := h.key(key, s, time.Now()); {
+				case d == nil:
+				case doing != nil:
+					h.say(time.Now(), "Not done: the change before is still under way.")
+				default:
+					done := make(chan string, 1)
+					doing = done
+					looking.Go(func() { done <- t.do(ctx, d) })
 				}
 			case said := <-doing:
 				doing, drawn = nil, true
