@@ -82,6 +82,12 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	}
 	r.tally.age(now)
 	r.tally.add(true, now)
+	if r.watches(now) {
+		if f := r.trying.trial.relapse(now); f != nothing {
+			r.find(f, now)
+			return
+		}
+	}
 	if !r.Asking() || unsure || !r.noise.exceeded(&r.tally) && !r.noise.exceeded(&recent) && !r.inVain(now) {
 		return
 	}

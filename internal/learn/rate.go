@@ -23,6 +23,7 @@ const Unlimited = math.MaxFloat64
 //	trying    keeping   the throttled answers have vanished: it was a limit
 //	trying    bursting  so they have, and bursts suit the limit
 //	trying    trying    it has not helped: still less, up to five times
+//	keeping   before    so they are soon after a trial of few answers has found the limit: it is noise
 //	trying    before    it has not helped: it is noise, and the pace is what it was
 //	bursting  free      more is accepted than of a slow limit, or as much as is configured, or it is noise
 //	bursting  seeking   cool-downs are long
@@ -78,8 +79,9 @@ type kept struct {
 
 // trials are those of a lower pace.
 type trials struct {
-	before setting // what to go back to
-	trial  trial   // the present one
+	before setting   // what to go back to
+	trial  trial     // the present one, or the last one
+	until  time.Time // the limit that the last one has found is watched
 }
 
 // burstCoolDowns are the cool-downs that end bursts.
@@ -241,6 +243,9 @@ func (r *Rate) accepted(left, now time.Time) {
 		r.find(r.trying.trial.add(false, now), now)
 	default:
 		r.tally.add(false, now)
+		if r.watches(now) {
+			r.trying.trial.tally.add(false, now)
+		}
 	}
 }
 
@@ -342,6 +347,7 @@ func (r *Rate) find(f finding, now time.Time) {
 		}
 		r.keep(r.limit, now)
 		r.busy = max(0, r.keepFor()-keepTime/2)
+		t.tally, r.trying.until = tally{from: now}, now.Add(trialTime)
 	case noisy:
 		r.noise.is((t.tally.share()+t.share)/2, now)
 		r.become(r.trying.before.phase, r.trying.before.limit, now)

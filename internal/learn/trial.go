@@ -175,16 +175,13 @@ func (t *trial) add(throttled bool, now time.Time) finding {
 	t.tally.add(throttled, now)
 	switch {
 	case t.stuck():
-	case t.throttled > t.most && t.tally.share() >= 0.3*t.share: // below, it is a limit and some noise
+	case t.failed():
 		if t.tally.share() > 2*t.share+0.1 { // something has changed meanwhile: begin anew
 			t.steps, t.base, t.share = 0, t.at, t.tally.share()
 		} else {
 			t.steps++
 		}
-		if t.steps < maxSteps && t.doubtful() {
-			return perhaps
-		}
-		return noisy
+		return t.goesOn()
 	case t.sent >= t.enough() && now.Sub(t.from) >= trialAtLeast:
 		return limited
 	case now.Sub(t.from) > trialTime: // what there is must do
@@ -194,6 +191,34 @@ func (t *trial) add(throttled bool, now time.Time) finding {
 		return noisy
 	}
 	return nothing
+}
+
+// failed reports that the throttled answers have not vanished. Below that share, it is a limit and some noise.
+func (t *trial) failed() bool { return t.throttled > t.most && t.tally.share() >= 0.3*t.share }
+
+// goesOn tells a trial that goes on with less from noise.
+func (t *trial) goesOn() finding {
+	if t.steps < maxSteps && t.doubtful() {
+		return perhaps
+	}
+	return noisy
+}
+
+// relapse takes in that a request was throttled although the trial has found a limit. If such answers come back, chance has
+// made it seem so. The trial goes on as if it had not ended, so that the pace before it is not forgotten.
+func (t *trial) relapse(now time.Time) finding {
+	t.tally.add(true, now)
+	if t.stuck() || !t.failed() || t.share <= heavy { // below that, many answers have decided
+		return nothing
+	}
+	t.steps++
+	return t.goesOn()
+}
+
+// watches reports that a trial has found the present limit within the last minute, and that no more is asked for.
+func (r *Rate) watches(now time.Time) bool {
+	found := r.trying.trial.at
+	return r.phase == keeping && now.Before(r.trying.until) && found <= r.limit && r.limit <= farMore*found && !r.Asking()
 }
 
 // enough returns how many answers show a limit. At a slow pace fewer do while hardly any is

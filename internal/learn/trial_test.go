@@ -222,3 +222,65 @@ func TestAnswersThatDecideATrial(t *testing.T) {
 		})
 	}
 }
+
+// Two of five requests are refused, whatever is sent. A trial finds a limit by chance: none of its answers is throttled.
+// As they are again after it, the pace goes back to what it was before.
+func TestLimitThatATrialHasFoundByChanceIsGivenUp(t *testing.T) {
+	s := newScript(t, 20)
+	s.e.learn(s.now)
+	n, lucky := 0, true
+	noise := func() bool {
+		n++
+		return n%5 < 2 && !(lucky && s.e.phase == trying)
+	}
+	for s.e.phase != keeping {
+		s.goes(time.Second, noise)
+	}
+	found := s.e.Pace()
+	if lucky = false; found > 15 {
+		t.Fatalf("the limit is %v, expected one that is clearly lower", found)
+	}
+	s.goes(10*time.Second, noise)
+	if got := s.e.Pace(); got != 20 {
+		t.Errorf("the pace is %v ten seconds later, want the one before the trial, 20", got)
+	}
+}
+
+// What comes back after a minute, or while more is asked for, says nothing about the trial.
+func TestLimitThatATrialHasFoundIsWatchedForAMinute(t *testing.T) {
+	for _, r := range []struct {
+		name   string
+		after  time.Duration
+		change func(*Rate)
+		want   bool
+	}{
+		{"soon", time.Second, func(*Rate) {}, true},
+		{"after a minute", trialTime, func(*Rate) {}, false},
+		{"while more is asked for", time.Second, func(c *Rate) { c.busy = c.keepFor() + time.Second }, false},
+		{"at a limit that asking has found", time.Second, func(c *Rate) { c.limit = 12 }, false},
+		{"at one that is lower for another reason", time.Second, func(c *Rate) { c.limit = 5 }, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := Rate{setup: setup{ceiling: Unlimited}}
+			c.become(keeping, 20, noon)
+			c.try(.4, 10, noon)
+			now := noon.Add(trialAtLeast)
+			c.find(limited, now)
+			if c.phase != keeping || c.limit != 10 {
+				t.Fatalf("phase %v, limit %v", c.phase, c.limit)
+			}
+			r.change(&c)
+			now = now.Add(r.after)
+			feed(now, 100*ms, "x..x.x", func(throttled bool, now time.Time) {
+				if throttled {
+					c.throttled(now, 5, tally{}, true, now)
+				} else {
+					c.accepted(now, now)
+				}
+			})
+			if got := c.phase == trying; got != r.want {
+				t.Errorf("the trial goes on: %v, want %v", got, r.want)
+			}
+		})
+	}
+}
