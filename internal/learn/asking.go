@@ -77,13 +77,13 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	case left.Before(r.since):
 		return
 	case r.phase == trying:
-		r.find(r.trying.trial.add(true, now), now)
+		r.find(r.trying.trial.add(true, left, now), now)
 		return
 	}
 	r.tally.age(now)
-	r.tally.add(true, now)
+	r.tally.add(true, left)
 	if r.watches(now) {
-		if f := r.trying.trial.relapse(now); f != nothing {
+		if f := r.trying.trial.relapse(left); f != nothing {
 			r.find(f, now)
 			return
 		}

@@ -147,7 +147,7 @@ func (c *InFlight) accepted(n int, sound bool, left, now time.Time) {
 	at := &c.counts[cell(n)]
 	at.add(&at.accepted)
 	if c.back > 0 && !left.Before(c.changed) {
-		c.find(c.trial.add(false, now), now)
+		c.find(c.trial.add(false, left, now), now)
 	}
 }
 
@@ -171,7 +171,7 @@ func (c *InFlight) throttled(n int, burst bool, left, now time.Time) (refuted bo
 	}
 	c.age(now)
 	if c.back > 0 && !left.Before(c.changed) {
-		c.find(c.trial.add(true, now), now)
+		c.find(c.trial.add(true, left, now), now)
 	}
 	if burst && c.limit == 0 {
 		if c.suspicion.suspect == 0 || n < c.suspicion.suspect || now.Sub(c.suspicion.since) > suspectFor {

@@ -240,11 +240,11 @@ func (r *Rate) accepted(left, now time.Time) {
 	switch {
 	case left.Before(r.since):
 	case r.phase == trying:
-		r.find(r.trying.trial.add(false, now), now)
+		r.find(r.trying.trial.add(false, left, now), now)
 	default:
-		r.tally.add(false, now)
+		r.tally.add(false, left)
 		if r.watches(now) {
-			r.trying.trial.tally.add(false, now)
+			r.trying.trial.tally.add(false, left)
 		}
 	}
 }

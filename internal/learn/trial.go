@@ -11,15 +11,18 @@ type tally struct {
 	from            time.Time
 	sent, throttled int
 	run             int       // throttled answers in a row, up to now
-	since           time.Time // when the first of them came
+	since           time.Time // when the request left that the first of them answers
 	outage          bool      // they have lasted for long enough to be an outage, and are not counted
 }
 
-// add takes an answer in.
-func (t *tally) add(throttled bool, now time.Time) {
+// add takes in the answer to a request that left at the given time. An acceptance of one that left before the throttled ones
+// in a row does not end that row.
+func (t *tally) add(throttled bool, left time.Time) {
 	if !throttled {
 		t.sent++
-		t.run, t.outage = 0, false
+		if !left.Before(t.since) {
+			t.run, t.outage = 0, false
+		}
 		return
 	}
 	if t.outage {
@@ -28,9 +31,9 @@ func (t *tally) add(throttled bool, now time.Time) {
 	t.sent++
 	t.throttled++
 	if t.run++; t.run == 1 {
-		t.since = now
+		t.since = left
 	}
-	if t.stuck() && now.Sub(t.since) > outageFrom {
+	if t.stuck() && left.Sub(t.since) > outageFrom {
 		t.forget(t.run)
 		t.outage = true
 	}
@@ -171,8 +174,8 @@ const (
 )
 
 // add takes an answer in.
-func (t *trial) add(throttled bool, now time.Time) finding {
-	t.tally.add(throttled, now)
+func (t *trial) add(throttled bool, left, now time.Time) finding {
+	t.tally.add(throttled, left)
 	switch {
 	case t.stuck():
 	case t.failed():
@@ -206,8 +209,8 @@ func (t *trial) goesOn() finding {
 
 // relapse takes in that a request was throttled although the trial has found a limit. If such answers come back, chance has
 // made it seem so. The trial goes on as if it had not ended, so that the pace before it is not forgotten.
-func (t *trial) relapse(now time.Time) finding {
-	t.tally.add(true, now)
+func (t *trial) relapse(left time.Time) finding {
+	t.tally.add(true, left)
 	if t.stuck() || !t.failed() || t.share <= heavy { // below that, many answers have decided
 		return nothing
 	}

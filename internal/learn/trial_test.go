@@ -81,6 +81,33 @@ func TestThrottledAgainAndAgain(t *testing.T) {
 	}
 }
 
+// Accepted answers take longer than throttled ones. So those to requests from before an outage come in its midst.
+func TestAcceptancesFromBeforeAnOutageDoNotHideIt(t *testing.T) {
+	for _, r := range []struct {
+		name   string
+		left   time.Duration // when a request left whose acceptance comes last, from the first throttled one on
+		recurs bool
+		outage bool // if one more is throttled
+	}{
+		{"before", -ms, false, true},
+		{"with it", 0, true, false},
+		{"after it", ms, true, false},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			c := tally{sent: 30}
+			feed(noon, 200*ms, "xxxxxx", c.add)
+			first := c.since
+			c.add(false, first.Add(r.left))
+			if got := c.recurs(); got != r.recurs {
+				t.Errorf("throttled again and again: %v, want %v", got, r.recurs)
+			}
+			if c.add(true, first.Add(2*outageFrom)); c.outage != r.outage {
+				t.Errorf("it is an outage: %v, want %v", c.outage, r.outage)
+			}
+		})
+	}
+}
+
 func TestHeavyNoiseIsBelievedForLongerEachTimeThatItIsFound(t *testing.T) {
 	now := noon
 	var n noise
@@ -159,7 +186,7 @@ func TestTrialTellsALimitFromNoise(t *testing.T) {
 			n := 0
 			feed(noon, r.gap, r.answers, func(throttled bool, now time.Time) {
 				n++
-				got, want := c.add(throttled, now), nothing
+				got, want := c.add(throttled, now, now), nothing
 				if n == len(r.answers) {
 					want = r.want
 				}
@@ -175,7 +202,7 @@ func TestTrialOfLessThanHalfShowsHeavyNoise(t *testing.T) {
 	c := newTrial(.5, 20, 5, false, noon)
 	c.steps = 2
 	var got finding
-	feed(noon, 300*ms, "x.x.x", func(throttled bool, now time.Time) { got = c.add(throttled, now) })
+	feed(noon, 300*ms, "x.x.x", func(throttled bool, now time.Time) { got = c.add(throttled, now, now) })
 	if got != noisy {
 		t.Errorf("it has shown %v, want %v", got, noisy)
 	}
@@ -205,7 +232,7 @@ func TestAnswersThatDecideATrial(t *testing.T) {
 			n := 0
 			feed(noon, 500*ms, r.answers, func(throttled bool, now time.Time) {
 				n++
-				if got := c.add(throttled, now); (got == limited) != (n == len(r.answers)) {
+				if got := c.add(throttled, now, now); (got == limited) != (n == len(r.answers)) {
 					t.Fatalf("answer %d of %d has shown %v", n, len(r.answers), got)
 				}
 			})
@@ -215,7 +242,7 @@ func TestAnswersThatDecideATrial(t *testing.T) {
 				if throttled {
 					n++
 				}
-				if got := c.add(throttled, now); throttled && (got == nothing) != (n < r.throttled) {
+				if got := c.add(throttled, now, now); throttled && (got == nothing) != (n < r.throttled) {
 					t.Fatalf("throttled answer %d of %d has shown %v", n, r.throttled, got)
 				}
 			})
