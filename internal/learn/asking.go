@@ -6,7 +6,8 @@ import (
 )
 
 // A limit is kept for some time, and then a little more is asked for, step by step. Asking ends when a
-// request is throttled, or when the pace is the configured one.
+// request is throttled, or when the pace is the configured one. What was accepted before may be accepted again, so the way
+// back to it is short: twice as much each second.
 const (
 	keepTime     = 22 * time.Second
 	keepRequests = 50
@@ -14,13 +15,13 @@ const (
 	probeTime    = 2 * time.Second
 	probeGain    = 0.035           // per second
 	climbGain    = 0.25            // per second
-	climbAtMost  = 3 * time.Second // between two requests: a slow pace doubles at most
+	climbAtMost  = 3 * time.Second // between two requests: a slow pace doubles at most; on the way back 1 s
 	cautious     = 1.25
 	ledTooFar    = 2 // more distrust; a limit that is accepted to the end of its time takes one off
 	mostRefuted  = 3
 	farMore      = 1.1 // times the limit before
 	soonest      = keepTime / 4
-	farBelow     = 0.45 // of what was accepted before
+	farBelow     = 0.45 // of what was accepted before: a second may have twice as much as a fixed window lets pass
 )
 
 // asked returns the pace while a limit is kept: the limit, and from time to time a little more.
@@ -34,7 +35,11 @@ func (r *Rate) asked() float64 {
 	} else {
 		pace *= 1 + probeGain*min(asked, probeTime.Seconds())
 	}
-	pace *= math.Pow(1+climbGain, min(max(0, asked-probeTime.Seconds()), 3*maxDoublings))
+	climbs, back := max(0, asked-probeTime.Seconds()), 0.0
+	if r.kept.soon > 0 {
+		back = min(climbs, max(0, math.Log2(r.kept.peak/pace)))
+	}
+	pace *= math.Exp2(back) * math.Pow(1+climbGain, min(climbs-back, 3*maxDoublings))
 	if r.kept.refuted > 0 { // it has led too far before
 		pace = min(pace, cautious*r.limit)
 	}

@@ -48,9 +48,11 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 	})
 	t.Run("by large steps from the first one", func(t *testing.T) {
 		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
-		c.keep(40, noon)
-		if c.busy = c.keepFor() + time.Second; c.Pace() != (1+climbGain)*40 {
-			t.Errorf("the pace is %v after a second, want a quarter more than 40", c.Pace())
+		c.keep(25, noon)
+		for i, want := range []float64{25, 50, 100, (1 + climbGain) * 100} {
+			if c.busy = c.keepFor() + time.Duration(i)*time.Second; math.Abs(c.Pace()-want) > 1e-6 {
+				t.Errorf("the pace is %v after %d s, want %v: twice as much each second up to 100, then a quarter more", c.Pace(), i, want)
+			}
 		}
 	})
 	t.Run("but not one that Twilio has told since", func(t *testing.T) {

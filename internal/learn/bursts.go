@@ -62,7 +62,7 @@ func (e *Evidence) burst(now time.Time) {
 		e.noise.is(noise, now)
 		e.become(free, 0, now)
 	case bits.OnesCount16(e.bursts.costly) >= many && accepted >= costly:
-		e.become(keeping, below*accepted, now)
+		e.keep(below*accepted, now)
 	case bits.OnesCount16(e.bursts.costly) >= many:
 		e.become(seeking, max(accepted, 1), now)
 	default:

@@ -138,6 +138,7 @@ func TestBursts(t *testing.T) {
 	})
 	t.Run("end where so much is accepted that a pace does better", func(t *testing.T) {
 		s := bursts(t)
+		s.e.kept.peak = 15
 		for i := range many {
 			if s.e.phase != bursting {
 				t.Fatalf("ended after %d cool-downs, want %d", i, many)
@@ -147,6 +148,9 @@ func TestBursts(t *testing.T) {
 		}
 		if s.e.phase != keeping || s.e.limit != 3*below {
 			t.Errorf("phase %d and a limit of %v, want that %v is kept", s.e.phase, s.e.limit, 3*below)
+		}
+		if s.e.kept.soon != soonest {
+			t.Errorf("more is asked for after %v, want %v as far more was accepted before", s.e.keepFor(), soonest)
 		}
 	})
 	t.Run("end where the first request is throttled as often as others: that is noise", func(t *testing.T) {

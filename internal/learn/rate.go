@@ -161,7 +161,11 @@ func (r *Rate) departed(due, now time.Time) {
 	if due.After(last) {
 		waited := min(due.Sub(last), time.Duration(2*r.sharers()*float64(time.Second)/pace))
 		if r.phase == keeping {
-			waited = min(waited, max(r.keepFor()-r.busy, 0)+climbAtMost)
+			climbs := climbAtMost
+			if r.kept.soon > 0 {
+				climbs = time.Second
+			}
+			waited = min(waited, max(r.keepFor()-r.busy, 0)+climbs)
 		}
 		r.busy += waited
 		r.kept.steps = [2]float64{r.kept.steps[1], pace}
