@@ -25,7 +25,7 @@ const (
 	CausePaused       Cause = "paused"       // a campaign
 	CauseCancelled    Cause = "cancelled"    // a campaign, or the request
 	CauseWindow       Cause = "window"       // a campaign is outside its window, or before its Start
-	CauseExpired      Cause = "expired"      // a campaign, or the request's deadline
+	CauseExpired      Cause = "expired"      // a campaign, or the request's deadline; of the queue: within the last hour
 	CauseInDoubt      Cause = "in doubt"     // a request, for a person to decide or until Twilio is asked
 	CauseFailed       Cause = "failed"       // the request
 	CauseDone         Cause = "done"         // the request is sent, or nothing of the campaign waits

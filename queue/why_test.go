@@ -163,6 +163,21 @@ var situations = map[string]struct {
 		time.Sleep(2 * time.Minute)
 		return queue.About{Campaign: "spring"}
 	}, queue.CauseExpired, false, "Campaign spring has expired: 9 of 10 were not sent."},
+	"everything expired, and a worker that lives": {func(w *world) queue.About {
+		w.campaign("spring", queue.CampaignOptions{Rate: 1, Expires: time.Now().Add(time.Minute)}, 10)
+		time.Sleep(2 * time.Minute)
+		w.work(w.client(unlimited))
+		time.Sleep(10 * time.Second)
+		return queue.About{}
+	}, queue.CauseExpired, false, "Campaign spring has expired: 10 of 10 were not sent. Do: enqueue them in another campaign"},
+	"requests past their deadlines, and a worker that lives": {func(w *world) queue.About {
+		w.expires(30*time.Second, "late")
+		w.expires(30*time.Second, "too late")
+		time.Sleep(2 * time.Minute)
+		w.work(w.client(unlimited))
+		time.Sleep(10 * time.Second)
+		return queue.About{}
+	}, queue.CauseExpired, false, "2 requests were not sent before their deadlines. Do: requeue those"},
 	"a request past its deadline": {func(w *world) queue.About {
 		id := w.expires(30*time.Second, "late")
 		w.work(w.client(unlimited))
@@ -226,6 +241,24 @@ func TestWhy(t *testing.T) {
 			time.Sleep(6 * time.Second)
 			if r := w.why(queue.About{}, queue.CauseClock); !strings.Contains(r.Text, "is 1h0m0s behind the store's.") {
 				t.Errorf("%+v", r)
+			}
+		})
+	})
+	t.Run("what expired more than an hour ago", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			w, log := newWorld(t, twiliotest.Config{}), &logbook{}
+			w.expires(30*time.Second, "late")
+			w.expires(30*time.Second, "late, too")
+			w.work(w.client(unlimited), log.option())
+			w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RefuseConnection})
+			time.Sleep(time.Minute)
+			w.why(queue.About{}, queue.CauseExpired)
+			if log.count("requests were not sent before their deadlines, and have failed") != 1 || log.count("requests=2") != 1 {
+				t.Error("the log does not warn once of both")
+			}
+			time.Sleep(time.Hour)
+			if reasons, err := w.q.Why(t.Context(), queue.About{}); err != nil || len(reasons) > 0 {
+				t.Errorf("reasons %+v, %v: expected none", reasons, err)
 			}
 		})
 	})

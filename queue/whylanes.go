@@ -170,10 +170,10 @@ func (w *inquiry) campaignSays(c *campaignDoc, r Reason) {
 	switch {
 	case p.State == CampaignCancelled:
 		r.Kind, r.Text = CauseCancelled, fmt.Sprintf("Campaign %s is cancelled.", c.name)
-	case c.expired(w.now):
+	case c.expired(w.now) && p.Waiting+p.Failed > 0:
 		r.Kind, r.Since = CauseExpired, c.Expires
 		r.Text = fmt.Sprintf("Campaign %s has expired: %d of %d were not sent.", c.name, p.Waiting+p.Failed, p.Total)
-		r.Do = "enqueue them in another campaign, if they still make sense"
+		r.Do = adviceExpired
 	case p.State == CampaignDone:
 		r.Kind, r.Text = CauseDone, fmt.Sprintf("Nothing of campaign %s waits: %d are sent, %d have failed, %d are in doubt.", c.name, p.Sent, p.Failed, p.InDoubt)
 	case p.State == CampaignPaused:

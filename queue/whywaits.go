@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -113,8 +114,8 @@ func (w *inquiry) others(ctx context.Context) error {
 			return err
 		}
 	}
-	if !doubt {
-		return nil
+	if err := w.late(ctx); err != nil || !doubt {
+		return err
 	}
 	jobs, err := w.some(ctx, InDoubt)
 	if err != nil {
@@ -146,3 +147,77 @@ func (w *inquiry) others(ctx context.Context) error {
 	w.add(r)
 	return nil
 }
+
+const (
+	lately    = time.Hour        // so long is it a reason that something was not sent before its deadline
+	latelyNew = 10 * time.Minute // so long stays the question to the store the same: a dashboard remembers answers
+	lateMax   = 1000             // requests that are looked at for that
+)
+
+// late finds what was not sent before its deadline within the last hour. A worker that lives again hides the cause, and
+// nothing waits any more.
+func (w *inquiry) late(ctx context.Context) error {
+	sums := make(map[string]LaneStats) // by campaign
+	for _, l := range w.lanes {
+		if l.Failed == 0 && l.Lane.Campaign == "" || !w.keep(l.Lane) {
+			continue
+		}
+		of := sums[l.Lane.Campaign]
+		of.Failed += l.Failed
+		of.Arrived += l.Ready + l.Delayed + l.Sending + l.InDoubt + l.Sent + l.Failed + l.Cancelled
+		sums[l.Lane.Campaign] = of
+	}
+	failed := false
+	for _, of := range sums {
+		failed = failed || of.Failed > 0
+	}
+	if !failed {
+		return nil
+	}
+	f := Filter{States: []State{Failed}, Campaign: w.campaign, FinishedAfter: w.at.Add(-lately).Truncate(latelyNew)}
+	if w.lane != (Lane{}) {
+		f.Lane = &w.lane
+	}
+	jobs, err := w.q.engine.List(ctx, f, "", lateMax)
+	if err != nil {
+		return err
+	}
+	var found []Reason // one for each campaign, and one for what is of none
+	var counts []int64
+	for i := range jobs {
+		j := &jobs[i]
+		if j.Outcome.Reason != ReasonDeadline || w.at.Sub(j.Finished) > lately {
+			continue
+		}
+		at := slices.IndexFunc(found, func(r Reason) bool { return r.Campaign == j.Lane.Campaign })
+		if at < 0 {
+			at = len(found)
+			found = append(found, Reason{Kind: CauseExpired, Lane: j.Lane, Campaign: j.Lane.Campaign, Since: j.Finished})
+			counts = append(counts, 0)
+		}
+		if counts[at]++; j.Finished.Before(found[at].Since) {
+			found[at].Since = j.Finished
+		}
+	}
+	for i, r := range found {
+		n, about := counts[i], ""
+		if len(jobs) == lateMax { // there may be more
+			n, about = sums[r.Campaign].Failed, "up to "
+		}
+		switch {
+		case r.Campaign != "" && slices.ContainsFunc(w.reasons, func(o Reason) bool { return o.Kind == CauseExpired && o.Campaign == r.Campaign }):
+			continue // campaignSays has said it
+		case r.Campaign != "":
+			r.Text, r.Do = fmt.Sprintf("Campaign %s has expired: %s%d of %d were not sent.", r.Campaign, about, n, sums[r.Campaign].Arrived), adviceExpired
+		case n == 1:
+			r.Text, r.Do = "A request was not sent before its deadline.", "requeue it, if it still makes sense"
+		default:
+			r.Text, r.Do = sentence(fmt.Sprintf("%s%d requests were not sent before their deadlines", about, n)), "requeue those that still make sense"
+		}
+		w.add(r)
+	}
+	return nil
+}
+
+// adviceExpired says what to do about a campaign that has expired.
+const adviceExpired = "enqueue them in another campaign, if they still make sense"

@@ -87,7 +87,8 @@ type looker struct {
 	glance *glance
 	q      *queue.Queue // on the glance
 	last   sight
-	asked  time.Time // when Queue.Why was asked last
+	asked  time.Time     // when Queue.Why was asked last
+	took   time.Duration // it has taken so long
 }
 
 func newLooker(e queue.Engine, opts ...queue.Option) (*looker, error) {
@@ -124,11 +125,13 @@ func (l *looker) ask(ctx context.Context) (s sight, err error) {
 	if s.campaigns, err = l.q.Campaigns(ctx); err != nil {
 		s.warning = oneLine(err) // of one campaign that this version cannot read; the store has answered above
 	}
-	if s.reasons = l.last.reasons; l.asked.IsZero() || time.Since(l.asked) >= whyEvery {
+	if s.reasons = l.last.reasons; l.asked.IsZero() || time.Since(l.asked) >= max(whyEvery, 9*l.took) {
+		began := time.Now()
 		if s.reasons, err = l.q.Why(ctx, queue.About{}); err != nil {
 			return s, err
 		}
 		l.asked = time.Now()
+		l.took = l.asked.Sub(began)
 	}
 	s.sort()
 	return s, nil

@@ -34,8 +34,9 @@ type reason struct {
 func (a *app) why() *cobra.Command {
 	return &cobra.Command{
 		Use: "why [CAMPAIGN | ID]", Short: "Say why something does not go on, or is slow",
-		Long: `Says why the queue, a campaign or a request does not go on, or is slow, and what to do about it. If something
-stops it that a person can end, the exit code is 4.`,
+		Long: `Says why the queue, a campaign or a request does not go on, or is slow, and what to do about it. It also says what was not
+sent before its deadline within the last hour. If a person can end what stops it, or something was not sent in time, the exit
+code is 4.`,
 		Example: "  pacer why\n  pacer why spring\n  pacer why 01938c5e-6f1a-7c2d-9d4e-0123456789ab --json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -60,7 +61,7 @@ stops it that a person can end, the exit code is 4.`,
 				if err != nil {
 					return err
 				}
-				return a.printReasons(reasons)
+				return a.printReasons(reasons, about.ID == "")
 			})
 		},
 	}
@@ -81,10 +82,16 @@ func named(r pacer.Resource) string {
 	return r.String()
 }
 
-func (a *app) printReasons(reasons []queue.Reason) error {
+// forPerson reports whether a person has something to do. What expired has ended, and starting a worker hides its cause.
+func forPerson(r *queue.Reason, many bool) bool {
+	return r.Do != "" && (r.Stops || many && r.Kind == queue.CauseExpired)
+}
+
+// printReasons prints reasons. many: they are not about one request.
+func (a *app) printReasons(reasons []queue.Reason, many bool) error {
 	all, person := []reason{}, false
 	for _, r := range reasons {
-		person = person || r.Stops && r.Do != ""
+		person = person || forPerson(&r, many)
 		all = append(all, a.reasonOf(&r))
 	}
 	if a.json {
@@ -126,6 +133,12 @@ func commandFor(r *queue.Reason) string {
 		return fmt.Sprintf("pacer campaign window %s always", r.Campaign)
 	case r.Kind == queue.CauseInDoubt && r.Do != "":
 		return "pacer doubt list"
+	case r.Kind == queue.CauseExpired && r.Campaign != "":
+		return "pacer campaign failures " + r.Campaign
+	case r.Kind == queue.CauseExpired && r.ID == "":
+		return "pacer queue failures"
+	case r.Kind == queue.CauseExpired:
+		return "pacer queue requeue " + string(r.ID)
 	case r.Kind == queue.CauseFailed:
 		return "pacer queue requeue " + string(r.ID)
 	case r.Kind == queue.CauseNoWorker:

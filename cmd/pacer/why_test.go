@@ -45,6 +45,17 @@ func TestWhySaysWhatToDo(t *testing.T) {
 	fails(t, exitNotFound, "no worker", "workers", "--queue", q)
 }
 
+// A worker that is started hides why requests have expired, so that the exit code has to tell it.
+func TestExitCodeTellsOfWhatExpired(t *testing.T) {
+	r := queue.Reason{Kind: queue.CauseExpired, Campaign: "spring", Do: "any words"}
+	if !forPerson(&r, true) || forPerson(&r, false) {
+		t.Error("expected that a person has to know of many, and has asked about one")
+	}
+	if got := commandFor(&r); got != "pacer campaign failures spring" {
+		t.Error(got)
+	}
+}
+
 // Credentials that are mended in their file end the hold by themselves.
 func TestCommandIsThatOfTheAdvice(t *testing.T) {
 	h := queue.Hold{Reason: queue.HoldUnauthorized}

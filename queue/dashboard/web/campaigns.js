@@ -12,7 +12,8 @@ export const stateOf = (c) => badge(c.state, levels[c.state]);
 // bar says how many of the recipients nothing happens to any more.
 function bar(c) {
   const done = c.total - c.waiting - c.sending - c.inDoubt;
-  const text = `${count(done)} of ${count(c.total)}`;
+  const sent = c.failed + c.cancelled ? `, ${count(c.sent)} sent` : "";
+  const text = `${count(done)} of ${count(c.total)}${sent}`;
   return [text, h("progress", { max: Math.max(1, c.total), value: done, "aria-label": c.name + ": " + text })];
 }
 

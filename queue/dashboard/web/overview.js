@@ -36,7 +36,7 @@ export function open(main) {
         h("dl", { class: "panel tiles" },
           tile("Ready", count(t.ready)), tile("Later", count(t.delayed)), tile("On the wire", count(t.sending)),
           tile("Finished (30–60\u00a0s)", rate(o.rate)), tile("Oldest waits", lasts(t.age)),
-          tile("In doubt", count(t.inDoubt), t.inDoubt ? "warn" : null), tile("Failed", count(t.failed)),
+          tile("In doubt", count(t.inDoubt), t.inDoubt ? "warn" : null), tile("Failed", count(t.failed), t.failed ? "bad" : null),
           tile("Workers", count(o.workers), o.workers ? null : "warn", o.vanished ? o.vanished + " vanished" : "")),
         h("section", { "aria-label": "What stands in the way" }, h("h2", null, "What stands in the way"),
           reasons(o.reasons, t.ready + t.delayed ? "Nothing. What waits is about to be sent." : "Nothing, and nothing waits.", o.limits)),
