@@ -134,14 +134,12 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 			w.sending += l.Sending
 		}
 	}
-	full, err := w.full(ctx)
-	if err != nil {
+	// Where nothing can be stored nothing is sent: no word of a pace, or of workers, who cannot say that they live.
+	if full, err := w.full(ctx); full || err != nil {
 		return err
 	}
-	if !full {
-		w.absent()
-		w.vanished()
-	}
+	w.absent()
+	w.vanished()
 	w.clocksOff()
 	w.held()
 	w.refused()
@@ -196,37 +194,15 @@ func (w *inquiry) fate() {
 // sentence begins a text as a sentence does, and ends it so.
 func sentence(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
 
-// probeSize is what Why writes to see whether the store is full.
-const probeSize = 32 << 10
-
 // full finds out whether the store is full.
 func (w *inquiry) full(ctx context.Context) (bool, error) {
-	const name = HeartbeatPrefix + "probe" // which wakes nobody
-	e := w.q.engine
-	docs, err := e.Documents(ctx, name)
-	if err != nil {
+	err := Probe(ctx, w.q.engine)
+	if !errors.Is(err, ErrFull) {
 		return false, err
 	}
-	version := int64(0)
-	if len(docs) > 0 {
-		version = docs[0].Version
-	}
-	err = e.Put(ctx, name, make([]byte, probeSize), version)
-	switch {
-	case err == nil:
-		return false, ignoreConflict(e.Put(ctx, name, nil, version+1))
-	case errors.Is(err, ErrFull):
-		w.add(Reason{Kind: CauseStoreFull, Stops: true, Waiting: w.ready, Text: "The store is full: nothing new is stored, and workers cannot say what they do.", Do: "make room; what is stored is safe"})
-		return true, nil
-	}
-	return false, ignoreConflict(err) // of somebody else who asks why
-}
-
-func ignoreConflict(err error) error {
-	if errors.Is(err, ErrConflict) {
-		return nil
-	}
-	return err
+	w.add(Reason{Kind: CauseStoreFull, Stops: true, Waiting: w.ready, Do: "make room; what is stored is safe",
+		Text: fmt.Sprintf("The store is full: nothing new is stored, and workers cannot say what they do (%s).", pacer.MaskNumbers(err.Error()))})
+	return true, nil
 }
 
 // absent finds out whether no worker lives.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/twilio-pacer/pacer"
+	"github.com/twilio-pacer/pacer/queue"
 	"github.com/twilio-pacer/pacer/queue/engineurl"
 )
 
@@ -127,8 +128,12 @@ func (a *app) examineQueue(ctx context.Context) []finding {
 	}
 	before := time.Now()
 	at, err := engine.Now(ctx)
-	findings = append(findings, found("queue", err, address.String()))
+	clock := err == nil
 	if err == nil {
+		err = queue.Probe(ctx, engine) // a full store tells the time all the same
+	}
+	findings = append(findings, found("queue", err, address.String()))
+	if clock {
 		findings = append(findings, examineClock(at.Sub(before.Add(time.Since(before)/2))))
 	}
 	if err := engine.Close(); err != nil {

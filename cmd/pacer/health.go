@@ -23,13 +23,20 @@ type health struct {
 	q                 *queue.Queue
 	running, stopping atomic.Bool
 
-	mu    sync.Mutex
-	asked time.Time // when the store was asked last
-	err   error     // what it said
+	mu     sync.Mutex
+	asked  time.Time // when the store was asked last
+	err    error     // what it said
+	probed time.Time // when it was last asked whether it takes something new
+	full   error     // what it said to that
 }
 
-// askEvery is how often the store is asked at most, however many ask this process.
-const askEvery = time.Second
+// How often the store is asked at most, however many ask this process. To ask whether it takes something new costs
+// it a write, and is asked more rarely while it does.
+const (
+	askEvery   = time.Second
+	probeEvery = 15 * time.Second
+	againEvery = 3 * time.Second // while it takes nothing new
+)
 
 // ready returns why the worker does not send; nil: it does.
 func (h *health) ready() error {
@@ -47,6 +54,17 @@ func (h *health) ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_, h.err = h.q.Engine().Now(ctx)
+	every := probeEvery
+	if h.full != nil {
+		every = againEvery
+	}
+	if h.err == nil && time.Since(h.probed) >= every {
+		h.full = queue.Probe(ctx, h.q.Engine())
+		h.probed = time.Now()
+	}
+	if h.err == nil {
+		h.err = h.full
+	}
 	h.asked = time.Now()
 	return h.err
 }

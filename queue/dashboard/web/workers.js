@@ -7,7 +7,8 @@ import { ask, say } from "./ask.js";
 export function open(main) {
   return {
     title: "Workers",
-    async update() {
+    async update(o) {
+      const full = o.reasons.some((r) => r.kind === "store full"); // then no worker can say that it lives
       const all = await get("api/workers");
       const columns = [{ label: "Worker", wide: true }, { label: "Sends, over 30 s", num: true }, { label: "On the wire", num: true }, { label: "Runs since" }, { label: "Last seen" }, { label: "Version" }];
       const unknown = () => h("span", { class: "zero" }, "–");
@@ -17,7 +18,7 @@ export function open(main) {
           key: w.host + w.pid + w.started,
           dim: !w.alive,
           cells: [
-            [h("span", null, w.host, " ", h("span", { class: "muted" }, "process " + w.pid)), " ", w.alive ? badge("alive", "good") : badge("gone", "bad"),
+            [h("span", null, w.host, " ", h("span", { class: "muted" }, "process " + w.pid)), " ", w.alive ? badge("alive", "good") : full ? badge("not known", "warn") : badge("gone", "bad"),
               w.alive && Math.abs(w.clock) >= 30 && h("span", { class: "sub warn" }, `its clock is ${lasts(Math.abs(w.clock))} ${w.clock > 0 ? "ahead" : "behind"}`),
               w.alive && w.refusals.map((r) => h("span", { class: "sub warn" }, `new ${r.what} in ${r.from} are not taken`, r.time && [", of ", moment(r.time)], ": " + r.why))],
             w.alive ? rate(w.pace) : unknown(), w.alive ? `${count(w.onWire)} of ${count(w.concurrency)}` : unknown(),
