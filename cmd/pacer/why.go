@@ -84,7 +84,7 @@ func named(r pacer.Resource) string {
 
 // forPerson reports whether a person has something to do. What expired has ended, and starting a worker hides its cause.
 func forPerson(r *queue.Reason, many bool) bool {
-	return r.Do != "" && (r.Stops || many && r.Kind == queue.CauseExpired)
+	return r.Do != "" && (r.Stops || many && (r.Kind == queue.CauseExpired || r.Kind == queue.CauseRefused))
 }
 
 // printReasons prints reasons. many: they are not about one request.

@@ -39,6 +39,7 @@ type snapshot struct {
 type overview struct {
 	Time      string     `json:"time"`            // by the store's clock
 	Error     string     `json:"error,omitempty"` // why what is shown is old; "": it is not
+	Since     string     `json:"since,omitempty"` // when the store failed first, with Error
 	Total     lane       `json:"total"`
 	Rate      float64    `json:"rate"`    // requests per second that are finished, over half a minute
 	Arrival   float64    `json:"arrival"` // and that arrive
@@ -180,6 +181,9 @@ func (v *view) look(ctx context.Context) {
 			old := *v.now
 			s = &old
 			s.overview.Point = nil
+		}
+		if s.overview.Error == "" {
+			s.overview.Since = moment(time.Now())
 		}
 		s.overview.Error = pacer.MaskNumbers(err.Error())
 		v.history.missed = true

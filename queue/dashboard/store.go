@@ -112,11 +112,15 @@ type remembered[T any] struct {
 }
 
 // get returns the answer if it is at most keep old, else asks. Of many who ask at once, one does. A store that answers
-// slowly is asked more rarely: it has nine times as long for its other work.
+// slowly is asked more rarely: it has nine times as long for its other work. After an error it is asked again soon, as it may be back.
 func (r *remembered[T]) get(ctx context.Context, p *pace, one bool, keep time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	r.mu.Lock()
 	for {
-		if !r.at.IsZero() && time.Since(r.at) < max(keep, 9*r.took) {
+		lasts := max(keep, 9*r.took)
+		if r.err != nil {
+			lasts = max(fresh, r.took)
+		}
+		if !r.at.IsZero() && time.Since(r.at) < lasts {
 			defer r.mu.Unlock()
 			return r.value, r.err
 		}

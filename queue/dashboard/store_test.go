@@ -174,8 +174,13 @@ func TestAStoreThatFailsIsSaid(t *testing.T) {
 			time.Sleep(20 * time.Second)
 		}
 		fail(errors.New("the disk of +15555550123 is gone"))
-		if o := overviewNow(); o.Total.Ready != 7 || !strings.Contains(o.Error, "is gone") || strings.Contains(o.Error, receiver) {
+		since := overviewNow().Since
+		if o := overviewNow(); o.Total.Ready != 7 || !strings.Contains(o.Error, "is gone") || strings.Contains(o.Error, receiver) || since == "" {
 			t.Errorf("%+v", o)
+		}
+		fail(errors.New("the disk is gone"))
+		if o := overviewNow(); o.Since != since {
+			t.Errorf("it fails since %s, and not since %s", o.Since, since)
 		}
 		fail(nil)
 		if o := overviewNow(); o.Error != "" || o.Total.Ready != 7 {
@@ -189,6 +194,31 @@ func TestAStoreThatFailsIsSaid(t *testing.T) {
 		}
 		if gaps != 2 {
 			t.Errorf("%d gaps, expected one before the first point and one for the outage", gaps)
+		}
+		d.Close()
+	})
+}
+
+// A store that was away, so that each query had to wait for its end, is seen again soon after it is back.
+func TestAStoreThatIsBackIsSeenSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counting{takes: 3 * time.Second, err: errors.New("away")}
+		d := counted(t, store)
+		look := func(seconds int) overview {
+			for range seconds {
+				d.view.wanted()
+				time.Sleep(time.Second)
+			}
+			return decode[overview](t, ask(d, "/api/overview").Body.String())
+		}
+		if o := look(60); o.Error == "" {
+			t.Errorf("%+v", o)
+		}
+		store.mu.Lock()
+		store.takes, store.err = 0, nil
+		store.mu.Unlock()
+		if o := look(12); o.Error != "" {
+			t.Errorf("12 s after the store was back: %s", o.Error)
 		}
 		d.Close()
 	})

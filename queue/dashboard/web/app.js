@@ -27,7 +27,7 @@ async function refresh() {
   try {
     await page.update(now);
   } catch (err) {
-    if (asked === page && !main.dataset.page) show(main, head(page.title), empty(err.message));
+    if (asked === page && !main.dataset.page) show(main.firstElementChild, head(page.title), empty(err.message));
     return;
   }
   if (asked === page) main.dataset.page = place; // it is drawn
@@ -37,9 +37,10 @@ function go() {
   const [name, ...rest] = location.hash.slice(1).split("/");
   const open = pages[name] || pages.overview;
   delete main.dataset.page;
-  main.replaceChildren(h("p", { class: "empty" }, "Reading …"));
+  const box = h("div", null, h("p", { class: "empty" }, "Reading …")); // its own, as the answer to a page that was left may be late
+  main.replaceChildren(box);
   place = pages[name] ? name : "overview";
-  page = open(main, decodeURIComponent(rest.join("/")));
+  page = open(box, decodeURIComponent(rest.join("/")));
   document.title = page.title + " · pacer";
   navigation();
   refresh();
@@ -65,7 +66,7 @@ function news(o) {
   delete main.dataset.old;
   overview.note(o);
   const stopping = o.reasons.filter((r) => r.stops), stops = stopping.filter((r) => !planned[r.kind]).length;
-  if (o.error) state("The store does not answer, and what you see is old: " + o.error, "bad");
+  if (o.error) state(`The store has not answered since ${server.at(o.since)}, and what you see is old. Bring it back: is its server away, or its disk full? The worker goes on by itself then. It says: ${o.error}`, "gone");
   else if (stops) state(stops === 1 ? "Something does not go on" : "Some things do not go on", "bad");
   else if (stopping.length) state(planned[stopping[0].kind], "warn");
   else if (o.reasons.some((r) => r.kind === "expired")) state("Some requests were not sent in time", "bad");

@@ -14,13 +14,16 @@ export function hears(overview) {
 
 export const quiet = () => heard !== null && Date.now() - heard > silence;
 
+// at is a time as text.
+export const at = (time) => moment(time).textContent;
+
 // lost stops what counts down.
 export const lost = () => stop();
 
 // away says that it does not answer.
 export function away() {
   if (!now) return "The server of this page does not answer.";
-  const since = moment(new Date(heard).toISOString()).textContent;
+  const since = at(new Date(heard).toISOString());
   if (!now.server.works) return `The server of this page (process ${now.server.pid} on ${now.server.host}) has not answered since ${since}. What you see is old.`;
   return `The worker that serves this page (process ${now.server.pid} on ${now.server.host}) has not answered since ${since}. Unless another one runs, nothing is sent. Start it: pacer worker, or systemctl start pacer.`;
 }
