@@ -12,7 +12,7 @@ import (
 
 // A Refusal is something new that a worker has read while it runs, and has not taken: it goes on with what it had.
 type Refusal struct {
-	What string    // "credentials", "limits" or the like
+	What string    // [RefusedCredentials], "limits" or the like
 	From string    // such as the path of a file
 	Time time.Time // when it was read, or written, by the clock of this process; zero: not known
 	Why  string    // it has no secret, and no full stop at its end; "": nothing is refused any more
@@ -79,8 +79,9 @@ func (r *beatRefusal) text(by *heartbeat, either bool) string {
 	return fmt.Sprintf("Process %d on %s has read new %s from %s%s, which are %s: %s.", by.PID, by.Host, r.What, r.From, read, not, strings.TrimSuffix(r.Why, "."))
 }
 
-// credentialsWhat is the What of a Refusal that is about the client's credentials.
-const credentialsWhat = "credentials"
+// RefusedCredentials is the What of a [Refusal] that is about the client's credentials. [Queue.Why] then says it beside
+// the hold of an account, if that is held for those before.
+const RefusedCredentials = "credentials"
 
 // refused finds what workers have read and not taken, but for credentials if an account is held for these.
 func (w *inquiry) refused() {
@@ -88,7 +89,7 @@ func (w *inquiry) refused() {
 	for i := range w.beats {
 		b := &w.beats[i]
 		for _, r := range b.Refusals {
-			if !held || r.What != credentialsWhat {
+			if !held || r.What != RefusedCredentials {
 				w.add(Reason{Kind: CauseRefused, Since: r.Time, Text: r.text(b, false), Do: "mend " + r.From + ": the worker reads it again by itself"})
 			}
 		}
@@ -100,7 +101,7 @@ func (w *inquiry) refusedToo() (text string) {
 	said := 0
 	for i := range w.beats {
 		for _, r := range w.beats[i].Refusals {
-			if r.What == credentialsWhat && said < fewWorkers {
+			if r.What == RefusedCredentials && said < fewWorkers {
 				said++
 				text += " " + r.text(&w.beats[i], true)
 			}

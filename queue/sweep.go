@@ -29,7 +29,7 @@ func (b *base) sweep(ctx context.Context) error {
 				break
 			}
 			store.worked()
-			late.count(done.Expired)
+			late.n += done.Expired
 			if max(done.InDoubt, done.Expired, done.Deleted) < sweepAtOnce {
 				break
 			}
@@ -48,8 +48,6 @@ type lateness struct {
 	n    int       // not yet told
 	told time.Time // zero: never
 }
-
-func (l *lateness) count(n int) { l.n += n }
 
 // tell warns, at once and then at most once a minute.
 func (l *lateness) tell() {

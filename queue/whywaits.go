@@ -157,7 +157,7 @@ const (
 // late finds what was not sent before its deadline within the last hour. A worker that lives again hides the cause, and
 // nothing waits any more.
 func (w *inquiry) late(ctx context.Context) error {
-	sums := make(map[string]LaneStats) // by campaign
+	sums, failed := make(map[string]LaneStats), false // by campaign
 	for _, l := range w.lanes {
 		if l.Failed == 0 && l.Lane.Campaign == "" || !w.keep(l.Lane) {
 			continue
@@ -166,10 +166,7 @@ func (w *inquiry) late(ctx context.Context) error {
 		of.Failed += l.Failed
 		of.Arrived += l.Ready + l.Delayed + l.Sending + l.InDoubt + l.Sent + l.Failed + l.Cancelled
 		sums[l.Lane.Campaign] = of
-	}
-	failed := false
-	for _, of := range sums {
-		failed = failed || of.Failed > 0
+		failed = failed || l.Failed > 0
 	}
 	if !failed {
 		return nil

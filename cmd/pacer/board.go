@@ -50,7 +50,8 @@ func (b *board) open(q *queue.Queue, client *pacer.Client, kept, beside string, 
 	opts := []dashboard.Option{dashboard.WithLog(log), dashboard.WithLimits(client, kept), dashboard.WithStats(client.Stats)}
 	if b.shared {
 		opts = append(opts, dashboard.WithSharedLimits())
-	} else if b.limitsFile != "" {
+	}
+	if b.limitsFile != "" {
 		opts = append(opts, dashboard.WithLimitsFile(absolute(b.limitsFile)))
 	}
 	if b.token != "" {

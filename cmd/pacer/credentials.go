@@ -169,7 +169,7 @@ func (r *rotation) look(ctx context.Context) {
 // takes says that the file's credentials are in force.
 func (r *rotation) takes(s secret) {
 	if r.said != "" {
-		r.refuse(queue.Refusal{What: "credentials"})
+		r.refuse(queue.Refusal{What: queue.RefusedCredentials})
 	}
 	r.now, r.refused, r.said = s, secret{}, ""
 }
@@ -181,7 +181,7 @@ func (r *rotation) keep(err error) {
 		return
 	}
 	r.said = text
-	r.refuse(queue.Refusal{What: "credentials", From: absolute(r.path), Time: time.Now(), Why: text})
+	r.refuse(queue.Refusal{What: queue.RefusedCredentials, From: absolute(r.path), Time: time.Now(), Why: text})
 	r.log.Error("pacer worker: the credentials stay as they were", "file", r.path, "error", text)
 }
 

@@ -83,8 +83,7 @@ func (a *app) limitsNow(ctx context.Context) (limits pacer.Limits, from string, 
 	if stored || err != nil {
 		return there, a.limitsFrom(), err
 	}
-	a.share = "" // it has none
-	return limits, a.limitsFrom(), nil
+	return limits, a.ownLimitsFrom(), nil
 }
 
 func (a *app) limitsShow() *cobra.Command {

@@ -82,7 +82,8 @@ func named(r pacer.Resource) string {
 	return r.String()
 }
 
-// forPerson reports whether a person has something to do. What expired has ended, and starting a worker hides its cause.
+// forPerson reports whether a person has something to do. What expired stops nothing any more, and what a worker has
+// refused stops nothing yet. A person decides about both. many: the reason is not about one request.
 func forPerson(r *queue.Reason, many bool) bool {
 	return r.Do != "" && (r.Stops || many && (r.Kind == queue.CauseExpired || r.Kind == queue.CauseRefused))
 }
@@ -137,9 +138,7 @@ func commandFor(r *queue.Reason) string {
 		return "pacer campaign failures " + r.Campaign
 	case r.Kind == queue.CauseExpired && r.ID == "":
 		return "pacer queue failures"
-	case r.Kind == queue.CauseExpired:
-		return "pacer queue requeue " + string(r.ID)
-	case r.Kind == queue.CauseFailed:
+	case r.Kind == queue.CauseExpired, r.Kind == queue.CauseFailed:
 		return "pacer queue requeue " + string(r.ID)
 	case r.Kind == queue.CauseNoWorker:
 		return "pacer worker"

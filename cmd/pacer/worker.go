@@ -154,7 +154,7 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 		return err
 	}
 
-	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure, shared: a.share != "", limitsFile: a.limitsFile}
+	b := board{address: c.Dashboard, token: os.Getenv("PACER_DASHBOARD_TOKEN"), insecure: insecure, shared: a.share != "", limitsFile: a.watchedLimits()}
 	if err := b.open(q, client, a.limitsKept(), c.Listen, log); err != nil {
 		return err
 	}
@@ -162,8 +162,8 @@ func (a *app) work(ctx context.Context, c workerConfig, insecure bool) (err erro
 
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if a.limitsFile != "" && a.share == "" {
-		if err := client.WatchLimits(ctx, a.limitsFile); err != nil {
+	if file := a.watchedLimits(); file != "" {
+		if err := client.WatchLimits(ctx, file); err != nil {
 			return err
 		}
 	}
@@ -255,15 +255,29 @@ func shownLimits(limits pacer.Limits) string {
 
 // limitsFrom says where the limits come from.
 func (a *app) limitsFrom() string {
-	switch {
-	case a.share != "":
+	if a.share != "" {
 		return "shared at " + shownAddress(a.share)
+	}
+	return a.ownLimitsFrom()
+}
+
+// ownLimitsFrom says where the limits come from that are not shared.
+func (a *app) ownLimitsFrom() string {
+	switch {
 	case a.limitsFile != "":
 		return a.limitsFile
 	case os.Getenv("PACER_LIMITS") != "":
 		return "PACER_LIMITS"
 	}
 	return "defaults"
+}
+
+// watchedLimits returns the file of limits that is read again when it changes; "": none is, as with a shared pace.
+func (a *app) watchedLimits() string {
+	if a.share != "" {
+		return ""
+	}
+	return a.limitsFile
 }
 
 // reload reads the limits again with each SIGHUP, until ctx ends.
@@ -277,7 +291,7 @@ func (a *app) reload(ctx context.Context, c *pacer.Client, log *slog.Logger) {
 			return
 		case <-hangup:
 		}
-		if a.limitsFile == "" || a.share != "" {
+		if a.watchedLimits() == "" {
 			log.Info("pacer worker: SIGHUP: no file of limits to read again", "limits", a.limitsFrom())
 			continue
 		}
@@ -295,7 +309,8 @@ func (a *app) reload(ctx context.Context, c *pacer.Client, log *slog.Logger) {
 
 // checkLimits tells others when the file of limits cannot be taken, and when it can again, until ctx ends.
 func (a *app) checkLimits(ctx context.Context, refuse func(queue.Refusal)) {
-	if a.limitsFile == "" || a.share != "" {
+	file := a.watchedLimits()
+	if file == "" {
 		return
 	}
 	const every = 2 * time.Second // so long does a change take to be in force
@@ -308,14 +323,14 @@ func (a *app) checkLimits(ctx context.Context, refuse func(queue.Refusal)) {
 		case <-tick.C:
 		}
 		r := queue.Refusal{What: "limits"}
-		if info, err := os.Stat(a.limitsFile); err == nil {
+		if info, err := os.Stat(file); err == nil {
 			r.Time = info.ModTime()
 		}
 		if age := time.Since(r.Time); 0 <= age && age < every {
 			continue // somebody may be writing it
 		}
-		if _, err := pacer.LoadLimits(a.limitsFile); err != nil {
-			r.From, r.Why = absolute(a.limitsFile), strings.TrimPrefix(err.Error(), "pacer: ")
+		if _, err := pacer.LoadLimits(file); err != nil {
+			r.From, r.Why = absolute(file), strings.TrimPrefix(err.Error(), "pacer: ")
 		} else {
 			r.Time = time.Time{}
 		}
