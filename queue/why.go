@@ -19,6 +19,7 @@ const (
 	CauseStore        Cause = "store"        // it cannot be read
 	CauseStoreFull    Cause = "store full"   // nothing can be written to it
 	CauseNoWorker     Cause = "no worker"    // none lives
+	CauseSilent       Cause = "silent"       // a worker has vanished while others live, or is not heard of any more
 	CauseUnauthorized Cause = "unauthorized" // Twilio does not take the worker's credentials
 	CauseSuspended    Cause = "suspended"    // the account is suspended or closed
 	CauseHeld         Cause = "held"         // a bucket or an account, for any other reason
@@ -103,6 +104,7 @@ type inquiry struct {
 	ready    int64  // requests that are ready in the lanes it is about
 	sending  int64  // requests that are on the wire in these lanes
 	reasons  []Reason
+	unheard  bool            // no worker has been heard of for some seconds, so that their paces say nothing
 	waits    map[string]bool // campaigns that their own settings keep waiting, and no sender
 }
 
@@ -140,14 +142,17 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 	}
 	w.absent()
 	w.vanished()
+	w.quiet()
 	w.clocksOff()
 	w.held()
 	w.refused()
 	if err := w.campaigns(ctx); err != nil {
 		return err
 	}
-	w.limits()
-	if w.ready > 0 && w.busy() {
+	if !w.unheard {
+		w.limits()
+	}
+	if w.ready > 0 && w.busy() && !w.unheard {
 		w.add(Reason{Kind: CauseBusy, Waiting: w.ready, Text: "All workers have as many requests on the wire as they may.", Do: "start another worker, or raise WithConcurrency"})
 	}
 	if w.job != nil {
@@ -203,45 +208,6 @@ func (w *inquiry) full(ctx context.Context) (bool, error) {
 	w.add(Reason{Kind: CauseStoreFull, Stops: true, Waiting: w.ready, Do: "make room; what is stored is safe",
 		Text: fmt.Sprintf("The store is full: nothing new is stored, and workers cannot say what they do (%s).", pacer.MaskNumbers(err.Error()))})
 	return true, nil
-}
-
-// absent finds out whether no worker lives.
-func (w *inquiry) absent() {
-	if len(w.beats) > 0 || w.ready+w.sending == 0 {
-		return
-	}
-	r := Reason{Kind: CauseNoWorker, Stops: true, Waiting: w.ready + w.sending, Text: "No worker lives.", Do: adviceNoWorker}
-	for _, b := range w.dead {
-		if b.Seen.After(r.Since) {
-			r.Since = b.Seen
-			r.Text = fmt.Sprintf("No worker lives. The last one, process %d on %s, has vanished.", b.PID, b.Host)
-		}
-	}
-	if w.sending > 0 {
-		if w.sending == 1 {
-			r.Text += " A request was on the wire: once a worker runs it is in doubt."
-		} else {
-			r.Text += fmt.Sprintf(" %d requests were on the wire: once a worker runs they are in doubt.", w.sending)
-		}
-	}
-	w.add(r)
-}
-
-// doubtfulFor is how long after a worker has vanished its requests may not yet be in doubt. It is longer than
-// a lease is by default.
-const doubtfulFor = 2 * time.Minute
-
-// vanished finds requests that were on the wire of workers that have vanished, while others live.
-func (w *inquiry) vanished() {
-	if len(w.beats) == 0 || w.sending == 0 {
-		return
-	}
-	for _, b := range w.dead {
-		if b.OnWire > 0 && w.at.Sub(b.Seen) < doubtfulFor {
-			w.add(Reason{Kind: CauseSending, Waiting: int64(b.OnWire), Since: b.Seen, Text: fmt.Sprintf(
-				"Process %d on %s has vanished. What it had on the wire, %d at most, is in doubt when its lease ends.", b.PID, b.Host, b.OnWire)})
-		}
-	}
 }
 
 // farOff is by how much clocks may differ before that is a reason for anything.

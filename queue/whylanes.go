@@ -183,7 +183,7 @@ func (w *inquiry) campaignSays(c *campaignDoc, r Reason) {
 	case p.State == CampaignClosed:
 		r.Kind, r.Until, r.Text = CauseWindow, p.NextOpen, fmt.Sprintf("Campaign %s is outside its window, %s.", c.name, c.Window)
 		r.Do = "wait, or change the window"
-	case p.LimitedBy == LimitedByRate:
+	case p.LimitedBy == LimitedByRate && !w.unheard:
 		r.Kind, r.Stops, r.Until = CauseRate, false, p.ETA
 		r.Text, r.Do = fmt.Sprintf("Campaign %s sends at its rate, %.3g a second.", c.name, c.Rate), "raise the rate, if it is to go faster"
 	default:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,16 +82,7 @@ func TestVanishedWorkerIsShownAsDead(t *testing.T) {
 		w := newWorld(t, twiliotest.Config{})
 		stop := w.work(w.client(unlimited))
 		time.Sleep(time.Second)
-		docs, err := w.q.Engine().Documents(t.Context())
-		if err != nil || len(docs) != 1 {
-			t.Fatalf("documents %v, %v: expected one heartbeat", docs, err)
-		}
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.q.Engine().Put(t.Context(), docs[0].Name, docs[0].Value, 0); err != nil { // as if it had been killed
-			t.Fatal(err)
-		}
+		w.kill(stop)
 		if all := w.workers(); len(all) != 1 || !all[0].Alive {
 			t.Errorf("workers %+v: expected one that seems to live", all)
 		}
@@ -107,6 +100,70 @@ func TestVanishedWorkerIsShownAsDead(t *testing.T) {
 			t.Errorf("workers %+v: expected that the dead one is shown for an hour", all)
 		}
 	})
+}
+
+// kill stops a worker as if it had been killed: its last heartbeat stays.
+func (w *world) kill(stop func() error) {
+	w.t.Helper()
+	const first = queue.HeartbeatPrefix + "00"
+	docs, err := w.q.Engine().Documents(w.t.Context(), first)
+	if err != nil || len(docs) != 1 {
+		w.t.Fatalf("documents %v, %v: expected one heartbeat", docs, err)
+	}
+	if err := stop(); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.q.Engine().Put(w.t.Context(), first, docs[0].Value, 0); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Whoever looks is told of a worker that has vanished, first that nothing is heard of it, until another one has started.
+func TestWhyTellsOfAWorkerThatHasVanished(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		w.campaign("spring", queue.CampaignOptions{Rate: 50}, 5000)
+		slow := pacer.Limit{Resource: "*", Rate: 2}
+		stop := w.work(w.client(slow))
+		time.Sleep(40 * time.Second)
+		w.why(queue.About{}, queue.CauseLimit)
+		w.kill(stop)
+		time.Sleep(9 * time.Second)
+		r := w.why(queue.About{}, queue.CauseSilent)
+		if r.Stops || r.Do != "" || r.Until.IsZero() || !strings.Contains(r.Text, "has said nothing for ") {
+			t.Errorf("%+v: expected that it is known soon", r)
+		}
+		w.whyNot(queue.CauseLimit)
+		w.work(w.client(slow)) // on the same host, and so in place of the other
+		time.Sleep(21 * time.Second)
+		w.whyNot(queue.CauseSilent)
+	})
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		stop := w.work(w.client(unlimited))
+		time.Sleep(time.Second)
+		w.work(w.client(unlimited))
+		time.Sleep(time.Minute)
+		w.whyNot(queue.CauseSilent)
+		w.kill(stop)
+		w.enqueue("one")
+		time.Sleep(21 * time.Second)
+		r := w.why(queue.About{}, queue.CauseSilent)
+		if r.Stops || !r.Until.IsZero() || !strings.Contains(r.Text, "UTC) has vanished.") || !strings.HasPrefix(r.Do, "start it again") {
+			t.Errorf("%+v: expected what to do", r)
+		}
+		time.Sleep(time.Hour)
+		w.whyNot(queue.CauseSilent)
+	})
+}
+
+// whyNot fails if the queue has a reason of a cause.
+func (w *world) whyNot(cause queue.Cause) {
+	w.t.Helper()
+	reasons, err := w.q.Why(w.t.Context(), queue.About{})
+	if err != nil || slices.ContainsFunc(reasons, func(r queue.Reason) bool { return r.Kind == cause }) {
+		w.t.Errorf("reasons %+v, %v: expected no %q", reasons, err, cause)
+	}
 }
 
 func TestManyWorkersHaveASlotEach(t *testing.T) {

@@ -175,6 +175,7 @@ var brief = map[queue.Cause]string{
 	queue.CauseStoreFull:    "make room",
 	queue.CauseUnauthorized: "right credentials; pacer doctor",
 	queue.CauseSuspended:    "see Twilio's console",
+	queue.CauseSilent:       "start it again",
 	queue.CauseRefused:      "mend the file",
 	queue.CauseClock:        "set the clocks (NTP)",
 	queue.CauseExpired:      "enqueue them in another campaign",

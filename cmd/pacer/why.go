@@ -35,8 +35,8 @@ func (a *app) why() *cobra.Command {
 	return &cobra.Command{
 		Use: "why [CAMPAIGN | ID]", Short: "Say why something does not go on, or is slow",
 		Long: `Says why the queue, a campaign or a request does not go on, or is slow, and what to do about it. It also says what was not
-sent before its deadline within the last hour. If a person can end what stops it, or something was not sent in time, the exit
-code is 4.`,
+sent before its deadline within the last hour, and which worker has vanished. If a person can end what stops it, or has to
+decide about something else that it says, the exit code is 4.`,
 		Example: "  pacer why\n  pacer why spring\n  pacer why 01938c5e-6f1a-7c2d-9d4e-0123456789ab --json",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -82,10 +82,12 @@ func named(r pacer.Resource) string {
 	return r.String()
 }
 
-// forPerson reports whether a person has something to do. What expired stops nothing any more, and what a worker has
-// refused stops nothing yet. A person decides about both. many: the reason is not about one request.
+// nonetheless are causes that stop nothing, any more or yet, and about which a person decides all the same.
+var nonetheless = []queue.Cause{queue.CauseExpired, queue.CauseRefused, queue.CauseSilent}
+
+// forPerson reports whether a person has something to do. many: the reason is not about one request.
 func forPerson(r *queue.Reason, many bool) bool {
-	return r.Do != "" && (r.Stops || many && (r.Kind == queue.CauseExpired || r.Kind == queue.CauseRefused))
+	return r.Do != "" && (r.Stops || many && slices.Contains(nonetheless, r.Kind))
 }
 
 // printReasons prints reasons. many: they are not about one request.
@@ -142,6 +144,8 @@ func commandFor(r *queue.Reason) string {
 		return "pacer queue requeue " + string(r.ID)
 	case r.Kind == queue.CauseNoWorker:
 		return "pacer worker"
+	case r.Kind == queue.CauseSilent && r.Do != "":
+		return "pacer workers"
 	}
 	return ""
 }

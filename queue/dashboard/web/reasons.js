@@ -10,7 +10,7 @@ function where(r) {
     case "held": case "unauthorized": case "suspended": return ["#holds", "Holds"];
     case "in doubt": return ["#doubt", "In doubt"];
     case "limit": return ["#limits", "Limits"];
-    case "no worker": case "busy": case "clock": case "refused": return ["#workers", "Workers"];
+    case "no worker": case "silent": case "busy": case "clock": case "refused": return ["#workers", "Workers"];
     case "failed": case "cancelled": return r.id && ["#job/" + r.id, "The request"];
   }
   return null;
