@@ -266,7 +266,8 @@ func (c *Campaign) SetRate(ctx context.Context, perSecond float64) error {
 // Pause stops sending until [Campaign.Resume]. What is being sent is not interrupted.
 func (c *Campaign) Pause(ctx context.Context) error { return c.setState(ctx, "pause", CampaignPaused) }
 
-// Resume ends a pause. It does not start a campaign before its Start.
+// Resume ends a pause. It does not start a campaign before its Start. Of one that has expired nothing more would be
+// sent: then the error wraps [ErrCampaignExpired].
 func (c *Campaign) Resume(ctx context.Context) error {
 	return c.setState(ctx, "resume", CampaignRunning)
 }
@@ -275,6 +276,9 @@ func (c *Campaign) setState(ctx context.Context, what string, s CampaignState) e
 	return c.change(ctx, what, func(d *campaignDoc) error {
 		if d.State == CampaignCancelled && s != CampaignCancelled {
 			return ErrCampaignCancelled
+		}
+		if s == CampaignRunning && d.expired(time.Now()) {
+			return ErrCampaignExpired
 		}
 		d.State = s
 		return nil
@@ -355,13 +359,11 @@ func (c *Campaign) enqueue(ctx context.Context, jobs iter.Seq2[Job, error]) (Enq
 // loadOpen loads a campaign that takes recipients.
 func (c *Campaign) loadOpen(ctx context.Context) (*campaignDoc, error) {
 	d, err := c.load(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case d.State == CampaignCancelled:
-		return nil, fmt.Errorf("queue: campaign %q: enqueue: %w", c.name, ErrCampaignCancelled)
-	case d.expired(time.Now()):
-		return nil, fmt.Errorf("queue: campaign %q: enqueue: %w", c.name, ErrCampaignExpired)
+	}
+	if err := d.over(time.Now()); err != nil {
+		return nil, fmt.Errorf("queue: campaign %q: enqueue: %w", c.name, err)
 	}
 	return d, nil
 }

@@ -134,6 +134,17 @@ func (c *campaignDoc) sendable(now time.Time) (ok bool, again time.Time) {
 	return true, again
 }
 
+// over returns why nothing more of the campaign is sent; nil: it may be.
+func (c *campaignDoc) over(now time.Time) error {
+	switch {
+	case c.State == CampaignCancelled:
+		return ErrCampaignCancelled
+	case c.expired(now):
+		return ErrCampaignExpired
+	}
+	return nil
+}
+
 // opens returns the first time from t on at which Start and Window let the campaign send.
 func (c *campaignDoc) opens(t time.Time) time.Time {
 	if t.Before(c.Start) {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,9 +144,36 @@ func (q *Queue) Cancel(ctx context.Context, id ID) error {
 
 // Requeue lets a request be sent once more: one that is Failed, Cancelled, or in doubt. One in
 // doubt may have been sent. With Requeue a person decides that it is sent all the same. Its
-// deadline, if it has passed, does not apply any more.
+// deadline, if it has passed, does not apply any more. Nothing of a campaign that is over is sent:
+// then the error wraps [ErrCampaignExpired] or [ErrCampaignCancelled].
 func (q *Queue) Requeue(ctx context.Context, id ID) error {
-	return q.move(ctx, "requeue", Move{ID: id, From: []State{Failed, Cancelled, InDoubt}, To: Ready, DueIn: dueNow, NoDeadline: true, Outcome: &Outcome{}})
+	j, err := q.engine.Get(ctx, id)
+	if err == nil && slices.Contains(requeued, j.State) {
+		err = q.campaignOver(ctx, j.Lane.Campaign)
+	}
+	if err != nil {
+		return fmt.Errorf("queue: requeue %s: %w", id, err)
+	}
+	// The deadline of a campaign's request is the end of the campaign, which still lies ahead.
+	return q.move(ctx, "requeue", Move{ID: id, From: requeued, To: Ready, DueIn: dueNow, NoDeadline: j.Lane.Campaign == "", Outcome: &Outcome{}})
+}
+
+// requeued are the states from which a request can be sent once more.
+var requeued = []State{Failed, Cancelled, InDoubt}
+
+// campaignOver returns why nothing more of a campaign is sent; nil: it may be, or there is no campaign of that name.
+func (q *Queue) campaignOver(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	d, err := (&Campaign{q, name}).load(ctx)
+	switch {
+	case errors.Is(err, ErrNoCampaign):
+		return nil
+	case err != nil:
+		return err
+	}
+	return d.over(time.Now())
 }
 
 // dueNow, as DueIn, is the end of the line: behind all that is due already.

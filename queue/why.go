@@ -56,6 +56,7 @@ type Reason struct {
 	Campaign string    // that it is about; "": none
 	Held     Hold      // that stops it, for EndHold; zero: none does
 	ID       ID        // of the request, or of one of them; "": none
+	Over     bool      // its campaign is over, so that Requeue refuses the request
 	Learned  bool      // a limit: throttled answers have shown it
 	Watched  bool      // unauthorized: all workers that live read their credentials again when these change, and then end the hold
 	Since    time.Time // by the engine's clock; zero: not known
@@ -123,8 +124,8 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 			return err
 		}
 		w.job, w.lane = &j, j.Lane
-		if w.fate(); j.State != Ready {
-			return nil
+		if err := w.fate(ctx); err != nil || j.State != Ready {
+			return err
 		}
 	}
 	if w.scene, err = w.q.scene(ctx); err != nil {
@@ -162,7 +163,7 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 }
 
 // fate is why a request that is not Ready is where it is.
-func (w *inquiry) fate() {
+func (w *inquiry) fate(ctx context.Context) error {
 	j := w.job
 	r := Reason{ID: j.ID, Lane: j.Lane, Lanes: 1, Campaign: j.Lane.Campaign, Since: j.Finished}
 	why := pacer.MaskNumbers(j.Outcome.Reason)
@@ -191,9 +192,22 @@ func (w *inquiry) fate() {
 		r.Kind, r.Stops, r.Waiting, r.Since, r.Until = CauseInDoubt, true, 1, j.Began, j.Look
 		r.Text = fmt.Sprintf("It may have been sent (%s), and Twilio will be asked.", why)
 	default:
-		return
+		return nil
+	}
+	if slices.Contains(requeued, j.State) && r.Do != "" {
+		over := w.q.campaignOver(ctx, j.Lane.Campaign)
+		r.Over = errors.Is(over, ErrCampaignExpired) || errors.Is(over, ErrCampaignCancelled)
+		switch {
+		case over != nil && !r.Over:
+			return over
+		case r.Over && j.State == InDoubt:
+			r.Do = adviceInDoubtOver
+		case r.Over:
+			r.Do = "its campaign is over: enqueue it in another one, if it still makes sense"
+		}
 	}
 	w.add(r)
+	return nil
 }
 
 // sentence begins a text as a sentence does, and ends it so.

@@ -140,6 +140,8 @@ func commandFor(r *queue.Reason) string {
 		return "pacer campaign failures " + r.Campaign
 	case r.Kind == queue.CauseExpired && r.ID == "":
 		return "pacer queue failures"
+	case r.Over:
+		return ""
 	case r.Kind == queue.CauseExpired, r.Kind == queue.CauseFailed:
 		return "pacer queue requeue " + string(r.ID)
 	case r.Kind == queue.CauseNoWorker:

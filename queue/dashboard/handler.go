@@ -87,7 +87,7 @@ func some[T any](list []T) []T {
 }
 
 // inside is how errors begin that say where in a program they come from.
-var inside = regexp.MustCompile(`^(dashboard|queue): ((confirm|cancel|requeue) [^:]*: |campaign "[^"]*": (set rate|update): )?`)
+var inside = regexp.MustCompile(`^(dashboard|queue): ((confirm|cancel|requeue) [^:]*: |campaign "[^"]*": (set rate|update|resume): )?`)
 
 // answer writes what was asked for, or the error. Numbers in errors are masked.
 func answer(w http.ResponseWriter, v any, err error) {
@@ -111,7 +111,7 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrNoCampaign), errors.Is(err, queue.ErrNotHeld):
 		return http.StatusNotFound
-	case errors.As(err, &elsewhere), errors.Is(err, queue.ErrConflict), errors.Is(err, queue.ErrCampaignCancelled), errors.Is(err, errOutdated):
+	case errors.As(err, &elsewhere), errors.Is(err, queue.ErrConflict), errors.Is(err, queue.ErrCampaignCancelled), errors.Is(err, queue.ErrCampaignExpired), errors.Is(err, errOutdated):
 		return http.StatusConflict
 	case errors.Is(err, errBusy), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable

@@ -169,6 +169,7 @@ type reason struct {
 	Sender   string      `json:"sender,omitempty"`
 	Campaign string      `json:"campaign,omitempty"`
 	ID       queue.ID    `json:"id,omitempty"`
+	Over     bool        `json:"over,omitempty"` // the request cannot be sent again
 	Lanes    int         `json:"lanes"`
 	Waiting  int64       `json:"waiting"`
 	Since    string      `json:"since,omitempty"`
@@ -182,7 +183,7 @@ func reasonsOf(all []queue.Reason) []reason {
 	for i := range all {
 		r := &all[i]
 		shown = append(shown, reason{
-			r.Kind, r.Stops, named(r.Lane.Resource), pacer.MaskNumbers(r.Lane.Resource.Sender), r.Campaign, r.ID, r.Lanes, r.Waiting,
+			r.Kind, r.Stops, named(r.Lane.Resource), pacer.MaskNumbers(r.Lane.Resource.Sender), r.Campaign, r.ID, r.Over, r.Lanes, r.Waiting,
 			moment(r.Since), moment(r.Until), r.Text, advice(r),
 		})
 	}
@@ -193,7 +194,7 @@ func reasonsOf(all []queue.Reason) []reason {
 var doings = map[queue.Cause]string{
 	queue.CausePaused:    "Resume the campaign.",
 	queue.CauseWindow:    "Wait, or change the window on the page of the campaign.",
-	queue.CauseExpired:   "Requests that still make sense can be sent again from their own page, or in a new campaign.",
+	queue.CauseExpired:   "Requests that still make sense can be sent again from their own page.",
 	queue.CauseCancelled: "A request can be sent again from its page. A cancelled campaign needs a new name.",
 	queue.CauseInDoubt:   "Look for it in Twilio's console. Then say on the page In doubt whether Twilio has it.",
 	queue.CauseFailed:    "Mend what Twilio's code is about. Then send the request again.",
@@ -210,7 +211,7 @@ func advice(r *queue.Reason) string {
 		return "Nothing is left to do."
 	case r.Do == "":
 		return "It ends by itself."
-	case r.Kind == queue.CauseLimit && r.Learned:
+	case r.Kind == queue.CauseLimit && r.Learned, r.Over, r.Kind == queue.CauseExpired && r.Campaign != "": // Why says more
 	case known:
 		return text
 	case r.Kind == queue.CauseSuspended:

@@ -13,10 +13,10 @@ const exact = (time) => time.slice(11, 23) + " UTC";
 
 function buttons(j) {
   const of = (what) => ({ type: "button", "data-do": what, "data-id": j.id, "data-to": j.recipient || "its recipient", "data-state": j.state });
-  const doubt = j.state === "in doubt";
+  const doubt = j.state === "in doubt", over = (j.reasons || []).some((r) => r.over);
   return [
     doubt && h("button", { ...of("confirm"), "aria-label": "Twilio has it: " + j.id }, "Twilio has it"), doubt && " ",
-    (doubt || j.state === "failed" || j.state === "cancelled") && h("button", { ...of("resend"), "aria-label": "Send again: " + j.id }, "Send again"), doubt && " ",
+    (doubt || j.state === "failed" || j.state === "cancelled") && !over && h("button", { ...of("resend"), "aria-label": "Send again: " + j.id }, "Send again"), doubt && " ",
     (doubt || j.state === "ready" || j.state === "delayed") && h("button", { ...of("cancel"), class: "danger", "aria-label": (doubt ? "Forget it: " : "Cancel: ") + j.id }, doubt ? "Forget it" : "Cancel"),
   ];
 }
