@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -107,8 +108,10 @@ func (p *page) serve(t *testing.T) {
 // drive has a browser do what a script says, and returns what it has measured.
 func (p *page) drive(t *testing.T, script string, args ...string) (measured map[string]float64) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", append([]string{script, p.url}, args...)...)
-	cmd.Dir = browserFolder
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // a browser that hangs shall not hold up all other tests
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "node", append([]string{script, p.url}, args...)...)
+	cmd.Dir, cmd.WaitDelay = browserFolder, 10*time.Second
 	out, err := cmd.CombinedOutput()
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if err != nil {

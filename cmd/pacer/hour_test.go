@@ -39,8 +39,11 @@ func (h *hurried) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		steps := h.steps
 		h.mu.Unlock()
-		steps <- s
-		<-s.done
+		select {
+		case steps <- s:
+			<-s.done
+		case <-r.Context().Done(): // the page has opened another stream
+		}
 	case "/events":
 		steps := make(chan step)
 		h.mu.Lock()

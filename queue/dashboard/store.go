@@ -20,7 +20,8 @@ const (
 	askAhead = 6                      // so many queries of single people wait at most
 	askWait  = 10 * time.Second       // so long does a query wait for its turn
 	askTakes = 10 * time.Second       // so long may the store take for one
-	fresh    = 2 * time.Second        // so old may be what is shown
+	fresh    = 2 * time.Second        // so old may be what all look at
+	pageFor  = 5 * time.Second        // so old may be what one person looks at: a page takes up to six queries, and the first shall outlast them
 	probed   = time.Minute            // so old may be the knowledge that the store is not full
 	clockFor = time.Minute            // so long is the store's clock extrapolated
 	listed   = 100                    // how many lists and jobs are remembered
@@ -173,18 +174,18 @@ func (r *remembered[T]) forget() {
 }
 
 func (r *reader) Stats(ctx context.Context) ([]queue.LaneStats, error) {
-	lanes, err := r.lanes.get(ctx, &r.pace, false, fresh, r.Engine.Stats)
+	lanes, err := r.lanes.get(ctx, &r.pace, false, keep(ctx), r.Engine.Stats)
 	return slices.Clone(lanes), err
 }
 
 func (r *reader) Holds(ctx context.Context) ([]queue.Hold, error) {
-	holds, err := r.holds.get(ctx, &r.pace, false, fresh, r.Engine.Holds)
+	holds, err := r.holds.get(ctx, &r.pace, false, keep(ctx), r.Engine.Holds)
 	return slices.Clone(holds), err
 }
 
 // Documents takes all documents at once, and chooses from these.
 func (r *reader) Documents(ctx context.Context, names ...string) ([]queue.Document, error) {
-	all, err := r.docs.get(ctx, &r.pace, false, fresh, func(ctx context.Context) ([]queue.Document, error) { return r.Engine.Documents(ctx) })
+	all, err := r.docs.get(ctx, &r.pace, false, keep(ctx), func(ctx context.Context) ([]queue.Document, error) { return r.Engine.Documents(ctx) })
 	if err != nil || len(names) == 0 {
 		return slices.Clone(all), err
 	}
@@ -252,6 +253,14 @@ func (r *reader) List(ctx context.Context, f queue.Filter, after queue.ID, most 
 // forAll marks the context of what all look at. It goes before what one person looks at, and is never refused.
 type forAll struct{}
 
+// keep returns how old an answer may be for whoever looks.
+func keep(ctx context.Context) time.Duration {
+	if ctx.Value(forAll{}) != nil {
+		return fresh
+	}
+	return pageFor
+}
+
 func (r *reader) jobs(ctx context.Context, key string, ask func(context.Context) ([]queue.Job, error)) ([]queue.Job, error) {
 	r.mu.Lock()
 	of := r.listed[key]
@@ -263,7 +272,7 @@ func (r *reader) jobs(ctx context.Context, key string, ask func(context.Context)
 		r.listed[key] = of
 	}
 	r.mu.Unlock()
-	return of.get(ctx, &r.pace, ctx.Value(forAll{}) == nil, fresh, ask)
+	return of.get(ctx, &r.pace, ctx.Value(forAll{}) == nil, keep(ctx), ask)
 }
 
 // forgetJobs is for after a change of a job.

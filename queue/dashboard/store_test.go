@@ -278,3 +278,26 @@ func TestHistoryHasRatesAndAnHour(t *testing.T) {
 		}
 	}
 }
+
+// What one person looks at takes several questions, of which the first is still known when the last is answered.
+func TestAPageIsMostlyAnsweredFromMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lane := queue.Lane{Resource: pacer.Resource{Account: nobody, Product: "api", Name: "Messages", Op: pacer.Create}}
+		store := &counting{lanes: []queue.LaneStats{{Lane: lane, Ready: 1, Delayed: 1, InDoubt: 1, Failed: 1, Oldest: time.Now()}}}
+		d := counted(t, store)
+		var waited time.Duration
+		for range 60 {
+			d.view.wanted() // somebody looks at the overview meanwhile
+			began := time.Now()
+			if _, err := d.view.q.Why(t.Context(), queue.About{Lane: lane}); err != nil {
+				t.Fatal(err)
+			}
+			waited += time.Since(began)
+			time.Sleep(time.Second)
+		}
+		d.Close()
+		if waited > 90*time.Second { // when all was asked anew it took 4 min 26 s
+			t.Errorf("60 answers took %v", waited)
+		}
+	})
+}

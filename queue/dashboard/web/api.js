@@ -13,7 +13,8 @@ async function ask(path, options) {
   return r.json();
 }
 
-export const get = (path) => ask(path);
+// get gives up when no answer can come any more. The server answers within 20 seconds, or says that it cannot.
+export const get = (path) => ask(path, { signal: AbortSignal.timeout(30000) });
 export const post = (path, body) => ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 // listen calls news with each overview, and lost when the server does not answer. Where there is no stream left it asks instead.

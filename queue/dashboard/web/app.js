@@ -20,17 +20,26 @@ const parents = { campaign: "campaigns" };
 let now = null; // the last overview
 let page = null;
 let place = "";
+let drawing = null; // the page that waits for an answer
+let stale = false; // whether something was told meanwhile
 
+// refresh draws the page. What is told while an answer is awaited is drawn once, when that is there: a store that
+// answers slowly is not asked for more and more.
 async function refresh() {
-  const asked = page;
   if (!now || !page) return;
-  try {
-    await page.update(now);
-  } catch (err) {
-    if (asked === page && !main.dataset.page) show(main.firstElementChild, head(page.title), empty(err.message));
-    return;
+  stale = true;
+  if (drawing === page) return;
+  const asked = drawing = page;
+  while (stale && asked === page) {
+    stale = false;
+    try {
+      await page.update(now);
+      if (asked === page) main.dataset.page = place; // it is drawn
+    } catch (err) {
+      if (asked === page && !main.dataset.page) show(main.firstElementChild, head(page.title), empty(err.message));
+    }
   }
-  if (asked === page) main.dataset.page = place; // it is drawn
+  if (drawing === asked) drawing = null;
 }
 
 function go() {

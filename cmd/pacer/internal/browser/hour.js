@@ -2,7 +2,7 @@
 // after the first quarter: node hour.js URL ID. It prints, as JSON, how many pages there were, and how many events each has had
 // at least. It ends with an error if a page grows.
 import assert from "node:assert/strict";
-import { url, browser, faults, visit, go, countEvents } from "./open.js";
+import { url, browser, faults, visit, go, countEvents, countAsked } from "./open.js";
 
 const perMinute = 24; // events
 const most = 128 << 10; // bytes by which the heap may grow
@@ -12,9 +12,7 @@ let events = Infinity;
 // measured opens a page, and returns what it has after a quarter of an hour, and so many hours later.
 async function measured(name, hours) {
   const page = await visit({ viewport: { width: 1440, height: 900 } });
-  let pending = 0;
-  page.on("request", (r) => r.url().endsWith("/events") || pending++);
-  for (const end of ["requestfinished", "requestfailed"]) page.on(end, (r) => r.url().endsWith("/events") || pending--);
+  await countAsked(page);
   await countEvents(page);
   await go(page, name);
   const devtools = await page.context().newCDPSession(page);
@@ -26,8 +24,10 @@ async function measured(name, hours) {
       const made = await fetch(`${url}/advance?events=${15 * perMinute}`);
       assert.equal(made.status, 200);
       wanted += 15 * perMinute;
-      await page.waitForFunction((n) => window.heard >= n, wanted);
-      while (pending > 0) await page.waitForTimeout(10);
+      const before = await page.evaluate(() => window.questions);
+      await page.waitForFunction((n) => window.heard >= n && window.asked === 0, wanted, { timeout: 120000 });
+      const questions = await page.evaluate(() => window.questions) - before;
+      if (questions > 5 * perMinute) faults.push(`${name}: ${questions} questions after ${15 * perMinute} events at once: expected one for many events`);
     }
   };
   const measure = async () => {

@@ -39,3 +39,19 @@ export const countEvents = (page) => page.addInitScript(() => {
     }
   };
 });
+
+// countAsked makes a tab count its questions, window.questions, and those that are not wholly answered: window.asked.
+export const countAsked = (page) => page.addInitScript(() => {
+  window.questions = window.asked = 0;
+  const ask = window.fetch;
+  window.fetch = async (...args) => {
+    window.questions++;
+    window.asked++;
+    try {
+      const answer = await ask(...args);
+      return new Response(await answer.text(), answer);
+    } finally {
+      setTimeout(() => window.asked--); // when the page has drawn the answer, and may have asked again
+    }
+  };
+});
