@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -139,6 +140,18 @@ func (b *board) isBarred(accountSID string) bool {
 	defer b.mu.Unlock()
 	a := b.accounts[accountSID]
 	return a != nil && a.refusals > 0
+}
+
+// refusedAccounts returns accounts for which Twilio has done nothing when this worker asked last.
+func (b *board) refusedAccounts() (all []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, of := range b.buckets {
+		if a := of.resource.Account; (!of.barred.IsZero() || of.account.refusals > 0) && !slices.Contains(all, a) && len(all) < beatAccounts {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // setCampaign notes the document of the lane's campaign, and rouses the lane if it is another one.

@@ -20,10 +20,11 @@ import (
 const HeartbeatPrefix = "worker/"
 
 const (
-	beatEvery   = 5 * time.Second
-	deadAfter   = 20 * time.Second
-	beatBuckets = 50 // of a heartbeat at most
-	lastBeat    = 2 * time.Second
+	beatEvery    = 5 * time.Second
+	deadAfter    = 20 * time.Second
+	beatBuckets  = 50 // of a heartbeat at most
+	beatAccounts = 20 // likewise
+	lastBeat     = 2 * time.Second
 )
 
 // A heartbeat is what a worker writes every 5 s, as it is kept in a [Document].
@@ -43,6 +44,7 @@ type heartbeat struct {
 	Campaigns   map[string]float64 `json:"campaigns,omitempty"` // their paces
 	Credentials string             `json:"credentials,omitempty"`
 	Watched     bool               `json:"watched,omitempty"` // the source of the credentials
+	Refused     []string           `json:"refused,omitempty"` // accounts for which Twilio does not take the credentials
 	Refusals    []beatRefusal      `json:"refusals,omitempty"`
 	Buckets     []beatBucket       `json:"buckets,omitempty"`
 }
@@ -59,7 +61,7 @@ type beatBucket struct {
 // A heart writes the heartbeats of one Run.
 type heart struct {
 	*base
-	tally *tally
+	board *board
 	heartbeat
 	slot    int   // the number of its document; below 0: it has none
 	version int64 // of the document
@@ -72,7 +74,7 @@ func (w *Worker) beat(ctx context.Context) error {
 	if err != nil {
 		host = "unknown"
 	}
-	h := &heart{base: w.base, tally: &w.board.tally, slot: -1, heartbeat: heartbeat{
+	h := &heart{base: w.base, board: w.board, slot: -1, heartbeat: heartbeat{
 		Format: formatVersion, ID: uuid.NewString(), Host: host, PID: os.Getpid(), Version: moduleVersion(), Concurrency: w.slots.size,
 		Credentials: w.credentials, Watched: w.credentialsWatched}}
 	for on := true; on; on = pause(ctx, beatEvery) {
@@ -176,14 +178,14 @@ func (h *heart) look(engineNow, now time.Time) {
 	}
 	h.Seen, h.OnWire = engineNow, h.slots.used()
 	h.Clock = now.Round(0).Sub(engineNow).Round(time.Millisecond)
-	h.Refusals = h.refusals.stored(h.Clock)
+	h.Refused, h.Refusals = h.board.refusedAccounts(), h.refusals.stored(h.Clock)
 	h.Twilio = 0
 	if ahead, ok := h.clocks.ahead(); ok && ahead.lo > 0 {
 		h.Twilio = ahead.lo.Round(time.Millisecond)
 	} else if ok && ahead.hi < 0 {
 		h.Twilio = ahead.hi.Round(time.Millisecond)
 	}
-	h.Pace, h.Campaigns = h.tally.paces(now)
+	h.Pace, h.Campaigns = h.board.tally.paces(now)
 	h.Buckets = h.Buckets[:0]
 	stats := h.client.Stats()
 	for _, b := range stats.Buckets {

@@ -15,7 +15,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h := &heart{base: &base{client: client, engine: newMemory(), slots: newSlots(200)}, tally: &tally{since: time.Now()}, slot: -1}
+	h := &heart{base: &base{client: client, engine: newMemory(), slots: newSlots(200)}, board: &board{tally: tally{since: time.Now()}}, slot: -1}
 	h.Format, h.ID = formatVersion, "x"
 	for b.Loop() {
 		if err := h.write(context.Background()); err != nil {

@@ -69,14 +69,14 @@ func (r *refusals) stored(ahead time.Duration) (all []beatRefusal) {
 
 // text says it in a sentence. either is true where what the worker had is refused, too.
 func (r *beatRefusal) text(by *heartbeat, either bool) string {
-	read, not := "", "not taken"
+	read, not := "", "are not taken"
 	if !r.Time.IsZero() {
 		read = " of " + r.Time.UTC().Format(time.TimeOnly) + " UTC"
 	}
 	if either {
-		not = "not taken either"
+		not = "are refused, too"
 	}
-	return fmt.Sprintf("Process %d on %s has read new %s from %s%s, which are %s: %s.", by.PID, by.Host, r.What, r.From, read, not, strings.TrimSuffix(r.Why, "."))
+	return fmt.Sprintf("The new %s%s in %s %s, says process %d on %s: %s.", r.What, read, r.From, not, by.PID, by.Host, strings.TrimSuffix(r.Why, "."))
 }
 
 // RefusedCredentials is the What of a [Refusal] that is about the client's credentials. [Queue.Why] then says it beside

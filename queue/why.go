@@ -58,7 +58,7 @@ type Reason struct {
 	ID       ID        // of the request, or of one of them; "": none
 	Over     bool      // its campaign is over, so that Requeue refuses the request
 	Learned  bool      // a limit: throttled answers have shown it
-	Watched  bool      // unauthorized: all workers that live read their credentials again when these change, and then end the hold
+	Watched  bool      // unauthorized: all workers that live and were refused read their credentials again when these change, and then end the hold
 	Since    time.Time // by the engine's clock; zero: not known
 	Until    time.Time // the same
 	Text     string    // a sentence. It holds no phone number and no text of a message

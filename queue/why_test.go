@@ -76,12 +76,12 @@ var situations = map[string]struct {
 		w.work(w.client(unlimited), queue.WithCredentialsFrom("/etc/pacer/token", true), refuses(first), refuses(second))
 		time.Sleep(10 * time.Second)
 		return queue.About{}
-	}, queue.CauseUnauthorized, true, " has read new credentials from /etc/pacer/token of 00:00:07 UTC, which are not taken either: Twilio does not take them for +1500•••0009. Do: write"},
+	}, queue.CauseUnauthorized, true, " The new credentials of 00:00:07 UTC in /etc/pacer/token are refused, too, says process "},
 	"limits that are wrong": {func(w *world) queue.About {
 		w.work(w.client(unlimited), refuses(queue.Refusal{What: "limits", From: "limits.json", Why: "line 2: no rule"}))
 		time.Sleep(time.Second)
 		return queue.About{}
-	}, queue.CauseRefused, false, " has read new limits from limits.json, which are not taken: line 2: no rule. Do: mend limits.json"},
+	}, queue.CauseRefused, false, ": line 2: no rule. Do: mend limits.json"},
 	"wrong token in the environment": {func(w *world) queue.About {
 		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003})
 		w.enqueue("one")

@@ -47,7 +47,7 @@ func (w *inquiry) held() {
 		case h.Reason == HoldUnauthorized:
 			r.Kind = CauseUnauthorized
 			r.Text += w.refusedToo()
-			r.Do, r.Watched = w.mendCredentials()
+			r.Do, r.Watched = w.mendCredentials(h)
 		}
 		w.add(r)
 	}
@@ -92,13 +92,19 @@ func doAbout(r HoldReason) string {
 	return "end the hold"
 }
 
-// mendCredentials says how to give the workers that live credentials that are right. watched reports that this is
-// enough, since all of them watch where theirs come from.
-func (w *inquiry) mendCredentials() (do string, watched bool) {
+// mendCredentials says how to give credentials that are right to the workers that Twilio has refused, and that live.
+// watched reports that this is enough, since all of them watch where theirs come from.
+func (w *inquiry) mendCredentials(h Hold) (do string, watched bool) {
 	const restart = ", and restart it; then end the hold, or wait a minute"
 	var ways []string
+	others := 0 // workers that Twilio has not refused
 	watched = true
 	for _, b := range w.beats {
+		// A heartbeat from before the hold does not say it yet.
+		if !slices.Contains(b.Refused, h.Resource.Account) && b.Seen.After(h.Since) {
+			others++
+			continue
+		}
 		var way string
 		switch {
 		case b.Credentials == "":
@@ -113,6 +119,9 @@ func (w *inquiry) mendCredentials() (do string, watched bool) {
 		if !slices.Contains(ways, way) && len(ways) < fewWorkers {
 			ways = append(ways, way)
 		}
+	}
+	if others > 0 && others == len(w.beats) {
+		return "end the hold: Twilio has refused none of the workers that live", false
 	}
 	if len(ways) == 0 {
 		return "set the worker's TWILIO_AUTH_TOKEN" + restart + ". Or mend its file of credentials, which its log names at the start; that is tried within a second", false

@@ -157,6 +157,28 @@ func TestWhyTellsOfAWorkerThatHasVanished(t *testing.T) {
 	})
 }
 
+// Of two workers only the one is accused that Twilio has refused, and nobody once that is stopped.
+func TestWhyNamesTheWorkerThatTwilioHasRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 401, Code: 20003, Times: 1})
+		w.enqueue("one")
+		stop := w.work(w.client(unlimited), queue.WithCredentialsFrom("WRONG", false))
+		time.Sleep(time.Second)
+		w.work(w.client(unlimited), queue.WithCredentialsFrom("RIGHT", false))
+		time.Sleep(9 * time.Second)
+		if r := w.why(queue.About{}, queue.CauseUnauthorized); !strings.Contains(r.Do, "set WRONG ") || strings.Contains(r.Do, "RIGHT") {
+			t.Errorf("%q: expected the worker that was refused, and no other", r.Do)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.why(queue.About{}, queue.CauseUnauthorized); !strings.HasPrefix(r.Do, "end the hold") {
+			t.Errorf("%q: expected that nobody has to be mended", r.Do)
+		}
+	})
+}
+
 // whyNot fails if the queue has a reason of a cause.
 func (w *world) whyNot(cause queue.Cause) {
 	w.t.Helper()

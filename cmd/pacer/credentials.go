@@ -149,7 +149,7 @@ func (r *rotation) look(ctx context.Context) {
 		return
 	case wrong:
 		r.refused, r.said = s, "" // others than before, also if the error is the same
-		r.keep(fmt.Errorf("they are not taken by Twilio: %w", err))
+		r.keep(refusal(err))
 		return
 	case err != nil:
 		r.next = time.Now().Add(credentialsAgain)
@@ -164,6 +164,18 @@ func (r *rotation) look(ctx context.Context) {
 	r.takes(s)
 	r.log.Info("pacer worker: new credentials are in force", "file", r.path)
 	r.release(ctx)
+}
+
+// refusal says in few words that Twilio does not take credentials, as its own text is long and says no more.
+func refusal(err error) error {
+	fact := pacer.AttemptOf(err)
+	switch {
+	case fact.Code != 0:
+		return fmt.Errorf("they are not taken by Twilio (code %d)", fact.Code)
+	case fact.Status == http.StatusUnauthorized:
+		return errors.New("they are not taken by Twilio")
+	}
+	return fmt.Errorf("they cannot be used: %w", err)
 }
 
 // takes says that the file's credentials are in force.

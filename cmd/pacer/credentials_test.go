@@ -130,7 +130,7 @@ func TestEachWrongTokenIsTold(t *testing.T) {
 		must(t, os.WriteFile(path, []byte(content), 0o600))
 		r.look(t.Context())
 	}
-	if len(told) != 3 || told[0].From != path || told[0].Time.IsZero() || !told[1].Time.After(told[0].Time) || !strings.Contains(told[1].Why, "not taken by Twilio") || told[2].Why != "" {
+	if len(told) != 3 || told[0].From != path || told[0].Time.IsZero() || !told[1].Time.After(told[0].Time) || told[1].Why != "they are not taken by Twilio (code 20003)" || told[2].Why != "" {
 		t.Errorf("%+v", told)
 	}
 	if n := strings.Count(log.String(), "stay as they were"); n != 2 || strings.Contains(log.String()+told[1].Why, "wrong") {
