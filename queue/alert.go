@@ -112,6 +112,7 @@ const (
 	adviceInDoubtOver  = "look whether Twilio has it, then confirm it (it has) or cancel it: its campaign is over, so that it is not sent again"
 	adviceGrowing      = "ask Twilio for more throughput, add numbers to the sender pool, or spread the load over time"
 	adviceStore        = "free space, or restore the store; see docs/queue.md"
+	adviceAway         = "start the store's server, or mend the way to it; workers go on by themselves then, and nothing is lost"
 	adviceResults      = "mend the function given to WithOnResult; results stay in the store and are told again"
 	adviceNoWorker     = "start a worker (pacer worker, or systemctl start pacer), or look why it does not run; what waits is sent afterwards"
 	adviceVanished     = "start it again (pacer worker, or systemctl start pacer), or look there in its log why it has ended; this is said for an hour"

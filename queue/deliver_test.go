@@ -224,7 +224,7 @@ func TestLoopsOfAStoreThatFailsAreNotSilent(t *testing.T) {
 					}
 				}
 				if n := log.count("is tried again"); n < 6 {
-					t.Errorf("%d failures are logged, expected each", n)
+					t.Errorf("%d failures are logged, expected the first three of each round", n)
 				}
 			})
 		})

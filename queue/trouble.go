@@ -15,8 +15,12 @@ import (
 // troubleAfter is how many failures in a row raise an alert: one or two pass by themselves.
 const troubleAfter = 3
 
+// troubleEvery is how long the log is silent about one more failure after the third: a store that is away fails many times a second.
+const troubleEvery = 30 * time.Second
+
 // A trouble tells people of a loop whose work fails again and again. Without it the loop
-// would go on in silence. Each failure is logged; the third in a row raises an alert.
+// would go on in silence. The first failures in a row are logged, and then
+// one each half a minute. The third raises an alert.
 // It is safe for concurrent use.
 type trouble struct {
 	n      *notifier
@@ -27,6 +31,7 @@ type trouble struct {
 	mu       sync.Mutex
 	failures int       // in a row
 	since    time.Time // the first of them
+	logged   time.Time // when the last one was logged
 	raised   time.Time // when the last alert was raised; zero: none since it has worked last
 }
 
@@ -45,8 +50,14 @@ func (t *trouble) failed(ctx context.Context, err error) {
 	if tell {
 		t.raised = time.Now()
 	}
+	log := count <= troubleAfter || time.Since(t.logged) >= troubleEvery
+	if log {
+		t.logged = time.Now()
+	}
 	t.mu.Unlock()
-	t.n.warn(t.what+" fails, and is tried again", "failures", count, "error", pacer.MaskNumbers(err.Error()))
+	if log {
+		t.n.warn(t.what+" fails, and is tried again", "failures", count, "error", pacer.MaskNumbers(err.Error()))
+	}
 	if tell {
 		advice := t.advice
 		if errors.As(err, new(*refusedError)) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -80,7 +81,11 @@ func (q *Queue) Why(ctx context.Context, about About) ([]Reason, error) {
 	case ctx.Err() != nil, errors.Is(err, ErrNotFound), errors.Is(err, ErrNoCampaign):
 		return nil, fmt.Errorf("queue: why: %w", err)
 	default:
-		w.reasons = []Reason{{Kind: CauseStore, Stops: true, Text: fmt.Sprintf("The store cannot be read: %s.", pacer.MaskNumbers(err.Error())), Do: adviceStore}}
+		text, do := err.Error(), adviceStore
+		if network := (*net.OpError)(nil); errors.As(err, &network) { // what is around it is about calls that change something
+			text, do = network.Error(), adviceAway
+		}
+		w.reasons = []Reason{{Kind: CauseStore, Stops: true, Text: fmt.Sprintf("The store cannot be read: %s.", pacer.MaskNumbers(text)), Do: do}}
 	}
 	slices.SortStableFunc(w.reasons, func(a, b Reason) int {
 		switch {

@@ -301,7 +301,7 @@ func TestWhyTheStore(t *testing.T) {
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if r := w.why(queue.About{}, queue.CauseStore); !r.Stops || !strings.HasPrefix(r.Text, "The store cannot be read: ") {
+	if r := w.why(queue.About{}, queue.CauseStore); !r.Stops || !strings.HasPrefix(r.Text, "The store cannot be read: dial tcp ") || !strings.HasPrefix(r.Do, "start the store's server") {
 		t.Errorf("%+v", r)
 	}
 }

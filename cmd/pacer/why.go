@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"time"
@@ -45,7 +46,9 @@ decide about something else that it says, the exit code is 4.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withQueue(cmd.Context(), func(q *queue.Queue) error {
+			opened := false
+			err := a.withQueue(cmd.Context(), func(q *queue.Queue) error {
+				opened = true
 				about := queue.About{}
 				if len(args) == 1 {
 					if _, err := q.FindCampaign(cmd.Context(), args[0]); err == nil {
@@ -63,6 +66,13 @@ decide about something else that it says, the exit code is 4.`,
 				}
 				return a.printReasons(reasons, about.ID == "")
 			})
+			if network := (*net.OpError)(nil); !opened && errors.As(err, &network) {
+				return a.printReasons([]queue.Reason{{
+					Kind: queue.CauseStore, Stops: true, Text: fmt.Sprintf("The store cannot be reached: %s.", pacer.MaskNumbers(network.Error())),
+					Do: "start its server, or correct the address of the queue; workers go on by themselves then, and nothing is lost",
+				}}, true)
+			}
+			return err
 		},
 	}
 }

@@ -45,6 +45,14 @@ func TestWhySaysWhatToDo(t *testing.T) {
 	fails(t, exitNotFound, "no worker", "workers", "--queue", q)
 }
 
+// A store that is away is a reason like others, with what to do.
+func TestWhySaysThatTheStoreIsAway(t *testing.T) {
+	p := do(t, "why", "spring", "--queue", "redis://127.0.0.1:1/0")
+	if p.code != exitPerson || !strings.HasPrefix(p.out, "store: The store cannot be reached: dial tcp ") || !strings.Contains(p.out, "\n  do:    start its server") || strings.Contains(p.out, "done or not") {
+		t.Errorf("%+v", p)
+	}
+}
+
 // A worker that is started hides why requests have expired, so that the exit code has to tell it.
 func TestExitCodeTellsOfWhatExpired(t *testing.T) {
 	r := queue.Reason{Kind: queue.CauseExpired, Campaign: "spring", Do: "any words"}

@@ -205,7 +205,9 @@ func TestPagesShowWhatThereIsAndNoSecret(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	failed, doubtful := s.fill()
-	s.seen("three ready", func(now *snapshot) bool { return now.overview.Total.Ready == 3 && len(now.holds) == 1 && len(now.overview.Reasons) >= 3 })
+	s.seen("three ready", func(now *snapshot) bool {
+		return now.overview.Total.Ready == 3 && len(now.holds) == 1 && len(now.overview.Reasons) >= 3
+	})
 	all := map[string]string{}
 	for _, target := range []string{
 		"/", "/api/overview", "/api/history", "/api/campaigns", "/api/campaign?name=spring", "/api/doubt", "/api/holds", "/api/workers", "/api/limits",

@@ -30,6 +30,7 @@ export function open(main) {
   return {
     title: "Overview",
     update(o) {
+      const full = o.reasons.some((r) => r.kind === "store full"); // then no worker can say that it lives
       const t = o.total, now = new Date(o.time) / 1000, all = points || [];
       show(main,
         head("Overview"),
@@ -37,7 +38,7 @@ export function open(main) {
           tile("Ready", count(t.ready)), tile("Later", count(t.delayed)), tile("On the wire", count(t.sending)),
           tile("Finished (30–60\u00a0s)", rate(o.rate)), tile("Oldest waits", lasts(t.age)),
           tile("In doubt", count(t.inDoubt), t.inDoubt ? "warn" : null), tile("Failed", count(t.failed), t.failed ? "bad" : null),
-          tile("Workers", count(o.workers), o.workers ? null : "warn", o.vanished ? o.vanished + " vanished" : "")),
+          tile("Workers", full ? "–" : count(o.workers), o.workers ? null : "warn", full ? "not known" : o.vanished ? o.vanished + " vanished" : "")),
         h("section", { "aria-label": "What stands in the way" }, h("h2", null, "What stands in the way"),
           reasons(o.reasons, t.ready + t.delayed ? "Nothing. What waits is about to be sent." : "Nothing, and nothing waits.", o.limits)),
         h("section", { "aria-label": "The last hour" }, h("h2", null, "The last hour"),
