@@ -15,7 +15,7 @@ import (
 
 // ReasonConfirmed begins the Outcome.Reason of a request that [Queue.Confirm] has made Sent. What it was before, and
 // why, follows.
-const ReasonConfirmed = "a person, or a program that calls Confirm, has said that Twilio has it"
+const ReasonConfirmed = "somebody has said that Twilio has it"
 
 // Confirm says that Twilio has a request, with the SID of what it has created: a status
 // callback proves it, or a person has looked. The request may be in doubt, wait to be sent

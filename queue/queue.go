@@ -136,10 +136,26 @@ func (q *Queue) Wait(ctx context.Context, id ID) (Result, error) {
 	}
 }
 
+// ReasonCancelled begins the Outcome.Reason of a request that [Queue.Cancel] has made Cancelled while it was in doubt.
+// Why it was in doubt follows.
+const ReasonCancelled = "somebody has cancelled it while it was in doubt, so that it may have been sent"
+
 // Cancel keeps a request from being sent: one that waits, or one in doubt that is not to
 // be sent again. If it is too late the error is a [*StateError].
 func (q *Queue) Cancel(ctx context.Context, id ID) error {
-	return q.move(ctx, "cancel", Move{ID: id, From: []State{Ready, Delayed, InDoubt}, To: Cancelled})
+	j, err := q.engine.Get(ctx, id)
+	if err != nil {
+		return fmt.Errorf("queue: cancel %s: %w", id, err)
+	}
+	m := Move{ID: id, From: []State{Ready, Delayed}, To: Cancelled}
+	if j.State == InDoubt {
+		o := j.Outcome
+		m.From, m.Outcome, o.Reason = []State{InDoubt}, &o, ReasonCancelled
+		if was := j.Outcome.Reason; was != "" {
+			o.Reason += ": " + was
+		}
+	}
+	return q.move(ctx, "cancel", m)
 }
 
 // Requeue lets a request be sent once more: one that is Failed, Cancelled, or in doubt. One in

@@ -177,6 +177,8 @@ func (w *inquiry) fate(ctx context.Context) error {
 		r.Kind, r.Text = CauseDone, sentence(why)
 	case j.State == Sent:
 		r.Kind, r.Text = CauseDone, "Twilio has accepted it."
+	case j.State == Cancelled && strings.HasPrefix(j.Outcome.Reason, ReasonCancelled):
+		r.Kind, r.Text, r.Do = CauseCancelled, sentence(why), "look whether Twilio has it, then requeue it if it has not"
 	case j.State == Cancelled:
 		r.Kind, r.Text, r.Do = CauseCancelled, "It was cancelled.", "requeue it, if it is to be sent all the same"
 	case j.State == Failed && j.Outcome.Reason == ReasonDeadline:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,7 @@ func (a *app) doubtShow() *cobra.Command {
 				}
 				err = a.show(cmd.Context(), q, r.ID)
 				if err == nil && r.State != queue.InDoubt {
-					return errors.New("it is not in doubt any more")
+					fmt.Fprintf(a.errs, "pacer: it is %s, and not in doubt\n", r.State)
 				}
 				return err
 			})

@@ -30,6 +30,7 @@ var exits = map[int][]end{
 		{"limits check {limits}", ""},
 		{"help queue", ""},
 		{"queue", ""},
+		{"doubt show {failed}", "not in doubt"},
 	},
 	exitFailed: {
 		{"queue stats --queue redis://127.0.0.1:1/0", "refused"},
@@ -40,7 +41,10 @@ var exits = map[int][]end{
 		{"limits check {csv}", "line 1"},
 		{"campaign start x --csv none.csv --from +15005550006 --body hello", "none.csv"},
 		{"doubt confirm {doubt} CA0", "expected that of a message"},
-		{"doubt show {failed}", "not in doubt"},
+		{"queue requeue {doubt} --yes", "pacer doubt confirm, resend or cancel"},
+		{"queue cancel {doubt} --yes", "pacer doubt confirm, resend or cancel"},
+		{"doubt resend {failed} --yes", "pacer queue requeue"},
+		{"doubt cancel {delayed} --yes", "pacer queue cancel"},
 		{"queue requeue {sent} --yes", "sent"},
 	},
 	exitUsage: {
@@ -67,7 +71,7 @@ var exits = map[int][]end{
 		{"queue list --campaign winter", "no such request"},
 		{"queue show none", "no such job"},
 		{"queue cancel none --yes", "no such job"},
-		{"doubt list --queue {empty}", "no such request"},
+		{"doubt list --queue {empty}", "no request that is in doubt"},
 		{"hold list --queue {empty}", "no hold"},
 		{"hold end 00000000 --yes", "no hold of that name"},
 		{"workers --queue {empty}", "no worker"},

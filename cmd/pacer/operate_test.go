@@ -173,8 +173,10 @@ func TestDoubtIsDecided(t *testing.T) {
 	if j := decode[jobInfo](t, ok(t, "doubt", "cancel", string(ids[2]), "--yes", "--json", "--queue", q)); j.State != queue.Cancelled {
 		t.Errorf("%+v", j)
 	}
-	fails(t, exitNotFound, "no such request", "doubt", "list", "--queue", q)
-	fails(t, exitFailed, "not in doubt", "doubt", "show", string(ids[2]), "--queue", q)
+	fails(t, exitNotFound, "no request that is in doubt", "doubt", "list", "--queue", q)
+	if p := do(t, "why", string(ids[2]), "--queue", q); p.code != exitDone || !strings.Contains(p.out, "Somebody has cancelled it while it was in doubt") {
+		t.Errorf("a request that was cancelled in doubt: %+v", p)
+	}
 	fails(t, exitNotFound, "no such job", "doubt", "resend", "none", "--yes", "--queue", q)
 	if j := decode[jobInfo](t, ok(t, "queue", "requeue", string(ids[2]), "--yes", "--json", "--queue", q)); j.State != queue.Ready {
 		t.Errorf("%+v", j)

@@ -50,7 +50,7 @@ func (a *app) queue() *cobra.Command {
 	return group("queue", "Show what waits, and change it", "  pacer queue stats\n  pacer queue failures",
 		a.queueStats(), a.queueList(), a.queueFailures(), a.queueShow(),
 		a.jobDo("queue", "cancel", "Keep a request from being sent", "It is not sent any more.", (*queue.Queue).Cancel),
-		a.jobDo("queue", "requeue", "Send a request once more that has failed or was cancelled", "It is sent once more. One in doubt may be sent twice then.", (*queue.Queue).Requeue),
+		a.jobDo("queue", "requeue", "Send a request once more that has failed or was cancelled", "It is sent once more.", (*queue.Queue).Requeue),
 	)
 }
 
@@ -169,6 +169,10 @@ func (a *app) list(ctx context.Context, q *queue.Queue, f queue.Filter, limit in
 	if limit < 0 {
 		return false, usage("--limit %d: expected 0 or more", limit)
 	}
+	none := "such request"
+	if len(f.States) == 1 && f.Campaign == "" && f.SID == "" {
+		none = "request that is " + string(f.States[0])
+	}
 	all, rows := []jobInfo{}, [][]string{}
 	for j, err := range q.List(ctx, f) {
 		if err != nil {
@@ -183,7 +187,7 @@ func (a *app) list(ctx context.Context, q *queue.Queue, f queue.Filter, limit in
 		all = append(all, i)
 		rows = append(rows, []string{string(i.ID), string(i.State), i.Resource, i.Campaign, i.Recipient, i.Created, code(i.Code), i.SID, i.Reason})
 	}
-	return decide, a.printRows(all, "such request", []string{"ID", "STATE", "RESOURCE", "CAMPAIGN", "RECIPIENT", "CREATED", "CODE", "SID", "REASON"}, rows)
+	return decide, a.printRows(all, none, []string{"ID", "STATE", "RESOURCE", "CAMPAIGN", "RECIPIENT", "CREATED", "CODE", "SID", "REASON"}, rows)
 }
 
 func (a *app) queueShow() *cobra.Command {
@@ -215,6 +219,20 @@ func (a *app) show(ctx context.Context, q *queue.Queue, id queue.ID) error {
 	})
 }
 
+// decidable says which command to take for a request in doubt, and for one that is not. doubt: the command is for those in
+// doubt. nil: it is the right one, or the request is past deciding.
+func decidable(r queue.Result, doubt bool) error {
+	switch {
+	case !doubt && r.State == queue.InDoubt:
+		return fmt.Errorf("it may have been sent: look whether Twilio has it, then pacer doubt confirm, resend or cancel %s", r.ID)
+	case doubt && (r.State == queue.Failed || r.State == queue.Cancelled):
+		return fmt.Errorf("it is %s and not in doubt: to send it once more is pacer queue requeue %s", r.State, r.ID)
+	case doubt && (r.State == queue.Ready || r.State == queue.Delayed):
+		return fmt.Errorf("it is %s and not in doubt: to keep it from being sent is pacer queue cancel %s", r.State, r.ID)
+	}
+	return nil
+}
+
 // jobDo is a command that changes one request, and asks before.
 func (a *app) jobDo(parent, name, short, what string, do func(*queue.Queue, context.Context, queue.ID) error) *cobra.Command {
 	var yes bool
@@ -223,7 +241,11 @@ func (a *app) jobDo(parent, name, short, what string, do func(*queue.Queue, cont
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withQueue(cmd.Context(), func(q *queue.Queue) error {
 				id := queue.ID(args[0])
-				if _, err := q.Result(cmd.Context(), id); err != nil {
+				r, err := q.Result(cmd.Context(), id)
+				if err != nil {
+					return err
+				}
+				if err := decidable(r, parent == "doubt"); err != nil {
 					return err
 				}
 				if err := a.confirm(yes, what); err != nil {
