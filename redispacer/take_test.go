@@ -25,6 +25,9 @@ type bucket struct {
 	t      *testing.T
 	server *redistest.Server
 	time   *atomic.Int64 // in microseconds, of all processes that have this bucket
+	// turn is held while Redis runs a script for one of these processes. A demand that is repeated, since its
+	// answer was late, would bring an earlier time after a later one.
+	turn *sync.Mutex
 	// lasting has Redis forget nothing: it does so by its own clock, and not by time.
 	lasting bool
 	mu      sync.Mutex // guards last: a demand that was repeated may be answered twice
@@ -34,14 +37,14 @@ type bucket struct {
 func newBucket(t *testing.T) *bucket {
 	now := new(atomic.Int64)
 	now.Store(time.Now().UnixMicro())
-	return (&bucket{t: t, server: server(t), time: now}).with(newName())
+	return (&bucket{t: t, server: server(t), time: now, turn: new(sync.Mutex)}).with(newName())
 }
 
 // another returns the bucket as another process has it.
 func (b *bucket) another() *bucket { return b.with(b.name) }
 
 func (b *bucket) with(name string) *bucket {
-	other := &bucket{fixture: start(b.t, on(b.server), name, nil), t: b.t, server: b.server, time: b.time}
+	other := &bucket{fixture: start(b.t, on(b.server), name, nil), t: b.t, server: b.server, time: b.time, turn: b.turn}
 	other.store.rdb.AddHook(other)
 	return other
 }
@@ -65,6 +68,11 @@ func (b *bucket) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			text, _ := cmd.Args()[1].(string)
 			if strings.Count(text, readsClock) != 1 {
 				return fmt.Errorf("the script is to read the clock once: %.80s", text)
+			}
+			b.turn.Lock()
+			defer b.turn.Unlock()
+			if ctx.Err() != nil { // the first answer has come meanwhile
+				return ctx.Err()
 			}
 			now := b.time.Load()
 			text = strings.Replace(text, readsClock, fmt.Sprintf("{%d, %d}", now/1e6, now%1e6), 1)
