@@ -7,7 +7,8 @@ import (
 
 // A limit is kept for some time, and then a little more is asked for, step by step. Asking ends when a
 // request is throttled, or when the pace is the configured one. What was accepted before may be accepted again, so the way
-// back to it is short: twice as much each second.
+// back to it is short: twice as much each second. Where asking was throttled on this way, the limit is between two paces
+// that are far apart. So the next way is short only above the pace at which that was.
 const (
 	keepTime     = 22 * time.Second
 	keepRequests = 50
@@ -35,11 +36,15 @@ func (r *Rate) asked() float64 {
 	} else {
 		pace *= 1 + probeGain*min(asked, probeTime.Seconds())
 	}
-	climbs, back := max(0, asked-probeTime.Seconds()), 0.0
+	climbs := max(0, asked-probeTime.Seconds())
 	if r.kept.soon > 0 {
-		back = min(climbs, max(0, math.Log2(r.kept.peak/pace)))
+		first := min(climbs, max(0, math.Log(r.kept.tooMuch/pace)/math.Log(1+climbGain)))
+		pace *= math.Pow(1+climbGain, first)
+		back := min(climbs-first, max(0, math.Log2(r.kept.peak/pace)))
+		pace *= math.Exp2(back)
+		climbs -= first + back
 	}
-	pace *= math.Exp2(back) * math.Pow(1+climbGain, min(climbs-back, 3*maxDoublings))
+	pace *= math.Pow(1+climbGain, min(climbs, 3*maxDoublings))
 	if r.kept.refuted > 0 { // it has led too far before
 		pace = min(pace, cautious*r.limit)
 	}
@@ -113,10 +118,10 @@ func (r *Rate) throttled(left time.Time, perSecond float64, recent tally, unsure
 	limit = r.limit + max(min(limit, r.beforeAsking())-r.limit, 0)*math.Exp2(-float64(r.kept.refuted))
 	r.pause(limit, now)
 	raised := limit >= tooSlow && limit > farMore*r.limit
-	soon := r.kept.soon * 3 / 2
+	soon, tooMuch := r.kept.soon*3/2, r.Pace()
 	r.become(keeping, limit, now)
 	if soon < r.keepFor() {
-		r.kept.soon = soon
+		r.kept.soon, r.kept.tooMuch = soon, tooMuch
 	} else {
 		r.kept.peak = limit
 	}

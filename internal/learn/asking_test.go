@@ -55,6 +55,29 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 			}
 		}
 	})
+	t.Run("by small steps up to where it was throttled on the way back", func(t *testing.T) {
+		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
+		c.keep(25, noon)
+		c.busy = c.keepFor() + 800*ms
+		tooMuch := c.Pace()
+		c.throttled(noon, 30, tally{sent: 1, throttled: 1}, false, noon)
+		c.busy = c.keepFor() + probeTime
+		for before := c.Pace(); before < 150; before = c.Pace() {
+			least, most := 2*before, 2*before
+			switch {
+			case before > 100:
+				least, most = (1+climbGain)*before, (1+climbGain)*before
+			case (1+climbGain)*before < tooMuch:
+				least, most = (1+climbGain)*before, (1+climbGain)*before
+			case before < tooMuch, 2*before > 100:
+				least = (1 + climbGain) * before
+			}
+			c.busy += time.Second
+			if got := c.Pace(); got < least-1e-6 || got > most+1e-6 {
+				t.Errorf("the pace is %v a second after %v, want %v to %v as %v was throttled", got, before, least, most, tooMuch)
+			}
+		}
+	})
 	t.Run("but not one that Twilio has told since", func(t *testing.T) {
 		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.keep(40, noon)
@@ -65,7 +88,7 @@ func TestLimitFarBelowWhatWasAcceptedBeforeIsSoonAskedAbout(t *testing.T) {
 	t.Run("also one that a trial has shown", func(t *testing.T) {
 		c := Rate{setup: setup{ceiling: Unlimited}, kept: kept{peak: 100}}
 		c.become(keeping, 60, noon)
-		c.try(.3, 40, noon)
+		c.try(.3, 40, true, noon)
 		if c.find(limited, noon); c.keepFor() != soon || c.busy != 0 {
 			t.Errorf("the limit is kept for %v, want %v", c.keepFor()-c.busy, soon)
 		}

@@ -378,9 +378,9 @@ func (e *Evidence) conclude(paced bool, now time.Time) {
 		e.become(seeking, max(accepted, 1), now)
 	case c.mostly && (e.phase == free || e.phase == keeping && !e.Asking()) && accepted > 0:
 		share := float64(c.throttled(window)) / float64(min(window, c.answers))
-		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), now)
+		e.try(share, min(max(accepted, e.Pace()/4), 0.95*e.Pace()), true, now)
 	default:
-		e.consider(now)
+		e.consider(true, now)
 	}
 }
 
@@ -390,5 +390,5 @@ func (e *Evidence) weigh(paced bool, now time.Time) {
 	if paced && e.phase == free && e.ceiling == Unlimited && e.lower(&e.tally, now) < tooSlow {
 		return
 	}
-	e.consider(now)
+	e.consider(false, now)
 }

@@ -58,7 +58,7 @@ func TestBlipTeachesNothing(t *testing.T) {
 	t.Run("about what a trial has tried", func(t *testing.T) {
 		s := newScript(t, 20)
 		s.e.learn(s.now)
-		s.e.try(.125, 17, s.now)
+		s.e.try(.125, 17, true, s.now)
 		s.goes(time.Second, never)
 		for range 3 {
 			blip(s)

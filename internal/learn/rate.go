@@ -73,6 +73,7 @@ type kept struct {
 	refuted int           // how much asking is distrusted, from 0 to mostRefuted, as it has led too far
 	peak    float64       // requests/s that were accepted before the pace was lowered; 0: it was not
 	soon    time.Duration // for which a limit far below the peak is kept; 0: as long as others
+	tooMuch float64       // pace at which a request was throttled on the way back to the peak; 0: none was
 	steps   [2]float64    // paces at which the last two requests left
 	full    time.Duration // for which the pace was the configured one
 }
@@ -199,10 +200,10 @@ func (r *Rate) departed(due, now time.Time) {
 	}
 }
 
-// clear has answers count from a second later, if other processes send at this pace. They do not pause,
-// so that the server's window is full of what they sent before.
-func (r *Rate) clear() {
-	if r.setup.processes > 1 {
+// clear has answers count from a second later, unless all requests have paused, or will. Else the server's window is
+// full of what was sent before. Other processes do not pause.
+func (r *Rate) clear(paused bool) {
+	if !paused || r.setup.processes > 1 {
 		r.since = r.since.Add(time.Second)
 	}
 }
@@ -234,7 +235,7 @@ func (r *Rate) become(p phase, limit float64, now time.Time) {
 	if r.phase == free {
 		r.strayed = now
 	}
-	r.phase, r.limit, r.busy, r.kept.full, r.goal, r.kept.soon, r.bursts.empty, r.bursts.costly = p, limit, 0, 0, setting{}, 0, 0, 0
+	r.phase, r.limit, r.busy, r.kept.full, r.goal, r.kept.soon, r.kept.tooMuch, r.bursts.empty, r.bursts.costly = p, limit, 0, 0, setting{}, 0, 0, 0, 0
 	r.news.Changed = true
 	r.begin(now)
 }
@@ -272,8 +273,8 @@ func (r *Rate) outage() bool {
 	return r.tally.outage
 }
 
-// consider begins a trial if requests are throttled again and again at this pace.
-func (r *Rate) consider(now time.Time) {
+// consider begins a trial if requests are throttled again and again at this pace. paused is as for try.
+func (r *Rate) consider(paused bool, now time.Time) {
 	if r.phase != free && (r.phase != keeping || r.Asking()) || !r.tally.recurs() || r.noise.covers(&r.tally, now) {
 		return
 	}
@@ -281,7 +282,7 @@ func (r *Rate) consider(now time.Time) {
 	if r.phase == keeping && r.kept.proven > 0 && r.kept.proven < r.limit { // asking has led too far
 		lower = max(lower, r.kept.proven)
 	}
-	r.try(r.tally.share(), lower, now)
+	r.try(r.tally.share(), lower, paused, now)
 }
 
 // lower returns a pace that is a little less than what is accepted at this one.
@@ -293,8 +294,9 @@ func (r *Rate) lower(t *tally, now time.Time) float64 {
 	return pace * (1 - min(0.9, p+math.Sqrt(p*(1-p)/n)+0.005))
 }
 
-// try begins a trial of a lower pace, after a share of the requests was throttled.
-func (r *Rate) try(share, pace float64, now time.Time) {
+// try begins a trial of a lower pace, after a share of the requests was throttled. paused reports that a cool-down
+// has just ended.
+func (r *Rate) try(share, pace float64, paused bool, now time.Time) {
 	if r.setup.frozen {
 		return
 	}
@@ -318,7 +320,7 @@ func (r *Rate) try(share, pace float64, now time.Time) {
 		base = pace / (1 - share)
 	}
 	r.become(trying, pace, now)
-	r.clear()
+	r.clear(paused)
 	r.trying.trial = newTrial(share, base, pace, r.noise.share > 0, r.since)
 }
 
@@ -364,7 +366,7 @@ func (r *Rate) find(f finding, now time.Time) {
 		}
 		pace = r.notMuchLess(pace, t.tally.share())
 		r.become(trying, pace, now)
-		r.clear()
+		r.clear(r.news.Pause > 0)
 		r.trying.trial = t.next(pace, r.since)
 	}
 }

@@ -262,7 +262,7 @@ func TestTrialOfLess(t *testing.T) {
 		before := s.now
 		s.wait(ms)
 		s.e.learn(s.now)
-		s.e.try(.125, 17, s.now)
+		s.e.try(.125, 17, true, s.now)
 		s.wait(5 * time.Second)
 		for range 1000 {
 			s.e.Accepted(before, 1, &s.account, s.now)
@@ -287,7 +287,7 @@ func TestTrialOfLess(t *testing.T) {
 			crowded bool
 		}{{19, true}, {17, false}} {
 			c := Rate{setup: setup{ceiling: 20}}
-			c.try(.05, r.pace, noon)
+			c.try(.05, r.pace, true, noon)
 			c.find(limited, noon)
 			if c.news.Crowded != r.crowded || c.Learned() != r.pace {
 				t.Errorf("%v was learned, and that 20 are crowded: %v, want %v", c.Learned(), c.news.Crowded, r.crowded)

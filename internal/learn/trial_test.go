@@ -290,7 +290,7 @@ func TestLimitThatATrialHasFoundIsWatchedForAMinute(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			c := Rate{setup: setup{ceiling: Unlimited}}
 			c.become(keeping, 20, noon)
-			c.try(.4, 10, noon)
+			c.try(.4, 10, true, noon)
 			now := noon.Add(trialAtLeast)
 			c.find(limited, now)
 			if c.phase != keeping || c.limit != 10 {

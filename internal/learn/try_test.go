@@ -33,7 +33,7 @@ func TestWhatIsTriedWhenRequestsAreThrottledAgainAndAgain(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			c := r.rate
 			c.tally = tally{from: noon, sent: 100, throttled: 30}
-			c.try(r.share, r.pace, noon)
+			c.try(r.share, r.pace, true, noon)
 			if c.phase != r.phase || c.limit != r.want {
 				t.Errorf("the phase is %d and the limit %v, want %d and %v", c.phase, c.limit, r.phase, r.want)
 			}
@@ -96,7 +96,7 @@ func TestTrialAmongKnownNoiseTakesAsManyRequestsAsUsual(t *testing.T) {
 	needs := func(share float64) int {
 		c := Rate{setup: setup{ceiling: Unlimited}, noise: noise{share: share}}
 		c.become(keeping, 20, noon)
-		c.try(.4, 15, noon)
+		c.try(.4, 15, true, noon)
 		return c.trying.trial.need
 	}
 	if got := needs(0); got != 15 {
@@ -121,7 +121,7 @@ func TestTrialAmongKnownNoiseTakesAsManyRequestsAsUsual(t *testing.T) {
 // A pace that is not known is taken to be what was sent.
 func TestTrialWithoutAPaceComparesWithWhatWasSent(t *testing.T) {
 	c := Rate{setup: setup{ceiling: Unlimited}}
-	if c.try(.5, 10, noon); c.trying.trial.base != 20 {
+	if c.try(.5, 10, true, noon); c.trying.trial.base != 20 {
 		t.Errorf("it compares with %v, want 20", c.trying.trial.base)
 	}
 }
@@ -134,5 +134,29 @@ func TestBurstsForgetWhatWasKnownOfALimit(t *testing.T) {
 	c.bursts.rest = time.Minute
 	if c.forget(); c.burstsSuit(2) {
 		t.Error("bursts suit, although Twilio's last cool-down was long, which does not depend on the pace")
+	}
+}
+
+// The server's window is full of what was sent before a trial, unless a cool-down has emptied it.
+func TestTrialThatNoPausePrecedesLeavesItsFirstSecondOut(t *testing.T) {
+	for _, r := range []struct {
+		paused bool
+		left   time.Duration // after it has begun
+		counts bool
+	}{
+		{true, 0, true},
+		{false, 999 * ms, false},
+		{false, time.Second, true},
+	} {
+		c := Rate{setup: setup{ceiling: Unlimited}, phase: keeping, limit: 20}
+		c.tally = tally{from: noon.Add(-time.Second), sent: 20, throttled: 8}
+		c.consider(r.paused, noon)
+		if c.phase != trying {
+			t.Fatalf("phase %d, want a trial", c.phase)
+		}
+		c.throttled(noon.Add(r.left), 10, tally{}, false, noon.Add(r.left))
+		if counts := c.trying.trial.throttled == 1; counts != r.counts {
+			t.Errorf("paused: %v, left after %v: it counts: %v, want %v", r.paused, r.left, counts, r.counts)
+		}
 	}
 }
