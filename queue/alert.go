@@ -114,7 +114,7 @@ const (
 	adviceStore        = "free space, or restore the store; see docs/queue.md"
 	adviceAway         = "start the store's server, or mend the way to it; workers go on by themselves then, and nothing is lost"
 	adviceResults      = "mend the function given to WithOnResult; results stay in the store and are told again"
-	adviceNoWorker     = "start a worker (pacer worker, or systemctl start pacer), or look why it does not run; what waits is sent afterwards"
+	adviceNoWorker     = "start a worker (pacer worker, or systemctl start pacer), or look why it does not run (systemctl status pacer, and its log); what waits is sent afterwards"
 	adviceVanished     = "start it again (pacer worker, or systemctl start pacer), or look there in its log why it has ended; this is said for an hour"
 	adviceStopped      = "give Run a longer grace (WithGrace), and let OnResult end with its context; what is left is looked after by the next Run"
 )

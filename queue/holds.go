@@ -53,6 +53,12 @@ func (h Hold) Name() string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// suspendedCodes are Twilio's codes for an account that is suspended, closed or not active.
+var suspendedCodes = map[int]bool{10001: true, 20005: true, 20403: true, 70051: true, 90010: true}
+
+// Suspended reports whether Twilio's code says that the account is suspended or closed. The Reason is [HoldUnauthorized] then.
+func (h Hold) Suspended() bool { return h.Reason == HoldUnauthorized && suspendedCodes[h.Code] }
+
 // ErrNotHeld is wrapped by the error of [Queue.EndHold] for what is not held.
 var ErrNotHeld = errors.New("it is not held")
 

@@ -223,6 +223,9 @@ func TestWhy(t *testing.T) {
 				if watched := strings.Contains(name, "token in a file"); r.Watched != watched {
 					t.Errorf("%+v: watched, expected %v", r, watched)
 				}
+				if (r.Kind == queue.CauseUnauthorized || r.Kind == queue.CauseSuspended) && !r.Until.IsZero() {
+					t.Errorf("%+v: expected no end, as a person has to bring it about", r)
+				}
 				if r.Stops != s.stops || !strings.Contains(r.Text+" Do: "+r.Do, s.text) || r.Stops && r.Waiting == 0 {
 					t.Errorf("%+v: expected %q, stops: %v", r, s.text, s.stops)
 				}

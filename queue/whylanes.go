@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twilio-pacer/pacer"
 )
 
 // This file finds why lanes and campaigns do not go on.
-
-// suspendedCodes are Twilio's codes for an account that is suspended, closed or not active.
-var suspendedCodes = map[int]bool{10001: true, 20005: true, 20403: true, 70051: true, 90010: true}
 
 // held finds the holds of what is ready.
 func (w *inquiry) held() {
@@ -35,13 +33,16 @@ func (w *inquiry) held() {
 		if r.Lanes == 0 {
 			continue
 		}
+		if h.Reason == HoldUnauthorized {
+			r.Until = time.Time{} // it comes again, until a person has mended the cause
+		}
 		what := h.Resource.String() + " is held"
 		if account {
 			what = "Account " + h.Resource.Account + " is held"
 		}
 		r.Text, r.Do = what+": "+meaningOf(h.Reason)+codeIn(h.Code)+".", doAbout(h.Reason)
 		switch {
-		case h.Reason == HoldUnauthorized && suspendedCodes[h.Code]:
+		case h.Suspended():
 			r.Kind = CauseSuspended
 			r.Text, r.Do = what+": the account is suspended or closed"+codeIn(h.Code)+".", "look at the account in Twilio's console; one request a minute tries again, or end the hold"
 		case h.Reason == HoldUnauthorized:

@@ -107,6 +107,8 @@ No phone number and no text is printed: numbers are masked, as in +1555•••
 --reveal shows numbers. In a pipe there are no control characters. With --json each
 command prints one JSON value, and pacer top one in each line.
 
+pacer man DIR writes a man page for each command into a folder.
+
 Exit codes:
   0  done
   1  failed

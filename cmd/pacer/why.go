@@ -245,7 +245,11 @@ func (a *app) printHolds(ctx context.Context, q *queue.Queue) error {
 	for _, h := range holds {
 		i := a.holdOf(&h)
 		all = append(all, i)
-		rows = append(rows, []string{i.Name, cmp.Or(i.Resource, wholeAccount), i.Sender, string(i.Reason), code(i.Code), i.Since, i.Until})
+		why := string(i.Reason)
+		if h.Suspended() {
+			why = "suspended"
+		}
+		rows = append(rows, []string{i.Name, cmp.Or(i.Resource, wholeAccount), i.Sender, why, code(i.Code), i.Since, i.Until})
 	}
 	return a.printRows(all, "hold", []string{"HOLD", "RESOURCE", "SENDER", "REASON", "CODE", "SINCE", "UNTIL"}, rows)
 }
