@@ -29,7 +29,7 @@ const (
 	CauseWindow       Cause = "window"       // a campaign is outside its window, or before its Start
 	CauseExpired      Cause = "expired"      // a campaign, or the request's deadline; of the queue: within the last hour
 	CauseInDoubt      Cause = "in doubt"     // a request, for a person to decide or until Twilio is asked
-	CauseFailed       Cause = "failed"       // the request
+	CauseFailed       Cause = "failed"       // the request; or of a campaign at least half, and some within the last hour
 	CauseDone         Cause = "done"         // the request is sent, or nothing of the campaign waits
 	CauseSending      Cause = "sending"      // the request is on the wire
 	CauseDelayed      Cause = "not due"      // At, In, or a limit of one receiver

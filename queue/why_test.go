@@ -178,6 +178,13 @@ var situations = map[string]struct {
 		time.Sleep(10 * time.Second)
 		return queue.About{}
 	}, queue.CauseExpired, false, "2 requests were not sent before their deadlines. Do: requeue those"},
+	"a campaign that Twilio refuses": {func(w *world) queue.About {
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 400, Code: 21211, Match: isMessage})
+		w.campaign("spring", queue.CampaignOptions{Rate: 10}, 10)
+		w.work(w.client(unlimited))
+		time.Sleep(10 * time.Second)
+		return queue.About{}
+	}, queue.CauseFailed, false, "10 of 10 requests of campaign spring have failed. The first one (code 21211): "},
 	"a request past its deadline": {func(w *world) queue.About {
 		id := w.expires(30*time.Second, "late")
 		w.work(w.client(unlimited))

@@ -3,9 +3,13 @@ package queue
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/twilio-pacer/pacer"
 )
 
 // This file finds the limits that keep what is ready, and what waits for something else.
@@ -164,6 +168,7 @@ func (w *inquiry) late(ctx context.Context) error {
 		}
 		of := sums[l.Lane.Campaign]
 		of.Failed += l.Failed
+		of.Sent += l.Sent
 		of.Arrived += l.Ready + l.Delayed + l.Sending + l.InDoubt + l.Sent + l.Failed + l.Cancelled
 		sums[l.Lane.Campaign] = of
 		failed = failed || l.Failed > 0
@@ -181,6 +186,7 @@ func (w *inquiry) late(ctx context.Context) error {
 	}
 	var found []Reason // one for each campaign, and one for what is of none
 	var counts []int64
+	w.mostlyFailed(jobs, sums)
 	for i := range jobs {
 		j := &jobs[i]
 		if j.Outcome.Reason != ReasonDeadline || w.at.Sub(j.Finished) > lately {
@@ -215,6 +221,39 @@ func (w *inquiry) late(ctx context.Context) error {
 	}
 	return nil
 }
+
+// mostlyFailed finds the campaigns of which at least half of what was finished has failed, for another reason than
+// time. jobs are what has failed lately, and sums the counts by campaign.
+func (w *inquiry) mostlyFailed(jobs []Job, sums map[string]LaneStats) {
+	found := make(map[string]*Job) // by campaign
+	counts := make(map[string]int64)
+	for i := range jobs {
+		j := &jobs[i]
+		if j.Lane.Campaign == "" || j.Outcome.Reason == ReasonDeadline || w.at.Sub(j.Finished) > lately {
+			continue
+		}
+		counts[j.Lane.Campaign]++
+		if first := found[j.Lane.Campaign]; first == nil || j.Finished.Before(first.Finished) {
+			found[j.Lane.Campaign] = j
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		j, n, finished := found[name], counts[name], sums[name].Sent+sums[name].Failed
+		if len(jobs) == lateMax { // there may be more
+			n = sums[name].Failed
+		}
+		if 2*n < finished {
+			continue
+		}
+		r := Reason{Kind: CauseFailed, Lane: j.Lane, Campaign: name, Since: j.Finished, Do: adviceFailed}
+		r.Text = fmt.Sprintf("%d of %d requests of campaign %s have failed. The first one%s: %s.", n, finished, name, codeIn(j.Outcome.Code),
+			strings.TrimSuffix(pacer.MaskNumbers(j.Outcome.Reason), "."))
+		w.add(r)
+	}
+}
+
+// adviceFailed says what to do about a campaign whose requests fail.
+const adviceFailed = "pause it if it still sends, and mend what Twilio's code is about; then enqueue them in another campaign"
 
 // adviceExpired says what to do about a campaign that has expired.
 const adviceExpired = "enqueue them in another campaign, if they still make sense"

@@ -67,7 +67,7 @@ var ways = map[string][]way{
 	"send":                  {{args: "--to +15005550001 --from +15005550006 --body hello"}, {args: "--now --base-url {twilio} --to +15005550001 --from +15005550006 --body hello"}},
 	"top":                   {{args: "--once"}},
 	"version":               {{}},
-	"why":                   {{code: exitPerson}, {args: "spring"}, {args: "{failed}"}, {args: "{doubt}", code: exitPerson}, {args: "{delayed}"}},
+	"why":                   {{code: exitPerson}, {args: "spring", code: exitPerson}, {args: "{failed}"}, {args: "{doubt}", code: exitPerson}, {args: "{delayed}"}},
 	"worker":                {{args: "--listen off --base-url {twilio}", until: "pacer worker: starts"}, {args: "--schema"}},
 	"workers":               {{}},
 }

@@ -179,6 +179,7 @@ var brief = map[queue.Cause]string{
 	queue.CauseRefused:      "mend the file",
 	queue.CauseClock:        "set the clocks (NTP)",
 	queue.CauseExpired:      "enqueue them in another campaign",
+	queue.CauseFailed:       "mend what its code is about",
 	queue.CauseLimit:        "raise the limit, if allowed",
 	queue.CauseRate:         "raise its rate, if wanted",
 	queue.CauseBusy:         "start another worker",

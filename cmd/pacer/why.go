@@ -93,7 +93,7 @@ func named(r pacer.Resource) string {
 }
 
 // nonetheless are causes that stop nothing, any more or yet, and about which a person decides all the same.
-var nonetheless = []queue.Cause{queue.CauseExpired, queue.CauseRefused, queue.CauseSilent}
+var nonetheless = []queue.Cause{queue.CauseExpired, queue.CauseFailed, queue.CauseRefused, queue.CauseSilent}
 
 // forPerson reports whether a person has something to do. many: the reason is not about one request.
 func forPerson(r *queue.Reason, many bool) bool {
@@ -146,7 +146,7 @@ func commandFor(r *queue.Reason) string {
 		return fmt.Sprintf("pacer campaign window %s always", r.Campaign)
 	case r.Kind == queue.CauseInDoubt && r.Do != "":
 		return "pacer doubt list"
-	case r.Kind == queue.CauseExpired && r.Campaign != "":
+	case r.Kind == queue.CauseFailed && r.ID == "", r.Kind == queue.CauseExpired && r.Campaign != "":
 		return "pacer campaign failures " + r.Campaign
 	case r.Kind == queue.CauseExpired && r.ID == "":
 		return "pacer queue failures"

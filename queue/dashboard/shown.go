@@ -211,7 +211,7 @@ func advice(r *queue.Reason) string {
 		return "Nothing is left to do."
 	case r.Do == "":
 		return "It ends by itself."
-	case r.Kind == queue.CauseLimit && r.Learned, r.Over, r.Kind == queue.CauseExpired && r.Campaign != "": // Why says more
+	case r.Kind == queue.CauseLimit && r.Learned, r.Over, r.Kind == queue.CauseFailed && r.ID == "", r.Kind == queue.CauseExpired && r.Campaign != "": // Why says more
 	case known:
 		return text
 	case r.Kind == queue.CauseSuspended:

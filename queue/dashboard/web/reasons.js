@@ -11,7 +11,9 @@ function where(r) {
     case "in doubt": return ["#doubt", "In doubt"];
     case "limit": return ["#limits", "Limits"];
     case "no worker": case "silent": case "busy": case "clock": case "refused": return ["#workers", "Workers"];
-    case "failed": case "cancelled": return r.id && ["#job/" + r.id, "The request"];
+    case "failed": case "cancelled":
+      if (!r.id && r.campaign) return ["#campaign/" + encodeURIComponent(r.campaign), "Campaign " + r.campaign];
+      return r.id && ["#job/" + r.id, "The request"];
   }
   return null;
 }
