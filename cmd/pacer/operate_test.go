@@ -204,7 +204,7 @@ func TestQueueIsShown(t *testing.T) {
 	}
 	fails(t, exitUsage, "--state", "queue", "list", "--queue", q, "--state", "lost")
 	fails(t, exitUsage, "--limit", "queue", "list", "--queue", q, "--limit", "-1")
-	fails(t, exitNotFound, "no such request", "queue", "failures", "--queue", q)
+	fails(t, exitNotFound, "no request that is failed", "queue", "failures", "--queue", q)
 	fails(t, exitNotFound, "no failure", "campaign", "failures", "spring", "--queue", q)
 	fails(t, exitUsage, "unknown command", "queue", "empty")
 	if out := ok(t, "queue"); !strings.Contains(out, "stats") {
