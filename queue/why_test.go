@@ -119,7 +119,7 @@ var situations = map[string]struct {
 		w.work(w.client(unlimited))
 		time.Sleep(2 * time.Second)
 		return queue.About{Lane: queue.Lane{Resource: w.of(id)}}
-	}, queue.CauseHeld, true, "api/Messages:create is held: Twilio was throttling, so that pacer waits (code 20429)."},
+	}, queue.CauseHeld, true, "api/Messages:create is held: Twilio was throttling, and has asked for so long a wait (Retry-After) (code 20429)."},
 	"requests of a campaign that were throttled": {func(w *world) queue.About {
 		w.noise(4, "20")
 		w.campaign("spring", queue.CampaignOptions{Rate: 10}, 200)
@@ -142,7 +142,7 @@ var situations = map[string]struct {
 		w.work(w.client(pacer.Limit{Resource: "*", Rate: 0.1}))
 		time.Sleep(11 * time.Second)
 		return queue.About{}
-	}, queue.CauseLimit, false, "api/Messages:create may send 0.1 a second"},
+	}, queue.CauseLimit, false, "api/Messages:create may send 0.1 a second, by the limit in force, 0.1: "},
 	"job in doubt parked": {func(w *world) queue.About {
 		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.DropAfterAccept, Times: 1, Match: isMessage})
 		w.enqueue("one")

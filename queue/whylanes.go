@@ -40,7 +40,7 @@ func (w *inquiry) held() {
 		if account {
 			what = "Account " + h.Resource.Account + " is held"
 		}
-		r.Text, r.Do = what+": "+meaningOf(h.Reason)+codeIn(h.Code)+".", doAbout(h.Reason)
+		r.Text, r.Do = what+": "+w.meaningOf(h)+codeIn(h.Code)+".", doAbout(h.Reason)
 		switch {
 		case h.Suspended():
 			r.Kind = CauseSuspended
@@ -62,9 +62,12 @@ func codeIn(code int) string {
 }
 
 // meaningOf says in words why something is held.
-func meaningOf(r HoldReason) string {
-	switch r {
+func (w *inquiry) meaningOf(h Hold) string {
+	switch h.Reason {
 	case HoldThrottled:
+		if h.Until.Sub(w.at) > longHold { // pacer's own waits are shorter
+			return "Twilio was throttling, and has asked for so long a wait (Retry-After)"
+		}
 		return "Twilio was throttling, so that pacer waits"
 	case HoldQuota:
 		return "a quota is used up"

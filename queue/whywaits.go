@@ -36,6 +36,12 @@ func (w *inquiry) limits() {
 		takes := time.Duration(float64(r.Waiting) / bucket.Pace * float64(time.Second))
 		r.Until = w.at.Add(takes)
 		what := "the limit in force"
+		if bucket.Rate > 0 {
+			what += fmt.Sprintf(", %.3g", bucket.Rate)
+		}
+		if bucket.Pace < bucket.Rate {
+			what += ", below which pacer keeps"
+		}
 		if bucket.Learned > 0 {
 			what = "a limit that throttled answers have shown"
 			r.Learned, r.Do = true, fmt.Sprintf("Twilio throttles at %.3g a second: set the limit to that, or ask Twilio for more", bucket.Learned)

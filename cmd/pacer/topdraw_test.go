@@ -42,7 +42,7 @@ func calm() *sight {
 func storm() *sight {
 	s := calm()
 	s.warning = "campaign \"winter\" is of a newer version"
-	hold := queue.Hold{Resource: messages(from), Reason: queue.HoldThrottled, Code: 20429, Since: night, Until: night.Add(4 * time.Minute)}
+	hold := queue.Hold{Resource: messages(from), Reason: queue.HoldQueueFull, Code: 30022, Since: night, Until: night.Add(4 * time.Minute)}
 	for i := range 7 {
 		s.reasons = append(s.reasons, queue.Reason{
 			Kind: queue.CauseHeld, Stops: true, Held: hold, Until: hold.Until, Do: "wait, or end the hold if you know better",

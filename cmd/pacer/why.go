@@ -136,7 +136,7 @@ func (a *app) printReasons(reasons []queue.Reason, many bool) error {
 // commandFor returns the command by which a person ends a reason; "": there is none.
 func commandFor(r *queue.Reason) string {
 	switch {
-	case r.Watched: // a mended file ends the hold
+	case r.Watched, r.Held.Reason == queue.HoldThrottled: // a mended file ends the hold; to ask Twilio sooner is no cure
 		return ""
 	case r.Held != queue.Hold{}:
 		return "pacer hold end " + r.Held.Name()

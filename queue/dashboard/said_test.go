@@ -19,7 +19,7 @@ func TestAdviceFitsItsCause(t *testing.T) {
 		"Check the network and https://status.twilio.com.":                        {Kind: queue.CauseHeld, Held: hold, Do: "check the network and https://status.twilio.com"},
 		"Write the token into /etc/pacer/token.":                                  {Kind: queue.CauseUnauthorized, Do: "write the token into /etc/pacer/token"},
 		"Twilio throttles at 10 a second: set the limit to that.":                 {Kind: queue.CauseLimit, Learned: true, Do: "Twilio throttles at 10 a second: set the limit to that"},
-		"Wait, or change the window on the page of the campaign.":                 {Kind: queue.CauseWindow, Do: "wait, or change the window"},
+		"Wait, or change the window of the campaign.":                             {Kind: queue.CauseWindow, Do: "wait, or change the window"},
 		"If Twilio allows your account more, raise the limit on the page Limits.": {Kind: queue.CauseLimit, Do: "raise the limit"},
 		"It ends by itself.": {Kind: queue.CauseWindow},
 	} {

@@ -193,7 +193,7 @@ func reasonsOf(all []queue.Reason) []reason {
 // doings are what a person can do about a cause with the dashboard. For the others Queue.Why says it.
 var doings = map[queue.Cause]string{
 	queue.CausePaused:    "Resume the campaign.",
-	queue.CauseWindow:    "Wait, or change the window on the page of the campaign.",
+	queue.CauseWindow:    "Wait, or change the window of the campaign.",
 	queue.CauseExpired:   "Requests that still make sense can be sent again from their own page.",
 	queue.CauseCancelled: "A request can be sent again from its page. A cancelled campaign needs a new name.",
 	queue.CauseInDoubt:   "Look for it in Twilio's console. Then say on the page In doubt whether Twilio has it.",

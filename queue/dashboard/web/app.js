@@ -79,6 +79,7 @@ function news(o) {
   else if (stops) state(stops === 1 ? "Something does not go on" : "Some things do not go on", "bad");
   else if (stopping.length) state(planned[stopping[0].kind], "warn");
   else if (o.reasons.some((r) => r.kind === "expired")) state("Some requests were not sent in time", "bad");
+  else if (o.reasons.some((r) => r.kind === "failed")) state("Most requests of a campaign have failed", "bad");
   else if (o.reasons.some((r) => r.kind === "silent")) state("A worker is not heard of", "warn");
   else if (!o.workers) state("Nothing waits, and no worker lives", "warn");
   else if (o.total.ready + o.total.sending) state("Sending", "good");

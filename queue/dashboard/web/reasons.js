@@ -21,7 +21,7 @@ function where(r) {
 const harmless = ["rate", "done", "sending", "cancelled"];
 
 // planned are the causes that somebody has ordered, with what the page says of them.
-export const planned = { window: "Waits for its window", "not due": "Waits for its time" };
+export const planned = { paused: "A campaign is paused", window: "Waits for its window", "not due": "Waits for its time" };
 
 export const level = (r) => (r.stops && !planned[r.kind] ? "bad" : harmless.includes(r.kind) ? null : "warn");
 
@@ -29,7 +29,7 @@ export function reasons(all, none, limits) {
   if (!all.length) return h("p", { class: "note" }, none);
   return h("ul", { class: "reasons" }, all.map((r) => {
     let link = where(r);
-    if (link && link[0] === "#limits" && !limits) link = null;
+    if (link && (link[0] === location.hash || link[0] === "#limits" && !limits)) link = null;
     const facts = [];
     if (r.sender) facts.push("sender " + r.sender + (r.lanes > 1 ? " and " + count(r.lanes - 1) + (r.lanes === 2 ? " more lane" : " more lanes") : ""));
     if (r.waiting) facts.push(count(r.waiting) + " wait");

@@ -43,6 +43,8 @@ for (const colorScheme of ["light", "dark"]) {
       for (const secret of [/\+1\d{10}/, /your code is/]) assert.doesNotMatch(text, secret, `${name} shows a secret`);
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${name} at ${width} px is ${over} px too wide`);
+      const own = await page.evaluate(() => [...document.querySelectorAll(".reason a")].filter((a) => a.getAttribute("href") === location.hash).length);
+      assert.equal(own, 0, `a reason on ${name} leads to ${name}`);
       if (scene !== "large" || name === "lanes") {
         await page.evaluate(axe + ";0");
         const found = await page.evaluate(() => axe.run());
