@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,16 +88,19 @@ func (q *Queue) Why(ctx context.Context, about About) ([]Reason, error) {
 		}
 		w.reasons = []Reason{{Kind: CauseStore, Stops: true, Text: fmt.Sprintf("The store cannot be read: %s.", pacer.MaskNumbers(text)), Do: do}}
 	}
-	slices.SortStableFunc(w.reasons, func(a, b Reason) int {
-		switch {
-		case a.Stops == b.Stops:
-			return 0
-		case a.Stops:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(w.reasons, func(a, b Reason) int { return cmp.Compare(a.rank(), b.rank()) })
 	return w.reasons, nil
+}
+
+// rank orders reasons: what stops something, then what fails, and what is only slow.
+func (r *Reason) rank() int {
+	switch {
+	case r.Stops:
+		return 0
+	case r.Kind == CauseFailed:
+		return 1
+	}
+	return 2
 }
 
 // An inquiry is one call of Why.

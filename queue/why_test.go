@@ -315,3 +315,18 @@ func TestWhyTheStore(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// Who reads one line only must read that a campaign fails, and not how to send it faster.
+func TestWhyBeginsWithWhatFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, twiliotest.Config{})
+		w.fake.Inject(twiliotest.Fault{Kind: twiliotest.RespondStatus, Status: 400, Code: 21606, Match: isMessage})
+		w.campaign("spring", queue.CampaignOptions{Rate: 10}, 300)
+		w.work(w.client(unlimited))
+		time.Sleep(11 * time.Second)
+		reasons, err := w.q.Why(t.Context(), queue.About{})
+		if err != nil || len(reasons) < 2 || reasons[0].Kind != queue.CauseFailed {
+			t.Errorf("%+v, %v: expected first that the campaign fails, and then its rate", reasons, err)
+		}
+	})
+}

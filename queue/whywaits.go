@@ -232,23 +232,24 @@ func (w *inquiry) late(ctx context.Context) error {
 // time. jobs are what has failed lately, and sums the counts by campaign.
 func (w *inquiry) mostlyFailed(jobs []Job, sums map[string]LaneStats) {
 	found := make(map[string]*Job) // by campaign
-	counts := make(map[string]int64)
+	expired := make(map[string]int64)
 	for i := range jobs {
 		j := &jobs[i]
-		if j.Lane.Campaign == "" || j.Outcome.Reason == ReasonDeadline || w.at.Sub(j.Finished) > lately {
+		if j.Lane.Campaign == "" || w.at.Sub(j.Finished) > lately {
 			continue
 		}
-		counts[j.Lane.Campaign]++
+		if j.Outcome.Reason == ReasonDeadline {
+			expired[j.Lane.Campaign]++
+			continue
+		}
 		if first := found[j.Lane.Campaign]; first == nil || j.Finished.Before(first.Finished) {
 			found[j.Lane.Campaign] = j
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(found)) {
-		j, n, finished := found[name], counts[name], sums[name].Sent+sums[name].Failed
-		if len(jobs) == lateMax { // there may be more
-			n = sums[name].Failed
-		}
-		if 2*n < finished {
+		// The jobs may have been read sooner or later than the sums, so that only these are counted.
+		j, n, finished := found[name], sums[name].Failed-expired[name], sums[name].Sent+sums[name].Failed
+		if n <= 0 || 2*n < finished {
 			continue
 		}
 		r := Reason{Kind: CauseFailed, Lane: j.Lane, Campaign: name, Since: j.Finished, Do: adviceFailed}
