@@ -45,11 +45,16 @@ func (q *Queue) Confirm(ctx context.Context, id ID, sid string) error {
 			return fmt.Errorf("queue: confirm %s: SID %s: expected that of this request; it is the result of request %s already", id, sid, other)
 		}
 	}
-	o := Outcome{SID: sid, Reason: ReasonConfirmed + "; before that it was " + string(j.State)}
-	if j.Outcome.Reason != "" {
-		o.Reason += ": " + j.Outcome.Reason
-	}
+	o := Outcome{SID: sid, Reason: decided(ReasonConfirmed+"; before that it was "+string(j.State), &j)}
 	return q.move(ctx, "confirm", Move{ID: id, From: []State{InDoubt, Sending, Ready, Delayed, Failed}, To: Sent, Outcome: &o})
+}
+
+// decided returns the Outcome.Reason of a request about which somebody has decided: what was said, and what was known before.
+func decided(said string, j *Job) string {
+	if was := j.Outcome.Reason; was != "" {
+		return said + ": " + was
+	}
+	return said
 }
 
 // creator returns the request, other than not, that has created what has this SID; "": none

@@ -150,10 +150,8 @@ func (q *Queue) Cancel(ctx context.Context, id ID) error {
 	m := Move{ID: id, From: []State{Ready, Delayed}, To: Cancelled}
 	if j.State == InDoubt {
 		o := j.Outcome
-		m.From, m.Outcome, o.Reason = []State{InDoubt}, &o, ReasonCancelled
-		if was := j.Outcome.Reason; was != "" {
-			o.Reason += ": " + was
-		}
+		o.Reason = decided(ReasonCancelled, &j)
+		m.From, m.Outcome = []State{InDoubt}, &o
 	}
 	return q.move(ctx, "cancel", m)
 }

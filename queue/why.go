@@ -161,9 +161,9 @@ func (w *inquiry) ask(ctx context.Context) (err error) {
 	}
 	if !w.unheard {
 		w.limits()
-	}
-	if w.ready > 0 && w.busy() && !w.unheard {
-		w.add(Reason{Kind: CauseBusy, Waiting: w.ready, Text: "All workers have as many requests on the wire as they may.", Do: "start another worker, or raise WithConcurrency"})
+		if w.ready > 0 && w.busy() {
+			w.add(Reason{Kind: CauseBusy, Waiting: w.ready, Text: "All workers have as many requests on the wire as they may.", Do: "start another worker, or raise WithConcurrency"})
+		}
 	}
 	if w.job != nil {
 		return nil

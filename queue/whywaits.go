@@ -190,9 +190,9 @@ func (w *inquiry) late(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.mostlyFailed(jobs, sums)
 	var found []Reason // one for each campaign, and one for what is of none
 	var counts []int64
-	w.mostlyFailed(jobs, sums)
 	for i := range jobs {
 		j := &jobs[i]
 		if j.Outcome.Reason != ReasonDeadline || w.at.Sub(j.Finished) > lately {

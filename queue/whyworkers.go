@@ -44,7 +44,7 @@ func (w *inquiry) vanished() {
 	if len(w.beats) == 0 || len(gone) == 0 || !w.concerned() {
 		return
 	}
-	r := Reason{Kind: CauseSilent, Since: gone[0].Seen, Text: named(gone) + has(gone) + "vanished.", Do: adviceVanished}
+	r := Reason{Kind: CauseSilent, Since: gone[0].Seen, Text: sentence(named(gone) + " vanished"), Do: adviceVanished}
 	for _, b := range gone {
 		if w.sending > 0 && w.at.Sub(b.Seen) < doubtfulFor {
 			r.Waiting += int64(b.OnWire)
@@ -86,11 +86,11 @@ func (w *inquiry) quiet() {
 	w.unheard = len(silent) == len(w.beats)
 	slices.SortStableFunc(silent, func(a, b heartbeat) int { return a.Seen.Compare(b.Seen) })
 	r := Reason{Kind: CauseSilent, Waiting: w.ready + w.sending, Since: silent[0].Seen, Until: silent[len(silent)-1].Seen.Add(deadAfter)}
-	r.Text = fmt.Sprintf("%s%ssaid nothing for %v, though each worker says every %v that it lives.", named(silent), has(silent), w.at.Sub(r.Since).Round(time.Second), beatEvery)
+	r.Text = sentence(fmt.Sprintf("%s said nothing for %v, though each worker says every %v that it lives", named(silent), w.at.Sub(r.Since).Round(time.Second), beatEvery))
 	w.add(r)
 }
 
-// named names some workers, to begin a sentence.
+// named names some workers, with the verb for them.
 func named(all []heartbeat) string {
 	var names []string
 	for _, b := range all[:min(len(all), fewWorkers)] {
@@ -99,13 +99,9 @@ func named(all []heartbeat) string {
 	if more := len(all) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	return strings.Replace(strings.Join(names, " and "), "p", "P", 1)
-}
-
-// has is the verb for some workers, between blanks.
-func has(all []heartbeat) string {
-	if len(all) == 1 {
-		return " has "
+	verb := " has"
+	if len(all) > 1 {
+		verb = " have"
 	}
-	return " have "
+	return strings.Join(names, " and ") + verb
 }

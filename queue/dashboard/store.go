@@ -174,18 +174,18 @@ func (r *remembered[T]) forget() {
 }
 
 func (r *reader) Stats(ctx context.Context) ([]queue.LaneStats, error) {
-	lanes, err := r.lanes.get(ctx, &r.pace, false, keep(ctx), r.Engine.Stats)
+	lanes, err := r.lanes.get(ctx, &r.pace, false, keepFor(ctx), r.Engine.Stats)
 	return slices.Clone(lanes), err
 }
 
 func (r *reader) Holds(ctx context.Context) ([]queue.Hold, error) {
-	holds, err := r.holds.get(ctx, &r.pace, false, keep(ctx), r.Engine.Holds)
+	holds, err := r.holds.get(ctx, &r.pace, false, keepFor(ctx), r.Engine.Holds)
 	return slices.Clone(holds), err
 }
 
 // Documents takes all documents at once, and chooses from these.
 func (r *reader) Documents(ctx context.Context, names ...string) ([]queue.Document, error) {
-	all, err := r.docs.get(ctx, &r.pace, false, keep(ctx), func(ctx context.Context) ([]queue.Document, error) { return r.Engine.Documents(ctx) })
+	all, err := r.docs.get(ctx, &r.pace, false, keepFor(ctx), func(ctx context.Context) ([]queue.Document, error) { return r.Engine.Documents(ctx) })
 	if err != nil || len(names) == 0 {
 		return slices.Clone(all), err
 	}
@@ -253,12 +253,15 @@ func (r *reader) List(ctx context.Context, f queue.Filter, after queue.ID, most 
 // forAll marks the context of what all look at. It goes before what one person looks at, and is never refused.
 type forAll struct{}
 
-// keep returns how old an answer may be for whoever looks.
-func keep(ctx context.Context) time.Duration {
-	if ctx.Value(forAll{}) != nil {
-		return fresh
+// alone reports whether only one person looks.
+func alone(ctx context.Context) bool { return ctx.Value(forAll{}) == nil }
+
+// keepFor returns how old an answer may be for whoever looks.
+func keepFor(ctx context.Context) time.Duration {
+	if alone(ctx) {
+		return pageFor
 	}
-	return pageFor
+	return fresh
 }
 
 func (r *reader) jobs(ctx context.Context, key string, ask func(context.Context) ([]queue.Job, error)) ([]queue.Job, error) {
@@ -272,7 +275,7 @@ func (r *reader) jobs(ctx context.Context, key string, ask func(context.Context)
 		r.listed[key] = of
 	}
 	r.mu.Unlock()
-	return of.get(ctx, &r.pace, ctx.Value(forAll{}) == nil, keep(ctx), ask)
+	return of.get(ctx, &r.pace, alone(ctx), keepFor(ctx), ask)
 }
 
 // forgetJobs is for after a change of a job.
